@@ -164,7 +164,7 @@ impl Open {
         let store = context.store(service).await?;
         let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
-        let request = executor.unasked(&Caller::new(tenant, "cli", &[Role::Admin], domain.grants), None);
+        let request = executor.internal_request(&Caller::new(tenant, "cli", &[Role::Admin], domain.grants), None);
         let instances = Instances::new(&context.config.database(service), sagas.clone(), sagas.repository(executor));
         Ok(Self { instances, request, store })
     }

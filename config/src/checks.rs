@@ -1,4 +1,4 @@
-//! What a setting's type can't say: which numbers make sense, what a text has to be, and what is there to speak of.
+//! Validates what the types of settings can't express: ranges of numbers, formats of texts, names that must exist.
 
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
@@ -8,10 +8,10 @@ use kernel::is_slug;
 use crate::load::claim_key;
 use crate::{Config, ConfigError, Known, NameSettings, Partitions, SETTINGS, master};
 
-/// Where nats-servers are.
+/// The allowed form of URLs of nats-servers, for error messages.
 const SERVERS: &str = "the URL of a nats-server such as nats://10.0.0.7:4222, or several, separated by commas";
 
-/// The first setting that can't be used.
+/// Reports the first invalid setting.
 pub(crate) fn check(config: &Config, known: &Known) -> Result<(), ConfigError> {
     if let Some((key, allowed)) = zero(config) {
         return refuse(key, "0", allowed);
@@ -26,13 +26,13 @@ pub(crate) fn check(config: &Config, known: &Known) -> Result<(), ConfigError> {
 }
 
 fn refuse(key: &str, value: &str, allowed: &str) -> Result<(), ConfigError> {
-    // Not all have one: a cell's settings stand in the file only.
+    // Settings of cells have no variable: they can be set in the file only.
     let variable = SETTINGS.iter().find(|setting| setting.key == key);
     let variable = variable.map(|setting| format!(" ({})", setting.variable)).unwrap_or_default();
     Err(ConfigError(format!("{key}{variable}: {value} is not allowed; allowed is {allowed}")))
 }
 
-/// A setting that is 0, without any of which nothing works, and what is allowed there.
+/// The first setting that is 0 but must not be, and what is allowed.
 fn zero(config: &Config) -> Option<(&'static str, &'static str)> {
     let Config { http, graphql, .. } = config;
     let seconds = [
@@ -57,7 +57,7 @@ fn zero(config: &Config) -> Option<(&'static str, &'static str)> {
     Some((key, allowed))
 }
 
-/// Numbers that have bounds.
+/// Checks numbers with bounds.
 fn numbers(config: &Config) -> Result<(), ConfigError> {
     if !(0.0..=1.0).contains(&config.telemetry.sample) {
         return refuse("telemetry.sample", &config.telemetry.sample.to_string(), "a number from 0 to 1");
@@ -79,7 +79,7 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Keys, none of which is shown.
+/// Checks keys, and never shows them.
 fn keys(config: &Config) -> Result<(), ConfigError> {
     if !config.postgres.claim_key.is_empty() && claim_key(config).is_none() {
         return refuse("postgres.claim_key", "(secret)", "64 hexadecimal digits");
@@ -91,14 +91,14 @@ fn keys(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Where others reach us, and whom we believe.
+/// Checks the public URL, CORS origins and trusted proxies.
 fn face(config: &Config) -> Result<(), ConfigError> {
     if !is_origin(&config.http.public_url) {
         let found = format!("{:?}", config.http.public_url);
         return refuse("http.public_url", &found, "a URL such as https://api.example.com, without a path");
     }
     for origin in &config.http.cors_origins {
-        // As browsers say it, letter for letter: another one would allow nobody.
+        // An origin must be written exactly as browsers send it; otherwise it would never match.
         if origin != "*" && (origin.is_empty() || !is_origin(origin)) {
             return refuse(
                 "http.cors_origins",
@@ -114,11 +114,11 @@ fn face(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Whom we reach.
+/// Checks the addresses of external services.
 fn outside(config: &Config) -> Result<(), ConfigError> {
     let servers = &config.nats.url;
-    if !are_named(servers) {
-        // It may say how to get in.
+    if !no_url_is_empty(servers) {
+        // The URL may contain credentials.
         let shown = if servers.contains('@') { "(secret)".to_owned() } else { format!("{servers:?}") };
         return refuse("nats.url", &shown, SERVERS);
     }
@@ -145,7 +145,7 @@ fn outside(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// How read models are divided.
+/// Checks the numbers of partitions of read models.
 fn projections(config: &Config, known: &Known) -> Result<(), ConfigError> {
     let partitions = match &config.projections.partitions {
         Partitions::All(partitions) => BTreeMap::from([(String::new(), *partitions)]),
@@ -162,7 +162,7 @@ fn projections(config: &Config, known: &Known) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Where services run that do not run here.
+/// Checks the URLs of services that run in other processes.
 fn remotes(config: &Config, known: &Known) -> Result<(), ConfigError> {
     for (service, urls) in &config.remotes {
         let key = format!("remotes.{service}");
@@ -178,7 +178,7 @@ fn remotes(config: &Config, known: &Known) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The cells, and the directory of tenants that they share.
+/// Checks the cells and the directory of tenants that they share.
 fn cells(config: &Config) -> Result<(), ConfigError> {
     if let Some(cell) = config.directory.cell.as_deref().filter(|cell| !is_slug(cell)) {
         return refuse("directory.cell", &format!("{cell:?}"), "2 to 40 lower-case letters, digits and hyphens");
@@ -203,19 +203,19 @@ fn cells(config: &Config) -> Result<(), ConfigError> {
             let allowed = "URLs such as http://10.0.0.7:8080, separated by commas";
             return refuse(&format!("cells.{name}.urls"), &format!("{:?}", cell.urls), allowed);
         }
-        if !cell.nats_url.is_empty() && !are_named(cell.nats_url.reveal()) {
+        if !cell.nats_url.is_empty() && !no_url_is_empty(cell.nats_url.reveal()) {
             return refuse(&format!("cells.{name}.nats_url"), "(secret)", SERVERS);
         }
     }
     Ok(())
 }
 
-/// Whether a list of URLs names one at least, and none that is empty.
-fn are_named(urls: &str) -> bool {
+/// Whether a comma-separated list of URLs has no empty entry.
+fn no_url_is_empty(urls: &str) -> bool {
     urls.split(',').all(|url| !url.trim().is_empty())
 }
 
-/// The URLs of a service's instances: host and port, nothing else; none when there is none, or one can't be used.
+/// Parses the URLs of a service's instances, which may have host and port only; `None` if there is none or one is invalid.
 pub(crate) fn remote_urls(text: &str) -> Option<Vec<http::Uri>> {
     let url = |text: &str| {
         let uri: http::Uri = text.trim().parse().ok()?;
@@ -225,7 +225,7 @@ pub(crate) fn remote_urls(text: &str) -> Option<Vec<http::Uri>> {
     text.split(',').map(url).collect()
 }
 
-/// Whether a text is nothing, or scheme and authority of a URL and no more.
+/// Whether a text is empty, or scheme and authority of a URL and no more.
 fn is_origin(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     text.is_empty()

@@ -1,5 +1,5 @@
-//! Secrets that Vault keeps (KV, version 2): `vault:<mount>/<path>#<key>` stands in the place of a secret, wherever that comes
-//! from, and is replaced by what Vault has there when the configuration is read.
+//! Secrets in Vault (KV version 2): a value `vault:<mount>/<path>#<key>` of a secret setting, from whichever source, is replaced by the
+//! secret in Vault when the configuration is loaded.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use super::{ConfigError, SETTINGS, Setting, Vault};
 
 const SCHEME: &str = "vault:";
 
-/// The secrets of a configuration that Vault keeps; none: Vault is not asked.
+/// Fetches the secrets to which a configuration refers. If it refers to none, Vault is not contacted.
 ///
 /// # Errors
-/// Names the key, what stands there, and why it can't be had. Never a secret.
+/// Names the setting, its reference, and why the secret can't be read. Never contains a secret.
 pub(crate) fn secrets(figment: &Figment) -> Result<Values, ConfigError> {
     let mut found = Values::new("Vault");
     let mut store = None;
@@ -36,7 +36,7 @@ pub(crate) fn secrets(figment: &Figment) -> Result<Values, ConfigError> {
     Ok(found)
 }
 
-/// Where a secret is.
+/// The place of a secret in Vault.
 struct Reference {
     mount: String,
     path: String,
@@ -64,15 +64,15 @@ impl Reference {
     }
 }
 
-/// A Vault that is asked.
+/// A connection to Vault with a cache of the secrets read.
 struct Store {
     client: Client,
-    /// What was read, by mount and path: each is read once.
+    /// Secrets that were read, by mount and path: each path is read once.
     read: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
 }
 
 impl Store {
-    /// The Vault of this configuration, which `wanted` needs.
+    /// Opens the configured Vault. `wanted`: the setting that needs it, for error messages.
     fn open(figment: &Figment, wanted: &Setting) -> Result<Self, ConfigError> {
         let settings: Vault = match figment.find_value("vault") {
             Ok(_) => figment.extract_inner("vault").map_err(|error| ConfigError(explain(&error)))?,

@@ -35,10 +35,10 @@ use serde::{Deserialize, Serialize};
 pub use settings::{SETTINGS, Setting};
 pub use unknown::{Unknown, unknown};
 
-/// How the variables of all settings begin.
+/// The prefix of the environment variables of all settings.
 pub const PREFIX: &str = "INOPSIO_";
 
-/// Everything that a program of ours can be told.
+/// The configuration of an Inopsio program.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -48,17 +48,17 @@ pub struct Config {
     pub postgres: Postgres,
     /// The bus.
     pub nats: Nats,
-    /// Tokens.
+    /// Tokens and keys.
     pub auth: Auth,
-    /// Proof.
+    /// Signed proofs of tenants' histories.
     pub audit: Audit,
-    /// Where secrets are kept that are not given here, and a master key that is not here.
+    /// Vault, for secrets that are not in the configuration itself and for a master key that stays in Vault.
     pub vault: Vault,
-    /// Requests a second.
+    /// Rate limits.
     pub rate_limits: RateLimits,
-    /// What a GraphQL query may cost.
+    /// Limits of GraphQL queries.
     pub graphql: GraphQl,
-    /// What events offer to others.
+    /// The event feed (`GET /v1/events`).
     pub events: Events,
     /// Webhooks.
     pub webhooks: Webhooks,
@@ -68,30 +68,30 @@ pub struct Config {
     pub mail: Mail,
     /// Text messages.
     pub texts: Texts,
-    /// The domain name system, and what is asked of domains.
+    /// DNS servers, and rules for tenants' domains.
     pub names: NameSettings,
-    /// Who operates the installation over its own API.
+    /// The operators' tenant, whose administrators may use the API for the whole installation.
     pub operators: Operators,
     /// Logs.
     pub log: Log,
     /// Traces.
     pub telemetry: Telemetry,
-    /// Names of the services' databases, where they are not `inopsio_<service>`.
+    /// Names of the services' databases, if they differ from `inopsio_<service>`.
     pub databases: BTreeMap<String, String>,
-    /// URLs of the instances of services that run elsewhere, separated by commas.
+    /// URLs of the instances of services that run in other processes, separated by commas.
     pub remotes: BTreeMap<String, String>,
-    /// Where the directory of tenants is, when several cells share one.
+    /// The directory of tenants, if several cells share one.
     pub directory: DirectoryPlace,
-    /// The cells, by name: in the file only.
+    /// The cells, by name. They can be set in the file only.
     pub cells: BTreeMap<String, Cell>,
-    /// What this process has of Vault.
+    /// The Vault clients of this process.
     #[serde(skip)]
     pub vaults: Vaults,
 }
 
 impl Config {
-    /// Reads the file (if given), the environment, and flags: pairs of a key such as `http.port` and a value. `known`: what the
-    /// program has that can be spoken of.
+    /// Reads the file (if given), the environment, and flags: pairs of a key such as `http.port` and a value. `known`: the names of
+    /// services and read models that the configuration may use.
     pub fn load(
         file: Option<&std::path::Path>,
         flags: impl IntoIterator<Item = (&'static str, String)>,
@@ -100,7 +100,7 @@ impl Config {
         load::load(file, load::environment(std::env::vars_os())?, flags, known)
     }
 
-    /// How the log of a service is used.
+    /// The settings of the event store.
     pub fn log_settings(&self) -> eventstore::Settings {
         eventstore::Settings {
             append_timeout: std::time::Duration::from_secs(self.postgres.append_timeout_seconds),
@@ -110,7 +110,7 @@ impl Config {
         }
     }
 
-    /// How the bus is reached.
+    /// The settings of the connection to NATS.
     pub fn bus_settings(&self) -> nats::Settings {
         let settings = &self.nats;
         let credentials = if !settings.creds.is_empty() {
@@ -122,29 +122,29 @@ impl Config {
         } else {
             nats::Credentials::None
         };
-        // Commands work without the bus, so its absence does not keep us from starting.
+        // Commands work without the bus, so the program starts without it and connects later.
         nats::Settings { connect_later: true, ..nats::Settings::new(&settings.url, credentials, "inopsio") }
     }
 
-    /// What signs the heads of tenants' trees, if anything does: it was checked when it was read.
+    /// The key that signs the tree heads of tenants, if one is set. It was validated on load.
     pub fn seal_key(&self) -> Option<SealKey> {
         SealKey::parse(self.audit.seal_key.reveal())
     }
 
-    /// Where the instances of a service are that runs elsewhere; `None`: it runs here.
+    /// The instances of a service that runs in other processes; `None` if it runs in this one.
     pub fn remote(&self, service: kernel::Service) -> Option<Vec<http::Uri>> {
         let urls = self.remotes.get(service.name())?;
-        // Checked when it was read.
+        // Validated on load.
         Some(checks::remote_urls(urls).unwrap_or_default())
     }
 
-    /// Where the processes of a cell are.
+    /// The URLs of a cell's processes.
     pub fn cell_urls(&self, cell: &Cell) -> Vec<http::Uri> {
-        // Checked when it was read.
+        // Validated on load.
         checks::remote_urls(&cell.urls).unwrap_or_default()
     }
 
-    /// The cell of tenants of whom none was ever noted: this process's own, else the only one.
+    /// The cell of tenants without a recorded cell: this process's own, otherwise the only one that is configured.
     pub fn home_cell(&self) -> Option<&str> {
         self.directory.cell.as_deref().or_else(|| self.cells.keys().next().map(String::as_str))
     }

@@ -1,4 +1,4 @@
-//! Reading the configuration.
+//! Reads the configuration from the file, the environment, flags and Vault, and turns errors into messages for people.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,15 +13,15 @@ use kernel::Service;
 
 use crate::{Config, PREFIX, SETTINGS, Setting, checks, kv};
 
-/// A configuration that can't be used; its text says key, value, where it is from, and what is allowed.
+/// An invalid configuration. The text has the key, its value and source, and what is allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
-/// Secrets whose files somebody writes anew while we run: the file is remembered, too.
-const READ_AGAIN: [&str; 2] = ["vault.token", "vault.secret_id"];
+/// Secrets whose files may change while the program runs, so the path of the file is kept, too.
+const REREAD: [&str; 2] = ["vault.token", "vault.secret_id"];
 
-/// What a program has that its configuration may speak of by name.
+/// Names of the program's parts that its configuration may use.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     /// Its services.
@@ -49,7 +49,7 @@ pub(crate) fn load(
         let file = format!("{}_file", setting.key);
         if let Some(text) = environment.get(setting.variable) {
             from_environment.set(setting.key, text);
-            if READ_AGAIN.contains(&setting.key) {
+            if REREAD.contains(&setting.key) {
                 from_environment.set(&file, "");
             }
         } else if setting.secret
@@ -58,7 +58,7 @@ pub(crate) fn load(
             let text = std::fs::read_to_string(path)
                 .map_err(|error| ConfigError(format!("{}_FILE names {path:?}: {error}", setting.variable)))?;
             from_environment.set(setting.key, text.trim_end());
-            if READ_AGAIN.contains(&setting.key) {
+            if REREAD.contains(&setting.key) {
                 from_environment.set(&file, path);
             }
         }
@@ -74,7 +74,7 @@ pub(crate) fn load(
     Ok(config)
 }
 
-/// The variables that are called as settings are. What others hold, be it no text at all, is nobody's business here.
+/// The environment variables with the prefix of settings. Others are ignored, even if they are not UTF-8.
 pub(crate) fn environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, ConfigError> {
@@ -100,8 +100,8 @@ impl Values {
 
     pub(crate) fn set(&mut self, key: &str, text: &str) {
         let setting = SETTINGS.iter().find(|setting| setting.key == key);
-        // Secrets are text whatever they look like; the rest is read like a TOML value, or taken as text, as which a text is taken that
-        // looks like a number.
+        // Secrets are always text. Other values are parsed like TOML values, or else taken as text; a text setting keeps a value that looks
+        // like a number or a boolean as text.
         let value = if setting.is_some_and(|setting| setting.secret) {
             Value::from(text)
         } else {
@@ -169,7 +169,7 @@ pub(crate) fn explain(error: &figment::Error) -> String {
     text
 }
 
-/// Where something is from, as a person finds it.
+/// The source of a value, for messages.
 fn source_of(metadata: Option<&Metadata>) -> String {
     let Some(metadata) = metadata else { return "the configuration".to_owned() };
     match metadata.source.as_ref().and_then(Source::file_path) {
@@ -178,14 +178,14 @@ fn source_of(metadata: Option<&Metadata>) -> String {
     }
 }
 
-/// What is wrong with a file that is no TOML, without the line that the parser shows: a secret may stand in it.
+/// The parser's message about an invalid TOML file, without the lines that it quotes: these may contain a secret.
 fn without_lines(said: &str) -> String {
     let shows = |line: &str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
     let said = said.lines().map(str::trim).filter(|line| !line.is_empty() && !shows(line));
     said.collect::<Vec<_>>().join(": ")
 }
 
-/// What is allowed, in words: serde says it in those of the language.
+/// Translates a type name in serde's messages into words for people.
 fn in_words(wanted: &str) -> &str {
     match wanted {
         "u16" => "a whole number from 0 to 65535",
@@ -200,7 +200,7 @@ fn in_words(wanted: &str) -> &str {
     }
 }
 
-/// The bytes of the key under which claims are hashed; none when it is not set.
+/// The key that hashes claims, decoded; `None` if it is not set.
 pub fn claim_key(config: &Config) -> Option<[u8; 32]> {
     let mut key = [0; 32];
     hex::decode_to_slice(config.postgres.claim_key.reveal(), &mut key).ok().map(|()| key)
@@ -374,7 +374,7 @@ mod tests {
                 "names.servers" => "[\"127.0.0.1\"]".to_owned(),
                 "postgres.ssl_mode" => "prefer".to_owned(),
                 "postgres.claim_key" | "auth.master_key" | "audit.seal_key" => "ab".repeat(32),
-                // Not without the one that follows it.
+                // A former master key is not allowed without a current one.
                 "auth.former_master_key" => continue,
                 "log.format" => "json".to_owned(),
                 "directory.url" => "postgres://127.0.0.1/inopsio_directory".to_owned(),

@@ -1,4 +1,4 @@
-//! Where the master key is: in this process, given as text; or in Vault, which is asked to wrap and unwrap.
+//! The master key: in this process, given as text; or in Vault, which wraps and unwraps keys itself (transit engine).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,14 +8,14 @@ use vault::{Client, Place, SetUpError, Transit};
 
 use super::{Config, ConfigError, SecretText, Vault};
 
-/// What a master key may be.
+/// The allowed forms of a master key, for error messages.
 const ALLOWED: &str = "64 hexadecimal digits, or where it is in Vault, as transit:<mount>/<key>";
 
-/// Keys in Vault that are asked by this process: each has one client, however often the configuration is copied.
+/// The Vault clients of this process. Copies of the configuration share them, so that each key has one client.
 #[derive(Clone, Default)]
 pub struct Vaults(Arc<Mutex<Vec<Known>>>);
 
-/// A key, and by what it is found again.
+/// A client, with its settings and the place of its key.
 type Known = (vault::Settings, Place, Arc<Transit>);
 
 impl fmt::Debug for Vaults {
@@ -41,7 +41,7 @@ impl Vaults {
 }
 
 impl Config {
-    /// The master key, if there is one: it was checked when it was read. While another one is followed, it opens what that wrapped.
+    /// The master key, if one is set; it was validated on load. If a former master key is set, keys that it wrapped can still be unwrapped.
     pub fn master_key(&self) -> Option<Arc<dyn MasterKey>> {
         let current = self.key_at(&self.auth.master_key)?;
         Some(match self.key_at(&self.auth.former_master_key) {
@@ -50,14 +50,13 @@ impl Config {
         })
     }
 
-    /// The names of the master keys that are set, by which what they wrapped says whose it is: the one that wraps, and the one that it
-    /// follows. Nobody is asked for that.
+    /// The names of the current and the former master key, as recorded with the keys that they wrapped. Vault is not contacted.
     pub fn master_key_names(&self) -> Vec<String> {
         let both = [&self.auth.master_key, &self.auth.former_master_key];
         both.into_iter().filter_map(|key| Some(self.key_at(key)?.name().to_owned())).collect()
     }
 
-    /// The master keys that are in Vault: the one that wraps, and the one that it follows.
+    /// Those of the current and the former master key that are in Vault.
     pub fn keys_in_vault(&self) -> Vec<Arc<Transit>> {
         let both = [&self.auth.master_key, &self.auth.former_master_key];
         both.into_iter().filter_map(|key| self.transit_at(key)).collect()
@@ -82,7 +81,7 @@ fn transit(config: &Config, place: Place) -> Result<Arc<Transit>, ConfigError> {
     config.vaults.transit(settings, place).map_err(|error| unusable(&error))
 }
 
-/// Settings of Vault with which it can't be asked.
+/// The error for settings with which no Vault client can be created.
 pub(super) fn unusable(error: &SetUpError) -> ConfigError {
     let setting = match error {
         SetUpError::Address(_) => "vault.address (INOPSIO_VAULT_ADDRESS)",
@@ -91,7 +90,7 @@ pub(super) fn unusable(error: &SetUpError) -> ConfigError {
     ConfigError(format!("{setting}: {error}"))
 }
 
-/// That the master keys are some. Vault is not asked: it may be away.
+/// Validates the form of the master keys. Vault is not contacted, because it may be unavailable at the start.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let (current, former) = (&config.auth.master_key, &config.auth.former_master_key);
     for (setting, key) in [
@@ -118,7 +117,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
 }
 
 impl Vault {
-    /// How Vault is asked.
+    /// The settings of the Vault client.
     ///
     /// # Errors
     /// Which setting is missing, and what is allowed.

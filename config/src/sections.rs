@@ -14,21 +14,21 @@ pub use self::face::{Events, GraphQl, Http, RateLimits};
 pub use self::secrets::{Audit, Auth, SecretText, Vault};
 pub use self::stores::{Nats, Partitions, Postgres, Projections, SslMode};
 
-/// The domain name system, and what is asked of domains.
+/// DNS servers, and rules for tenants' domains.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NameSettings {
-    /// Which servers are asked, each an address or an address with a port; none: the system's.
+    /// DNS servers, each an address with or without a port; empty: those of the system.
     pub servers: Vec<String>,
-    /// Whether identity providers are connected for domains only that the tenant has verified. Those that are connected stay.
+    /// Whether identity providers can be connected only for domains that the tenant has verified. Existing connections are not affected.
     pub verified_domains_only: bool,
 }
 
 impl NameSettings {
-    /// The address of a server.
+    /// Parses the address of a DNS server; the default port is 53.
     ///
     /// # Errors
-    /// The text, when it is none.
+    /// The text, if it is not an address.
     pub fn server(text: &str) -> Result<SocketAddr, &str> {
         let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
         address.map_err(|_| text)
@@ -39,11 +39,11 @@ impl NameSettings {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhooks {
-    /// Whether they may go to private addresses and over plain http: for development only.
+    /// Whether they may be sent to private addresses and over plain http: for development only.
     pub allow_private: bool,
-    /// The most seconds that a receiver may take to answer.
+    /// Timeout of a delivery in seconds.
     pub timeout_seconds: u64,
-    /// After how many hours without success a webhook is disabled.
+    /// Hours without a successful delivery after which a webhook is disabled.
     pub disable_after_hours: u64,
 }
 
@@ -54,7 +54,7 @@ impl Default for Webhooks {
 }
 
 impl Webhooks {
-    /// How webhooks are delivered.
+    /// The settings of webhook delivery.
     pub fn settings(&self) -> webhooks::Settings {
         webhooks::Settings {
             guard: webhooks::Guard { allow_private: self.allow_private },
@@ -71,9 +71,9 @@ impl Webhooks {
 pub struct Mail {
     /// The mail server: `smtps://user:password@host`, or `smtp://host:587?tls=required`. Empty: nothing is mailed.
     pub smtp_url: SecretText,
-    /// Whom mail is from.
+    /// The sender's address.
     pub from: String,
-    /// Whether mail is kept to be looked at (`/dev/mail`) instead of being sent: for development only.
+    /// Whether mail is kept for inspection (`/dev/mail`) instead of being sent: for development only.
     pub catch: bool,
 }
 
@@ -87,16 +87,16 @@ impl Default for Mail {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Texts {
-    /// Where they are handed over: `https://<account>:<token>@api.twilio.com/2010-04-01/Accounts/<account>/Messages.json`, or the like of
-    /// another provider that speaks Twilio's Messages API. Empty: none are sent.
+    /// URL of the provider: `https://<account>:<token>@api.twilio.com/2010-04-01/Accounts/<account>/Messages.json`, or that of another
+    /// provider with Twilio's Messages API. Empty: no text messages are sent.
     pub url: SecretText,
-    /// Whom they are from: a number, a name, or the id of a messaging service.
+    /// The sender: a number, a name, or the id of a messaging service.
     pub from: String,
-    /// How the numbers begin to which they go; none: all of them.
+    /// Allowed prefixes of recipients' numbers; empty: all.
     pub prefixes: Vec<String>,
-    /// The most that go out for a tenant in an hour.
+    /// Maximum messages per tenant and hour.
     pub tenant_per_hour: NonZeroU32,
-    /// Whether they are kept to be looked at (`/dev/mail`) instead of being sent: for development only.
+    /// Whether they are kept for inspection (`/dev/mail`) instead of being sent: for development only.
     pub catch: bool,
 }
 
@@ -113,13 +113,13 @@ impl Default for Texts {
 }
 
 impl Texts {
-    /// How the numbers begin to which text messages go; none: none are sent.
+    /// Allowed prefixes of recipients' numbers (empty: all); `None` if no text messages are sent.
     pub fn reach(&self) -> Option<Arc<[String]>> {
         (self.catch || !self.url.is_empty()).then(|| self.prefixes.clone().into())
     }
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -136,9 +136,9 @@ pub enum Format {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// What is logged, for example `info` or `info,gateway=debug`.
+    /// The filter, for example `info` or `info,gateway=debug`.
     pub filter: String,
-    /// How.
+    /// The format.
     pub format: Format,
 }
 
@@ -148,11 +148,11 @@ impl Default for Log {
     }
 }
 
-/// Where the directory of tenants is, when several cells share one.
+/// The directory of tenants, if several cells share one.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DirectoryPlace {
-    /// The cell that this process belongs to: tenants that are made here live in it.
+    /// The cell of this process. Tenants that are created here live in it.
     pub cell: Option<String>,
     /// URL of the directory's database, as its role `inopsio_directory`; empty: in the Postgres of this configuration.
     pub url: SecretText,
@@ -167,16 +167,17 @@ pub struct Cell {
     /// URL of its Postgres, as a superuser: for moving tenants.
     #[serde(default)]
     pub admin_url: SecretText,
-    /// URL of its nats-server, with user and password: so that its relay need not look by itself when a tenant arrives.
+    /// URL of its nats-server, with user and password, to wake its relay when a tenant was moved there; without it, the relay finds the
+    /// events by polling.
     #[serde(default)]
     pub nats_url: SecretText,
 }
 
-/// Who operates the installation over its own API.
+/// The operators of the installation.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Operators {
-    /// The tenant whose administrators may ask for what touches all tenants; none: nobody may.
+    /// The tenant whose administrators may run operations that affect all tenants; `None`: nobody may.
     pub tenant: Option<uuid::Uuid>,
 }
 
@@ -192,9 +193,9 @@ impl Operators {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
-    /// Where traces go by OTLP over gRPC, such as `http://127.0.0.1:4317`; none: nowhere.
+    /// The OTLP endpoint for traces (gRPC), such as `http://127.0.0.1:4317`; `None`: no traces are exported.
     pub otlp_endpoint: Option<String>,
-    /// The share of requests that are traced, 0 to 1, when the caller does not decide.
+    /// The share of requests that are traced, 0 to 1, if the caller does not decide.
     pub sample: f64,
 }
 

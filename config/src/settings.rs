@@ -1,26 +1,26 @@
-//! The environment's names: each setting once, with what it means.
+//! The table of all settings that have an environment variable, with their meanings.
 
 use serde_json::Value;
 
 use crate::Config;
 
-/// A setting that the environment can give.
+/// A setting that an environment variable can set.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Its variable. A secret can also come from the file that `<variable>_FILE` names.
+    /// Its variable. A secret can also be read from the file that `<variable>_FILE` names.
     pub variable: &'static str,
-    /// Its key in the file, by section.
+    /// Its key in the file: `<section>.<name>`.
     pub key: &'static str,
-    /// What it means, for people.
+    /// Its description.
     pub meaning: &'static str,
-    /// Whether it must not be shown.
+    /// Whether its value must never be shown.
     pub secret: bool,
 }
 
 impl Setting {
-    /// What holds when it is not set, as it would be set; empty: nothing.
+    /// Its default value as text; empty if it has none.
     pub fn default(&self) -> String {
-        match (self.place(), self.held()) {
+        match (self.place(), self.default_value()) {
             (("databases", service), _) => format!("inopsio_{service}"),
             (_, Value::Null) => String::new(),
             (_, Value::String(text)) => text,
@@ -28,19 +28,19 @@ impl Setting {
         }
     }
 
-    /// Whether it is a text, whatever that looks like: a telephone number, or a user whose name is digits.
+    /// Whether it is a text even if its value looks like a number, such as a telephone number.
     pub(crate) fn is_text(&self) -> bool {
-        // What is nothing by default is a text: what is not has a default of its kind.
-        matches!(self.held(), Value::String(_) | Value::Null)
+        // A setting without a default is a text: all others have a default of their type.
+        matches!(self.default_value(), Value::String(_) | Value::Null)
     }
 
-    /// Its section, and what it is called there.
+    /// Its section and its name in the section.
     fn place(&self) -> (&str, &str) {
         self.key.split_once('.').unwrap_or((self.key, ""))
     }
 
-    /// What it holds by default.
-    fn held(&self) -> Value {
+    /// Its default value.
+    fn default_value(&self) -> Value {
         let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
         let (section, key) = self.place();
         defaults[section][key].clone()

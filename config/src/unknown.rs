@@ -1,15 +1,15 @@
-//! Variables that are called as settings are, and that nothing reads: most of them are mistyped.
+//! Finds environment variables with the prefix of settings that no setting has: most of them are mistyped.
 
 use std::fmt;
 
 use crate::{PREFIX, SETTINGS};
 
-/// A variable that nothing reads. What it holds is not looked at: it may be a secret.
+/// A variable that nothing reads. Its value is ignored, because it may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
     /// Its name.
     pub variable: String,
-    /// The setting that is called most like it, if one is at all.
+    /// The variable with the most similar name, if one is similar enough.
     pub meant: Option<String>,
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for Unknown {
     }
 }
 
-/// Those of these variables that are called as settings are and are none. `besides`: what the program knows that is no setting.
+/// The variables with the prefix of settings that are not known. `besides`: further variables that the program reads.
 pub fn unknown<'e>(variables: impl IntoIterator<Item = &'e str>, besides: &[&str]) -> Vec<Unknown> {
     let known: Vec<String> = SETTINGS
         .iter()
@@ -39,16 +39,19 @@ pub fn unknown<'e>(variables: impl IntoIterator<Item = &'e str>, besides: &[&str
         .collect()
 }
 
-/// What is meant by a name: what becomes it by the fewest slips, if these are few for its length.
+/// The known name with the smallest edit distance, if the distance is at most a third of the name's length.
 fn nearest(name: &str, known: &[String]) -> Option<String> {
     let most = (name.len() - PREFIX.len()).div_ceil(3);
-    let counted = known.iter().map(|known| (slips(name, known), known));
-    counted.min_by_key(|(slips, _)| *slips).filter(|(slips, _)| *slips <= most).map(|(_, known)| known.clone())
+    let counted = known.iter().map(|known| (edit_distance(name, known), known));
+    counted
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= most)
+        .map(|(_, known)| known.clone())
 }
 
-/// By how many characters left out, put in, exchanged, or typed in the wrong order, one text becomes the other (the distance of Damerau
-/// and Levenshtein, each place touched once).
-fn slips(one: &str, other: &str) -> usize {
+/// The Damerau-Levenshtein edit distance (optimal string alignment): the number of deletions, insertions, substitutions and transpositions
+/// of adjacent characters.
+fn edit_distance(one: &str, other: &str) -> usize {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     let mut before = vec![0; other.len() + 1];
     let mut last: Vec<usize> = (0..=other.len()).collect();
@@ -94,7 +97,7 @@ mod tests {
         let read =
             ["INOPSIO_PORT", "INOPSIO_MASTER_KEY", "INOPSIO_MASTER_KEY_FILE", "INOPSIO_HOME", "PATH", "inopsio_x"];
         assert!(unknown(read, &["INOPSIO_HOME"]).is_empty());
-        // Only secrets come from files.
+        // Only secrets can be read from files.
         assert_eq!(unknown(["INOPSIO_PORT_FILE"], &[]).len(), 1);
     }
 }

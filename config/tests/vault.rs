@@ -1,4 +1,4 @@
-//! Secrets from Vault, played here by a stub of its KV version 2: it answers as Vault's documentation says, and is not Vault.
+//! Secrets from Vault. A stub of the KV version 2 API stands in for Vault: it answers as Vault's documentation says.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 const TOKEN: &str = "hvs.the-token";
 
-/// A stub of Vault's KV version 2: path → status and body, for those who have the token.
+/// A stub of Vault's KV version 2: maps paths to status and body, for requests with the token.
 struct VaultStub {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -41,7 +41,7 @@ impl VaultStub {
         Self { address, asked }
     }
 
-    /// A configuration whose secrets are these.
+    /// Loads a configuration with these secrets.
     async fn load(&self, secrets: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
         let mut flags = vec![("vault.address", self.address.clone()), ("vault.token", TOKEN.to_owned())];
         flags.extend(secrets.iter().map(|(key, value)| (*key, (*value).to_owned())));
@@ -106,7 +106,7 @@ async fn what_is_not_to_be_had_stops_the_start_with_the_setting_and_the_reason()
         }
         assert!(!refused.contains("s3cret") && !refused.contains("12345"), "{refused}");
     }
-    // What is read is checked as anything else.
+    // Secrets from Vault are validated like others.
     let weak =
         vault.load(&[("postgres.claim_key", "vault:secret/inopsio/crm#password")]).await.unwrap_err().to_string();
     assert!(weak.contains("64 hexadecimal digits") && !weak.contains("12345"), "{weak}");
@@ -118,7 +118,7 @@ async fn what_is_not_to_be_had_stops_the_start_with_the_setting_and_the_reason()
     assert!(tokenless.contains("INOPSIO_VAULT_TOKEN"), "{tokenless}");
     let nowhere = vault.load(&[password, ("vault.address", "vault.internal")]).await.unwrap_err().to_string();
     assert!(nowhere.contains("INOPSIO_VAULT_ADDRESS"), "{nowhere}");
-    // A port that was free a moment ago: nobody answers.
+    // A port that was free a moment ago: nothing listens there.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let away = vault.load(&[password, ("vault.address", &format!("http://{free}"))]).await.unwrap_err().to_string();
     assert!(away.contains("does not answer"), "{away}");

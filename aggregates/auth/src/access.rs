@@ -1,4 +1,4 @@
-//! What callers who are known were denied: they showed who they are, and may not do what they asked for.
+//! Denied access: requests of authenticated callers that lacked a permission.
 
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, UserId};
@@ -50,21 +50,21 @@ kernel::events! {
     }
 }
 
-/// An access that was denied, and how often in the same hour.
+/// A series of equal denials within an hour, with their count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Access {
-    /// Whose it was, if it was a user.
+    /// The caller, if it is a user.
     pub user: Option<UserId>,
-    /// How often; 0: not yet.
+    /// The number of denials; 0: none yet.
     pub times: u64,
 }
 
-/// It was denied, so often by now.
+/// Records a denial, with the count so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NoteDenial {
-    /// The first time.
+    /// The first denial.
     pub denied: AccessDenied,
-    /// How often, the first time included.
+    /// The number of denials, including the first.
     pub times: u64,
     /// When the last denial happened.
     pub last_at: DateTime<Utc>,
@@ -140,7 +140,7 @@ mod tests {
         given(vec![]).when(noted(1)).then_expect_events(vec![first.clone()]);
         given(vec![]).when(noted(3)).then_expect_events(vec![first.clone(), again(3)]);
         given(vec![first.clone()]).when(noted(7)).then_expect_events(vec![again(7)]);
-        // What is told twice, or late, is told already.
+        // A repeated or late report changes nothing.
         given(vec![first.clone()]).when(noted(1)).then_expect_events(vec![]);
         given(vec![first, again(7)]).when(noted(7)).then_expect_events(vec![]);
     }

@@ -1,4 +1,4 @@
-//! Accounts: by what a person shows who they are. An account's id is the user's; all else about the user is the user service's.
+//! Accounts: the credentials of a user. An account has the id of its user; all other data of the user is in the user service.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -105,148 +105,149 @@ kernel::events! {
 /// An account, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Account {
-    /// The password's hash, sealed; none: there is no password.
+    /// The password's hash, encrypted; `None`: there is no password.
     pub password: Option<Sealed>,
-    /// How often a link to set a password was asked for.
+    /// Number of requested links to set a password.
     pub resets: u32,
-    /// Until when each link is good. All of them go when a password is set, and when all sessions end: whoever kept one has it from before that.
+    /// When each valid link expires. All links become invalid when a password is set and when all sessions end, because an older link may
+    /// have got into other hands.
     pub links: SentLinks,
-    /// The authenticator of which they show a code, too.
+    /// The authenticator (TOTP), if one is enrolled.
     pub totp: Option<Totp>,
-    /// The passkeys that they may show.
+    /// The enrolled passkeys.
     pub passkeys: Passkeys,
-    /// The hashes of the recovery codes that are left.
+    /// The hashes of the unused recovery codes.
     pub recovery: BTreeSet<String>,
-    /// Who is told when sessions end.
+    /// The clients that are notified when sessions end.
     pub listeners: Listeners,
-    /// Sessions and grants of before have ended.
+    /// When all sessions last ended: sessions and grants from before are not valid.
     pub ended_at: Option<DateTime<Utc>>,
-    /// How often all sessions have ended.
+    /// How often all sessions have ended (see [`Moment`]).
     #[serde(default)]
     pub era: u32,
-    /// Whether nobody may sign in with it.
+    /// Whether the account is closed, so that nobody can sign in with it.
     pub closed: bool,
-    /// Whether what tells who it was is gone.
+    /// Whether the personal data was erased.
     #[serde(default)]
     pub erased: bool,
-    /// Whether somebody came in by an identity provider.
+    /// Whether the user ever signed in through an identity provider.
     #[serde(default)]
     pub entered: bool,
-    /// What clients may do for the person.
+    /// The scopes to which the user consented, by client.
     pub consents: BTreeMap<ClientId, BTreeSet<String>>,
-    /// When it was last taken back what a client may do: what was granted to it by then has ended.
+    /// When the user's consent for a client was last withdrawn: grants from before are not valid.
     pub withdrawn: BTreeMap<ClientId, Moment>,
 }
 
-/// An authenticator (RFC 6238) of a person.
+/// An authenticator (TOTP, RFC 6238).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Totp {
-    /// What its codes are made of, sealed.
+    /// The TOTP secret, encrypted.
     pub secret: Sealed,
-    /// The step of the last code that was shown: it and those before it are used up.
+    /// The time step of the last code that was used: this code and earlier ones are not accepted again.
     pub used: u64,
 }
 
-/// By what somebody may set a password.
+/// What authorizes a user to set a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
-    /// They were invited, and have none yet.
+    /// They accepted an invitation and have no password yet.
     Invitation,
-    /// They followed the link of this turn, at this time.
+    /// They used the link with this number, at this time.
     Link { turn: u32, at: DateTime<Utc> },
-    /// They showed the old one, whose hash this is: it has to be theirs still.
+    /// They entered the old password, whose hash this is. It must still be the current one.
     Password { shown: Sealed },
 }
 
-/// How long a link to set a password is good.
+/// Validity of a link to set a password.
 pub const RESET_GOOD_FOR: TimeDelta = TimeDelta::hours(1);
 
-/// For so long no second link is mailed: whoever knows an address must not fill its mailbox.
+/// Minimum time between two mailed links, so that nobody can fill another person's mailbox.
 const RESET_PAUSE: TimeDelta = TimeDelta::minutes(10);
 
-/// What can be asked of an account.
+/// The commands of an account.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AccountCommand {
     /// Sets the password.
     SetPassword { password: Sealed, by: By },
-    /// Has a link mailed, unless one was a moment ago.
+    /// Requests a link by mail, unless one was requested a moment ago.
     RequestReset { at: DateTime<Utc> },
-    /// Has codes asked for from now on.
+    /// Enrolls an authenticator; its codes are required from now on.
     EnrolTotp { secret: Sealed, step: u64, recovery: Vec<String> },
-    /// Uses a code up.
+    /// Records the use of a TOTP code, which can't be used again.
     UseTotp { step: u64 },
-    /// Asks for none any more.
+    /// Removes the authenticator.
     RemoveTotp,
-    /// Lets a passkey be shown from now on. Without recovery codes those that are there stay.
+    /// Enrolls a passkey. Without new recovery codes, the existing ones stay valid.
     EnrolPasskey { enrolled: Box<PasskeyEnrolled>, recovery: Vec<String> },
-    /// Uses a challenge up that a passkey signed.
+    /// Records an authentication with a passkey; the signed challenge can't be used again.
     ShowPasskey(PasskeyUsed),
-    /// Calls a passkey otherwise.
+    /// Renames a passkey.
     RenamePasskey(PasskeyRenamed),
-    /// Makes a passkey worthless.
+    /// Removes a passkey.
     RemovePasskey(PasskeyRemoved),
-    /// Asks for nothing but the password any more.
+    /// Removes all second factors.
     RemoveSecondFactors,
-    /// Makes recovery codes anew.
+    /// Replaces the recovery codes.
     SetRecoveryCodes { hashes: Vec<String> },
-    /// Uses a recovery code up.
+    /// Records the use of a recovery code, which can't be used again.
     UseRecoveryCode { hash: String },
-    /// Has a client told when a session ends.
+    /// Registers a client to be notified when a session ends.
     Join { client: ClientId, session: SessionId, at: DateTime<Utc> },
     /// Ends all sessions.
     EndSessions { at: DateTime<Utc>, reason: String },
-    /// Notes that the person came in by an identity provider.
+    /// Records that the user signed in through an identity provider.
     Enter,
-    /// The same, of somebody whose address nobody has shown to be theirs until the provider vouched for it: whoever came in before may be
-    /// somebody else, so all that they began ends, and there must be nothing by which they come in again. An authenticator stays: it is
-    /// asked for, whoever vouches.
+    /// As `Enter`, for a user whose e-mail address was not verified until the provider vouched for it. Whoever signed in before may have
+    /// been somebody else, so all existing sessions end, and the account must have no password or passkey with which that person could sign
+    /// in again. An authenticator is allowed, because it is only asked for in addition.
     TakeOver { at: DateTime<Utc> },
-    /// Ends it all.
+    /// Closes the account.
     Close { at: DateTime<Utc> },
-    /// The same, and forgets who it was.
+    /// Closes the account and erases the personal data.
     Erase { at: DateTime<Utc> },
-    /// Lets a client act.
+    /// Records consent to a client.
     Consent { client: ClientId, scope: Vec<String> },
-    /// Lets it no more.
+    /// Withdraws consent to a client.
     Withdraw { client: ClientId, at: DateTime<Utc> },
 }
 
-/// Why an account says no.
+/// Why an account refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {
-    /// For ever.
+    /// The account is closed, which is final.
     #[error("the account is closed")]
     Closed,
-    /// A link works once.
+    /// The link was already used, has expired, or is not known.
     #[error(
         "this link to set a password has expired, was used, or all sessions were ended since it was sent; ask for a new one"
     )]
     LinkUsed,
-    /// Another one was set since it was shown.
+    /// Another password was set after the old one was verified.
     #[error("the password was changed since; show the new one")]
     PasswordChanged,
-    /// Somebody who need not be the person can come in by what it has.
+    /// The account has credentials with which somebody other than the user may sign in.
     #[error("this account is already used with another sign-in method, and its e-mail address is not verified")]
     InUse,
-    /// There is one, or none.
+    /// An authenticator is enrolled already.
     #[error("there is an authenticator already; remove it first")]
     TotpThere,
-    /// A code works once.
+    /// The code was already used.
     #[error("this code is wrong or was already used; wait for the next one")]
     CodeUsed,
-    /// One authenticator holds one passkey for a person.
+    /// This passkey is enrolled already.
     #[error("this passkey is already registered")]
     PasskeyThere,
-    /// There is room for so many.
+    /// The maximum number of passkeys is reached.
     #[error("there are {} passkeys already; remove one first", crate::MOST_PASSKEYS)]
     PasskeysMany,
-    /// It is somebody else's, or nobody's.
+    /// The passkey does not belong to the account.
     #[error("there is no such passkey")]
     PasskeyUnknown,
-    /// It counts backwards: there is a copy of it that nobody should have.
+    /// The signature counter did not increase, so the passkey may have been cloned.
     #[error("the signature counter of this passkey went backwards; there may be a copy of it")]
     PasskeyCloned,
-    /// A challenge works once.
+    /// The challenge was already used.
     #[error("this challenge was already used")]
     ChallengeUsed,
 }
@@ -271,7 +272,7 @@ impl From<AccountError> for Refusal {
 }
 
 impl Account {
-    /// The stream whose key seals what is personal of a user in this service: that of their account.
+    /// The data subject's key that encrypts a user's personal data in this service: that of the account's stream.
     pub fn key_of(user: impl Display) -> String {
         format!("{}/{user}", Self::TYPE)
     }
@@ -283,7 +284,7 @@ impl Account {
         self.links.clear();
     }
 
-    /// Whether the link of a turn is good at a time.
+    /// Whether the link with this number is valid at a time.
     pub fn link(&self, turn: u32, at: DateTime<Utc>) -> bool {
         !self.closed && self.links.until(turn).is_some_and(|until| at < until)
     }
@@ -298,31 +299,31 @@ impl Account {
         }
     }
 
-    /// Whether nobody has come in by it yet: there is no password, nothing else to be shown, and nothing was given to a client.
+    /// Whether nobody has used the account yet: it has no credentials, and no client got tokens or consent.
     pub fn is_fresh(&self) -> bool {
         let nothing_to_show = self.password.is_none() && !self.has_second_factor();
         let nothing_given = self.listeners.is_empty() && self.consents.is_empty() && self.withdrawn.is_empty();
         !self.closed && !self.entered && nothing_to_show && nothing_given
     }
 
-    /// Whether a link that sets a password may be mailed to the person's address. `shown`: they have shown that it is theirs. If they
-    /// have not, it may be somebody else's, who must not get what is the person's; of a [fresh](Self::is_fresh) account nothing is, and
-    /// the address is all by which whoever made the user said who it is.
+    /// Whether a link to set a password may be mailed to the user's address. `shown`: the address is verified. An unverified address may be
+    /// another person's, who must not get access to the user's account. A [fresh](Self::is_fresh) account has nothing to protect yet, and
+    /// the address is all that whoever created the user said about their identity.
     pub fn opens_by_mail(&self, shown: bool) -> bool {
         !self.closed && (shown || self.is_fresh())
     }
 
-    /// Whether somebody comes in by what it has: a password, or a passkey. (An authenticator alone lets nobody in.)
+    /// Whether its credentials suffice to sign in: a password or a passkey. (An authenticator alone does not.)
     fn opens_by_itself(&self) -> bool {
         self.password.is_some() || !self.passkeys.is_empty()
     }
 
-    /// Whether they can show more than their password.
+    /// Whether the user has a second factor.
     pub fn has_second_factor(&self) -> bool {
         self.totp.is_some() || !self.passkeys.is_empty()
     }
 
-    /// Recovery codes stand in for a second factor: without one they are worth nothing.
+    /// Drops recovery codes if there is no second factor for which they could be used.
     fn drop_useless_codes(&mut self) {
         if !self.has_second_factor() {
             self.recovery.clear();
@@ -333,7 +334,7 @@ impl Account {
         SessionsEnded { at, reason, era: Some(self.era) }.into()
     }
 
-    /// Whether the person consented to all of this already.
+    /// Whether the user has consented to all of this scope already.
     pub fn consented<'s>(&self, client: ClientId, scope: impl IntoIterator<Item = &'s String>) -> bool {
         self.consents.get(&client).is_some_and(|consent| scope.into_iter().all(|word| consent.contains(word)))
     }
@@ -347,7 +348,8 @@ impl Aggregate for Account {
     type Event = AccountEvent;
     type Error = AccountError;
 
-    /// The account is where a person's key is: what is theirs in sessions is sealed under it, perhaps before anything happened here.
+    /// The data subject is the user: personal data in their sessions is encrypted under this account's key, too, perhaps before the account
+    /// has any events.
     fn person(&self, id: &str) -> Option<String> {
         Some(Self::key_of(id))
     }
@@ -454,7 +456,7 @@ impl Aggregate for Account {
                 (self.ended_at, self.era) = (Some(e.at), self.era.max(e.era.unwrap_or_default()).saturating_add(1));
                 self.links.clear();
             }
-            // Whose the address was when a link was mailed there is not said any more: they are in without it.
+            // A link that was mailed earlier may have gone to somebody else. The user can now sign in without it.
             AccountEvent::AccountEntered(_) => {
                 self.entered = true;
                 self.links.clear();

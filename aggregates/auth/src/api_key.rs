@@ -1,11 +1,11 @@
-//! API keys: with one a machine calls the API without asking for tokens first.
+//! API keys: with one, a machine calls the API without requesting a token first.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Aggregate, MachineId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How long a use, or a refusal, is not noted again: what is shown is "about when", and not a write for each request.
+/// Minimum time between two records of use (or of refusal): the displayed time is approximate, and not every request causes a write.
 const USE_NOTED_FOR: TimeDelta = TimeDelta::hours(1);
 
 kernel::events! {
@@ -48,7 +48,7 @@ pub enum ApiKeyRefusal {
 }
 
 impl ApiKeyRefusal {
-    /// In a word.
+    /// The reason code.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SecretWrong => "secret_wrong",
@@ -59,45 +59,45 @@ impl ApiKeyRefusal {
     }
 }
 
-/// An API key as its history has made it.
+/// An API key, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApiKey {
-    /// None: never issued.
+    /// `None`: not issued yet.
     pub issued: Option<ApiKeyIssued>,
-    /// About when it was last used.
+    /// When it was last used, approximately.
     pub last_used: Option<DateTime<Utc>>,
-    /// About when somebody was last refused who came with it, and why.
+    /// When a request with it was last refused (approximately), and why.
     pub last_refused: Option<ApiKeyRefused>,
-    /// Whether it is refused.
+    /// Whether it was revoked.
     pub revoked: bool,
 }
 
-/// What can be asked of an API key.
+/// The commands of an API key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ApiKeyCommand {
-    /// Begins.
+    /// Issues the key.
     Issue(ApiKeyIssued),
-    /// It was used.
+    /// Records its use.
     NoteUse { at: DateTime<Utc> },
-    /// Somebody came with it and was refused.
+    /// Records the refusal of a request with it.
     NoteRefusal(ApiKeyRefused),
-    /// Ends it.
+    /// Revokes the key.
     Revoke,
 }
 
 impl ApiKey {
-    /// Whether it is accepted at a time.
+    /// Whether it is valid at a time.
     pub fn accepted(&self, at: DateTime<Utc>) -> bool {
         !self.revoked && self.issued.as_ref().is_some_and(|key| key.expires_at.is_none_or(|end| at < end))
     }
 
-    /// Whether its use at a time is to be noted.
+    /// Whether a use at this time should be recorded.
     pub fn notes_use(&self, at: DateTime<Utc>) -> bool {
         !self.revoked && self.last_used.is_none_or(|last| at - last >= USE_NOTED_FOR)
     }
 
-    /// Whether it is to be noted that somebody was refused at a time, whatever the reason: who does not have the key writes no more than
-    /// this.
+    /// Whether a refusal at this time should be recorded. The limit applies to all reasons together, so that a caller without the key can't
+    /// cause more writes.
     pub fn notes_refusal(&self, at: DateTime<Utc>) -> bool {
         self.last_refused.as_ref().is_none_or(|last| at - last.at >= USE_NOTED_FOR)
     }

@@ -1,4 +1,4 @@
-//! How a tenant's pages look: its logo, which stands in the event itself ([`kernel::Picture`]). A tenant has one such branding.
+//! The branding of a tenant's pages: its logo, which is stored in the event itself ([`kernel::Picture`]). A tenant has one such stream.
 
 use std::convert::Infallible;
 
@@ -28,12 +28,12 @@ pub struct Branding {
     pub logo: Option<LogoSet>,
 }
 
-/// What can be asked of how a tenant's pages look.
+/// The commands of a tenant's branding.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BrandingCommand {
-    /// Says which logo there is.
+    /// Sets the logo.
     SetLogo(LogoSet),
-    /// Takes it away.
+    /// Removes the logo.
     RemoveLogo,
 }
 

@@ -1,4 +1,4 @@
-//! Clients: applications that sign people in.
+//! Clients: applications that sign users in.
 
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Refusal};
@@ -58,37 +58,37 @@ pub struct ClientDetails {
 /// A client, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Client {
-    /// What it is.
+    /// Its details.
     pub details: ClientDetails,
     /// SHA-256 of its secret, hexadecimal.
     pub secret_hash: Option<String>,
-    /// Whether it may sign people in.
+    /// Whether it may sign users in.
     pub active: bool,
-    /// When it was last deactivated: what was granted to it before has ended.
+    /// When it was last deactivated: grants from before are not valid.
     pub deactivated_at: Option<DateTime<Utc>>,
 }
 
-/// What can be asked of a client.
+/// The commands of a client.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientCommand {
-    /// Begins.
+    /// Registers the client.
     Register(ClientDetails),
-    /// Says what it is now.
+    /// Replaces all details.
     Change(ClientDetails),
-    /// Gives it a secret.
+    /// Replaces the secret.
     SetSecret(ClientSecretSet),
-    /// Ends its access.
+    /// Deactivates the client.
     Deactivate { at: DateTime<Utc> },
-    /// Lets it in again.
+    /// Reactivates the client.
     Reactivate,
-    /// Notes that somebody could not show that they were it.
+    /// Records a failed authentication as this client.
     Refuse { reason: String },
 }
 
-/// Why a client says no.
+/// Why a client refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// It can't keep one.
+    /// A public client can't have a secret.
     #[error("a public client can't have a secret, because it could not keep it confidential; PKCE protects it instead")]
     Public,
 }
@@ -100,7 +100,7 @@ impl From<ClientError> for Refusal {
 }
 
 impl Client {
-    /// Whether what was granted to it at a time still holds.
+    /// Whether a grant made at this time is still valid, as far as the client is concerned.
     pub fn stands_by(&self, granted_at: DateTime<Utc>) -> bool {
         self.active && self.deactivated_at.is_none_or(|ended| granted_at > ended)
     }

@@ -1,4 +1,4 @@
-//! Assertions by which clients showed who they are (RFC 7523): each shows it once.
+//! Assertions with which clients authenticated (RFC 7523): each can be used once.
 
 use kernel::Aggregate;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ kernel::events! {
     }
 }
 
-/// An assertion: that its history has begun is all that there is to know, and that it begins once, the log sees to.
+/// An assertion. It has no state: its stream exists if it was used, and the log allows a stream to be created only once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClientAssertion {}
 

@@ -1,4 +1,4 @@
-//! Devices without a keyboard that ask to be let in (RFC 8628): somebody types their code elsewhere, and says yes or no.
+//! Device authorization (RFC 8628): a device without a keyboard shows a code, and a user enters it elsewhere to allow or deny access.
 
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Refusal, UserId};
@@ -38,42 +38,42 @@ kernel::events! {
 /// A device, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Device {
-    /// What it asks; none: it never did.
+    /// The request; `None`: there was none.
     pub asked: Option<DeviceAsked>,
-    /// Who said yes, in which session.
+    /// Which user allowed it, in which session.
     pub allowed: Option<DeviceAllowed>,
-    /// Whether somebody said no.
+    /// Whether a user denied it.
     pub denied: bool,
     /// Whether it got its tokens.
     pub let_in: bool,
 }
 
-/// What can be asked of a device.
+/// The commands of a device.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DeviceCommand {
-    /// Begins.
+    /// Requests access.
     Ask(DeviceAsked),
-    /// Somebody says yes. `granted`: when, as their account counts what it lets the client do.
+    /// Allows access. `granted`: the moment, in the account's count of withdrawn consents.
     Allow { user: UserId, session: SessionId, granted: Moment },
-    /// Somebody says no.
+    /// Denies access.
     Deny { at: DateTime<Utc> },
-    /// It gets its tokens.
+    /// Redeems the request for tokens.
     LetIn { client: ClientId, grant: GrantId, at: DateTime<Utc> },
 }
 
-/// Why a device is not let in.
+/// Why a device gets no tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// Nobody said anything yet.
+    /// No user has decided yet.
     #[error("the code has not been entered yet")]
     Pending,
-    /// Somebody said no.
+    /// A user denied it.
     #[error("the user denied the access")]
     Denied,
-    /// Too late.
+    /// The request has expired.
     #[error("the code has expired; start again")]
     Expired,
-    /// Not this client's, or used.
+    /// The request is not of this client, or was redeemed.
     #[error("the code belongs to another client, or was already used")]
     Nothing,
 }
@@ -91,7 +91,7 @@ impl From<DeviceError> for Refusal {
 }
 
 impl Device {
-    /// What it asks, if somebody may still say yes or no.
+    /// The request, if a user may still decide on it.
     pub fn open(&self, at: DateTime<Utc>) -> Option<&DeviceAsked> {
         self.asked.as_ref().filter(|asked| at < asked.expires_at && self.allowed.is_none() && !self.denied)
     }

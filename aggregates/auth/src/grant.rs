@@ -1,4 +1,4 @@
-//! Grants: what a client may do for somebody. Codes are redeemed and tokens refreshed within one, and end with it.
+//! Grants: a client may act for a subject. Codes and refresh tokens belong to a grant and end with it.
 
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Refusal};
@@ -68,8 +68,8 @@ pub struct GrantTerms {
 }
 
 impl GrantTerms {
-    /// Something granted to a client, for a subject, from one time to another; what else there is to say of it is not said yet: nobody
-    /// signed in for it, and nothing else has to end it.
+    /// The terms of a grant to a client for a subject, with start and end. All other terms are empty: no user signed in, and nothing else
+    /// ends it.
     pub const fn new(
         kind: GrantKind,
         (client, subject): (Uuid, Uuid),
@@ -93,7 +93,7 @@ impl GrantTerms {
         }
     }
 
-    /// Whether what was granted still holds for whom it was, as their account says and the session in which it was.
+    /// Whether the grant is still valid as far as the subject's account and session are concerned.
     pub fn hold(&self, account: &Account, session: Option<&Session>) -> bool {
         let granted = Moment { at: self.opened_at, era: self.consent_era };
         if !account.lets(ClientId::new(self.client), granted) {
@@ -105,10 +105,10 @@ impl GrantTerms {
         let Some((session, started)) = session.and_then(|session| Some((session, session.started.as_ref()?))) else {
             return false;
         };
-        // What comes of a session that has ended with all others has ended, whenever it came: it is of that session's era.
+        // If all sessions of the session's era have ended, so have its grants, whenever they were made.
         let began = started.began();
         let at = began.at.min(self.opened_at);
-        // What goes on while the person is away goes on when they sign out.
+        // Offline access outlives the user's sign-out.
         account.stands_by(Moment { at, ..began })
             && (!session.ended || self.scope.iter().any(|word| word == "offline_access"))
     }
@@ -165,30 +165,30 @@ pub enum RevokeReason {
 /// A grant, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Grant {
-    /// None: never opened.
+    /// `None`: not opened yet.
     pub terms: Option<GrantTerms>,
     /// Whether its code was redeemed.
     pub redeemed: bool,
     /// How often tokens were refreshed.
     pub generation: u32,
-    /// Why it ended; none: it has not.
+    /// Why it was revoked; `None`: it was not.
     pub revoked: Option<RevokeReason>,
 }
 
-/// What can be asked of a grant.
+/// The commands of a grant.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GrantCommand {
-    /// Begins.
+    /// Opens the grant.
     Open(GrantTerms),
-    /// A client brings the code.
+    /// Redeems the authorization code.
     Redeem { client: Uuid, redirect_uri: String, challenge: String, at: DateTime<Utc> },
-    /// A client brings a refresh token of a generation.
+    /// Redeems a refresh token of this generation.
     Refresh { client: Uuid, generation: u32, at: DateTime<Utc> },
-    /// Ends it.
+    /// Revokes the grant.
     Revoke(RevokeReason),
 }
 
-/// Why a grant says no without that being worth a record: what was asked is long past, or of another client.
+/// A refusal that is not recorded as an event: the code or token expired long ago, or belongs to another client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the grant does not exist, has ended, or belongs to another client")]
 pub struct GrantError;
@@ -200,7 +200,7 @@ impl From<GrantError> for Refusal {
 }
 
 impl Grant {
-    /// Whether tokens of it are accepted at a time.
+    /// Whether its tokens are valid at a time.
     pub fn stands(&self, at: DateTime<Utc>) -> bool {
         self.revoked.is_none() && self.terms.as_ref().is_some_and(|terms| at < terms.expires_at)
     }
@@ -255,7 +255,7 @@ impl Aggregate for Grant {
     fn evolve(&mut self, event: GrantEvent) {
         match event {
             GrantEvent::GrantOpened(e) => self.terms = Some(e.terms),
-            // Remembered by a claim, which holds across grants.
+            // The reuse of assertions is prevented by a claim, which works across grants.
             GrantEvent::ClientAsserted(_) => {}
             GrantEvent::CodeRedeemed(_) => self.redeemed = true,
             GrantEvent::TokensRefreshed(e) => self.generation = e.generation,

@@ -1,4 +1,4 @@
-//! Public keys as others read them: JSON Web Keys (RFC 7517).
+//! Public keys in their published form: JSON Web Keys (RFC 7517).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,8 @@ pub struct Jwk {
 }
 
 impl Jwk {
-    /// The one algorithm with which this key is used: the key decides, never the token. None: it is of no use, or too short.
+    /// The only algorithm for which this key is used. It is derived from the key, never from the token. `None`: the key is not supported or
+    /// too short.
     pub fn algorithm(&self) -> Option<Algorithm> {
         let (x, y) = (bytes(self.x.as_deref()), bytes(self.y.as_deref()));
         match (self.kty.as_str(), self.crv.as_deref()) {
@@ -95,7 +96,7 @@ impl Jwk {
     }
 }
 
-/// How many bytes a text in base64url (without padding) stands for; none: it is no such text.
+/// The number of bytes that a text in base64url (without padding) encodes; `None` if it is not valid.
 fn bytes(text: Option<&str>) -> Option<usize> {
     let text = text?;
     let is_one = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));

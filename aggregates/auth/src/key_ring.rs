@@ -1,5 +1,4 @@
-//! The keys of a tenant: the one under which its secrets are sealed, and those that sign its tokens. One aggregate a tenant;
-//! its id is the tenant's.
+//! The keys of a tenant: the key that encrypts its secrets, and those that sign its tokens. One aggregate per tenant, with the tenant's id.
 
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Refusal};
@@ -55,52 +54,52 @@ kernel::events! {
     }
 }
 
-/// A tenant's keys as their history has made them.
+/// A tenant's keys, as they result from their events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeyRing {
-    /// None: it was never opened.
+    /// `None`: there are no keys yet.
     pub tenant_key: Option<Envelope>,
-    /// Those that verify, in the order in which they were added.
+    /// The keys that verify, in the order in which they were added.
     pub keys: Vec<SigningKeyAdded>,
-    /// What signs requests to identity providers; none: nobody needed it yet.
+    /// The key that signs requests to identity providers; `None`: not needed yet.
     #[serde(default)]
     pub saml: Option<SamlKeyAdded>,
-    /// What opens what identity providers encrypt; none: nobody was shown one yet.
+    /// The key that decrypts assertions of identity providers; `None`: not published yet.
     #[serde(default)]
     pub saml_decryption: Option<SamlDecryptionKeyAdded>,
 }
 
-/// What can be asked of a tenant's keys.
+/// The commands of a tenant's key ring.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KeyRingCommand {
-    /// Begins, once.
+    /// Creates the keys. Happens once.
     Open(KeyRingOpened),
-    /// Ends: nothing is signed, opened or verified any more.
+    /// Closes the key ring: its keys no longer sign, decrypt or verify anything.
     Close,
-    /// Puts the tenant's key into another envelope. `was`: the one from which it was taken; with another one nothing happens.
+    /// Replaces the envelope of the tenant key. `was`: the envelope that is replaced; if it is not the current one, nothing changes.
     Reseal { was: Envelope, tenant_key: Envelope },
-    /// Publishes a further key.
+    /// Publishes another signing key.
     Add(SigningKeyAdded),
-    /// Publishes the first key of an algorithm; where there is one, that stays the first.
+    /// Publishes the first key of an algorithm. Changes nothing if there is one.
     AddFirst(SigningKeyAdded),
-    /// Gives the tenant a key that signs requests to identity providers; one that has one keeps it.
+    /// Adds the key that signs requests to identity providers. Changes nothing if there is one.
     AddSaml(SamlKeyAdded),
-    /// Gives the tenant a key for which identity providers encrypt; one that has one keeps it.
+    /// Adds the key for which identity providers encrypt. Changes nothing if there is one.
     AddSamlDecryption(SamlDecryptionKeyAdded),
-    /// Takes a key out. `now`: the key that signs now has to stay.
+    /// Retires a key. `now`: the current time; the key that signs at that time can't be retired.
     Retire { kid: String, now: DateTime<Utc> },
 }
 
-/// Why keys say no.
+/// Why a key ring refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRingError {
-    /// No keys yet.
+    /// There are no keys yet.
     #[error("the tenant has no keys yet")]
     NotOpen,
-    /// The one that signs.
+    /// The key is the one that signs.
     #[error("the key {kid} currently signs tokens; rotate it and wait until the new one signs")]
     Signs { kid: String },
-    /// Unknown.
+    /// There is no such key.
     #[error("the tenant has no key {kid}; it has {}", kernel::listed(.known))]
     Unknown { kid: String, known: Vec<String> },
 }
@@ -129,8 +128,8 @@ pub enum KeyUse {
 }
 
 impl KeyRing {
-    /// The key of an algorithm that signs at a time: the latest that may. (Before the first may, the first does: a tenant has
-    /// tokens from its beginning.)
+    /// The key of an algorithm that signs at a time: the last one added whose start time has come. Before any start time, the first key
+    /// signs, so that a tenant can issue tokens from its beginning.
     pub fn signs(&self, algorithm: Algorithm, at: DateTime<Utc>) -> Option<&SigningKeyAdded> {
         let mut of_it = self.keys.iter().filter(|key| key.algorithm == algorithm);
         let first = of_it.clone().next();
@@ -142,7 +141,7 @@ impl KeyRing {
         self.keys.iter().any(|key| key.algorithm == algorithm)
     }
 
-    /// What a key does at a time; none: there is no such key.
+    /// The state of a key at a time; `None` if there is no such key.
     pub fn use_of(&self, kid: &str, at: DateTime<Utc>) -> Option<KeyUse> {
         let key = self.find(kid)?;
         let signs = self.signs(key.algorithm, at).is_some_and(|signs| signs.kid == kid);
@@ -153,7 +152,7 @@ impl KeyRing {
         })
     }
 
-    /// A key that verifies.
+    /// The key with this id, if it verifies.
     pub fn find(&self, kid: &str) -> Option<&SigningKeyAdded> {
         self.keys.iter().find(|key| key.kid == kid)
     }

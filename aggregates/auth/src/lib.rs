@@ -72,7 +72,7 @@ kernel::ids! {
     AccessId,
 }
 
-/// Every aggregate of signing in.
+/// Every aggregate of the auth service.
 pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<KeyRing>(),
     kernel::AggregateType::of::<Machine>(),
@@ -91,7 +91,7 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
     kernel::AggregateType::of::<Branding>(),
 ];
 
-/// Every event type and version that the log of signing in may hold.
+/// Every event type and version that the auth service's log may contain.
 pub fn catalog() -> Vec<kernel::EventType> {
     AGGREGATES.iter().flat_map(|aggregate| (aggregate.catalog)()).collect()
 }

@@ -1,4 +1,4 @@
-//! Which clients want to be told when a person's sessions end (OpenID Connect Back-Channel Logout).
+//! The clients that are notified when a user's sessions end (OpenID Connect Back-Channel Logout).
 
 use std::collections::BTreeMap;
 
@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ClientId, Moment, SessionId};
 
-/// How long a session holds, whatever happens. What was before that needs no remembering.
+/// Maximum lifetime of a session. Participation in older sessions is forgotten.
 pub const LONGEST_SESSION: TimeDelta = TimeDelta::days(14);
 
-/// The clients that were given something in a person's sessions, and want to be told when those end; and since when.
+/// The clients that got tokens in a user's sessions and want a logout notification, with the moment when they first took part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Listeners(BTreeMap<ClientId, BTreeMap<SessionId, Moment>>);
 
 impl Listeners {
-    /// Whether no client ever was given anything.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a client listens to a session.
+    /// Whether a client is registered for a session.
     pub fn has(&self, client: ClientId, session: SessionId) -> bool {
         self.0.get(&client).is_some_and(|sessions| sessions.contains_key(&session))
     }
 
-    /// Those that listen to a session.
+    /// The clients that are registered for a session.
     pub fn to(&self, session: SessionId) -> impl Iterator<Item = ClientId> {
         self.0.iter().filter(move |(_, sessions)| sessions.contains_key(&session)).map(|(client, _)| *client)
     }
 
-    /// Those that listened to any session when all of them ended.
+    /// The clients that were registered for any of the sessions that ended together.
     pub fn until(&self, ended: Moment) -> impl Iterator<Item = ClientId> {
         self.0
             .iter()
@@ -38,7 +38,7 @@ impl Listeners {
             .map(|(client, _)| *client)
     }
 
-    /// Those that listen to any session.
+    /// The clients that are registered for any session.
     pub fn all(&self) -> impl Iterator<Item = ClientId> {
         self.0.keys().copied()
     }

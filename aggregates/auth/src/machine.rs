@@ -1,4 +1,4 @@
-//! Machines: sensors and integrations, which have tokens and keys of their own, apart from people.
+//! Machines (service accounts): sensors and integrations, with tokens and keys of their own, independent of users.
 
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Refusal};
@@ -43,37 +43,37 @@ pub struct Machine {
     pub roles: Vec<String>,
     /// SHA-256 of its secret, hexadecimal.
     pub secret_hash: Option<String>,
-    /// The keys with which it signs.
+    /// The public keys with which it authenticates.
     pub keys: Vec<Jwk>,
-    /// Whether it may have tokens.
+    /// Whether it can get tokens.
     pub active: bool,
-    /// When it was last deactivated: tokens of before are refused for ever.
+    /// When it was last deactivated: tokens from before are never accepted again.
     pub deactivated_at: Option<DateTime<Utc>>,
 }
 
-/// What can be asked of a machine.
+/// The commands of a machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MachineCommand {
-    /// Begins.
+    /// Registers the machine.
     Register(MachineRegistered),
-    /// Renames it, gives it other roles.
+    /// Replaces its name and roles.
     Change(MachineChanged),
-    /// Gives it a secret.
+    /// Replaces its secret.
     SetSecret(MachineSecretSet),
-    /// Says which keys it has; none: it signs no more.
+    /// Replaces its public keys; empty: it can't authenticate with a key any more.
     SetKeys(MachineKeysSet),
-    /// Ends its access.
+    /// Deactivates the machine.
     Deactivate { at: DateTime<Utc> },
-    /// Lets it in again.
+    /// Reactivates the machine.
     Reactivate,
-    /// Notes that somebody could not show that they were it.
+    /// Records a failed authentication as this machine.
     Refuse { reason: String },
 }
 
-/// Why a machine says no.
+/// Why a machine refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MachineError {
-    /// It has to be reactivated first.
+    /// The machine is deactivated and must be reactivated first.
     #[error("the machine is deactivated; reactivate it first")]
     Deactivated,
 }
@@ -85,7 +85,7 @@ impl From<MachineError> for Refusal {
 }
 
 impl Machine {
-    /// Whether tokens of it that were issued at a time are accepted now.
+    /// Whether its tokens issued at this time are still accepted.
     pub fn stands_by(&self, issued_at: DateTime<Utc>) -> bool {
         self.active && self.deactivated_at.is_none_or(|ended| issued_at > ended)
     }

@@ -1,26 +1,27 @@
-//! When something was, by a clock and by the eras of an account. Which of two came first the account counts; no clock has to tell.
+//! Moments in the history of an account: a time and an era. The order of two moments follows from the eras, so it does not depend on
+//! clocks.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{Account, ClientId, SessionStarted, SessionsEnded};
 
-/// When something was: somebody began to sign in, a session began, something was granted; or all of that ended.
+/// A moment: when a sign-in or a session began or a grant was made, or when all of them ended.
 ///
-/// A clock that was ahead calls what it began later than what ends it. So the account counts how often all sessions have ended, and how often
-/// its person took back what a client may do: the eras. What begins keeps that count beside its time. Where either of two has none, of
-/// before it was counted, their times are compared.
+/// Clocks of machines differ, so the time of a session's start may be later than that of the event that ended it. Therefore the account
+/// counts eras: how often all sessions have ended, and how often the user withdrew consent to a client. Each start records the count of its
+/// time. If one of two moments has no era, because it is from before eras were counted, their times are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
-    /// What the clock said.
+    /// The time by the clock.
     pub at: DateTime<Utc>,
-    /// How often what ends it had happened by then. Absent: it was not counted yet.
+    /// The era: how many endings had happened by then. Absent: it was not counted yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub era: Option<u32>,
 }
 
 impl Moment {
-    /// Whether what began then has ended with what ended at `end`: that was in the same era, or in a later one.
+    /// Whether something that began at this moment was ended by the ending at `end`, which was in the same era or a later one.
     pub fn ends_by(self, end: Self) -> bool {
         match (self.era, end.era) {
             (Some(began), Some(ended)) => began <= ended,
@@ -30,38 +31,38 @@ impl Moment {
 }
 
 impl SessionStarted {
-    /// When it began.
+    /// The moment when the session began.
     pub fn began(&self) -> Moment {
         Moment { at: self.at, era: self.era }
     }
 }
 
 impl SessionsEnded {
-    /// When they ended: all of that era, and of those before it.
+    /// The moment when the sessions ended: those of that era and earlier ones.
     pub fn ended(&self) -> Moment {
         Moment { at: self.at, era: self.era }
     }
 }
 
 impl Account {
-    /// What the clock says now, as this account counts. What ends all sessions afterwards ends what begins with it.
+    /// The current moment, in the era of the account's sessions. If all sessions end later, whatever began at this moment ends too.
     pub fn moment(&self, now: DateTime<Utc>) -> Moment {
         Moment { at: now, era: Some(self.era) }
     }
 
-    /// Whether what began then still holds: not all sessions have ended since.
+    /// Whether something that began at this moment is still valid: not all sessions have ended since.
     pub fn stands_by(&self, began: Moment) -> bool {
         let ended = self.ended_at.map(|at| Moment { at, era: self.era.checked_sub(1) });
         !self.closed && ended.is_none_or(|ended| !began.ends_by(ended))
     }
 
-    /// What the clock says now, as this account counts what it lets a client do. What takes that back afterwards ends what is granted with it.
+    /// The current moment, in the era of the consent to a client. If the consent is withdrawn later, grants made at this moment end.
     pub fn consent_moment(&self, client: ClientId, now: DateTime<Utc>) -> Moment {
         let before = self.withdrawn.get(&client).and_then(|withdrawn| withdrawn.era);
         Moment { at: now, era: Some(before.map_or(0, |era| era.saturating_add(1))) }
     }
 
-    /// Whether what was granted to a client then still holds: it was not taken back since.
+    /// Whether a grant made to a client at this moment is still valid: the consent was not withdrawn since.
     pub fn lets(&self, client: ClientId, granted: Moment) -> bool {
         self.withdrawn.get(&client).is_none_or(|withdrawn| !granted.ends_by(*withdrawn))
     }

@@ -1,4 +1,4 @@
-//! The passkeys of an account (WebAuthn): what each of them verifies, how often it was used, and which challenges are used up.
+//! The passkeys of an account (WebAuthn): their public keys, signature counters, and used challenges.
 
 use std::collections::BTreeMap;
 
@@ -10,45 +10,44 @@ use crate::{
     AccountError, AccountEvent, Jwk, PasskeyEnrolled, PasskeyRemoved, PasskeyRenamed, PasskeyUsed, RecoveryCodesSet,
 };
 
-/// How long a browser may take from being asked for a passkey to its answer.
+/// Maximum time from a challenge to the browser's response.
 pub const CHALLENGE_GOOD_FOR: TimeDelta = TimeDelta::minutes(10);
 
-/// So many challenges are remembered however long ago they were used: by a clock that is ahead all of them are old, and then it is right
-/// again.
+/// This many of the latest challenges are remembered whatever their age: if a clock was ahead for a while and is then corrected, all of
+/// them look expired but could be replayed.
 const REMEMBERED: usize = 16;
 
-/// The most passkeys of a person.
+/// Maximum passkeys of a user.
 pub const MOST_PASSKEYS: usize = 20;
 
-/// The passkeys of a person.
+/// The passkeys of a user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Passkeys {
-    /// By the ids of their credentials, base64url.
+    /// The passkeys by credential id, base64url-encoded.
     pub by_id: BTreeMap<String, Passkey>,
-    /// The challenges that were used up, and until when they would have been good: older ones need no remembering, but for the
-    /// [last ones](REMEMBERED).
+    /// Used challenges with their expiry. Expired ones are forgotten, except the [latest ones](REMEMBERED).
     pub used: BTreeMap<String, DateTime<Utc>>,
 }
 
-/// A passkey of a person.
+/// A passkey of a user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Passkey {
-    /// What they call it.
+    /// The user's name for it.
     pub name: Personal<String>,
-    /// What verifies that it signed.
+    /// The public key that verifies its signatures.
     pub key: Jwk,
-    /// How often it said that it was used; 0: it does not count.
+    /// Its signature counter; 0 if it does not count.
     pub counter: u32,
-    /// Whether it may be copied from device to device.
+    /// Whether it may be synced between devices.
     pub synced: bool,
-    /// Since when they have it.
+    /// When it was enrolled.
     pub enrolled_at: DateTime<Utc>,
-    /// When they last showed it.
+    /// When it was last used.
     pub used_at: Option<DateTime<Utc>>,
 }
 
 impl Passkeys {
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
@@ -72,7 +71,7 @@ impl Passkeys {
     pub(crate) fn show(&self, shown: PasskeyUsed) -> Result<Vec<AccountEvent>, AccountError> {
         let passkey = self.by_id.get(&shown.passkey).ok_or(AccountError::PasskeyUnknown)?;
         self.fresh(&shown.challenge)?;
-        // Web Authentication, section 6.1.1: who counts never counts backwards, unless there are two of them.
+        // WebAuthn, section 6.1.1: a signature counter that does not increase indicates a cloned authenticator.
         let counts = shown.counter > 0 || passkey.counter > 0;
         if counts && shown.counter <= passkey.counter {
             return Err(AccountError::PasskeyCloned);

@@ -1,4 +1,4 @@
-//! SAML connections: an identity provider that signs people of a tenant in.
+//! SAML connections: an identity provider that signs a tenant's users in.
 
 use kernel::Aggregate;
 use schemars::JsonSchema;
@@ -90,33 +90,33 @@ pub struct SamlRole {
 /// A SAML connection, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SamlConnection {
-    /// What it is.
+    /// Its details.
     pub details: SamlConnectionDetails,
-    /// Whether it signs people in.
+    /// Whether it is active and signs users in.
     pub active: bool,
 }
 
-/// What can be asked of a SAML connection.
+/// The commands of a SAML connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SamlConnectionCommand {
-    /// Begins.
+    /// Creates the connection.
     Create(SamlConnectionDetails),
-    /// Says what it is now.
+    /// Replaces all details.
     Change(SamlConnectionDetails),
-    /// Signs nobody in any more.
+    /// Deactivates the connection.
     Deactivate,
-    /// Signs people in again.
+    /// Reactivates the connection.
     Reactivate,
 }
 
 impl SamlConnectionDetails {
-    /// Whether it may speak of this e-mail address.
+    /// Whether the provider may vouch for this e-mail address.
     pub fn speaks_of(&self, email: &str) -> bool {
         let domain = email.rsplit_once('@').map(|(_, domain)| domain);
         domain.is_some_and(|domain| self.domains.iter().any(|known| known.eq_ignore_ascii_case(domain)))
     }
 
-    /// All roles that its provider gives and takes.
+    /// All roles that its provider grants and revokes.
     pub fn managed_roles(&self) -> Vec<String> {
         let mut roles: Vec<String> = self.roles.iter().map(|given| given.role.clone()).collect();
         roles.sort_unstable();
@@ -124,7 +124,7 @@ impl SamlConnectionDetails {
         roles
     }
 
-    /// The roles that these values give.
+    /// The roles that these attribute values grant.
     pub fn roles_of<'v>(&self, values: impl IntoIterator<Item = &'v str>) -> Vec<String> {
         let values: Vec<&str> = values.into_iter().collect();
         let given = self.roles.iter().filter(|given| values.contains(&given.value.as_str()));

@@ -1,4 +1,4 @@
-//! Sessions: somebody is signed in with one browser.
+//! Sessions: a user is signed in with one browser.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Aggregate, Personal, Refusal, UserId};
@@ -64,14 +64,14 @@ pub struct SamlName {
 }
 
 impl SamlSignIn {
-    /// What tells this assertion from all others of the tenant.
+    /// A key that identifies this assertion in the tenant.
     pub fn key(&self) -> String {
         format!("{} {}", self.connection, self.assertion)
     }
 }
 
 impl SessionStarted {
-    /// When they showed who they are.
+    /// When the user authenticated.
     pub fn shown_at(&self) -> DateTime<Utc> {
         self.saml.as_ref().map_or(self.at, |saml| saml.authenticated_at)
     }
@@ -101,32 +101,32 @@ pub enum EndReason {
 /// A session, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Session {
-    /// How it began; none: it did not.
+    /// The start of the session; `None`: it has not started.
     pub started: Option<SessionStarted>,
-    /// By what they showed who they are, so far.
+    /// The authentication methods so far.
     pub methods: Vec<String>,
-    /// When they last did.
+    /// When the user last authenticated.
     pub confirmed_at: Option<DateTime<Utc>>,
-    /// When it was last used, as far as that was noted.
+    /// When it was last used, as far as that was recorded.
     pub used_at: Option<DateTime<Utc>>,
-    /// Whether it is over.
+    /// Whether it has ended.
     pub ended: bool,
 }
 
-/// What can be asked of a session.
+/// The commands of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionCommand {
-    /// Begins.
+    /// Starts the session.
     Start(Box<SessionStarted>),
-    /// They showed again who they are.
+    /// Records that the user authenticated again.
     Confirm(SessionConfirmed),
-    /// They use it. `idle`: after how long without that it ends.
+    /// Records its use. `idle`: the idle timeout.
     Use { at: DateTime<Utc>, idle: TimeDelta },
-    /// Ends it.
+    /// Ends the session.
     End(EndReason),
 }
 
-/// Why a session says no.
+/// Why a session refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session has ended; sign in again")]
 pub struct SessionError;
@@ -137,27 +137,27 @@ impl From<SessionError> for Refusal {
     }
 }
 
-/// A session's use is noted when a part of what it may rest has gone by since the last time: one of so many.
+/// The use of a session is recorded once this fraction (one in so many) of the idle timeout has passed since the last record.
 const NOTED: i32 = 12;
 
-/// However long it may rest, its use is noted after this.
+/// The use is recorded after this time at the latest, however long the idle timeout is.
 const NOTED_AT_LEAST: TimeDelta = TimeDelta::hours(1);
 
 impl Session {
-    /// Whose it is, if it holds at a time. `idle`: after how long without use it ends.
+    /// The session's start, with its user, if it is valid at a time. `idle`: the idle timeout.
     pub fn holds(&self, at: DateTime<Utc>, idle: TimeDelta) -> Option<&SessionStarted> {
         let rested = self.used_at.is_none_or(|used| at >= used + idle);
         self.started.as_ref().filter(|started| !self.ended && !rested && at < started.expires_at)
     }
 
-    /// Whether its use at a time is to be noted: a twelfth of what it may rest, or an hour, has gone by since the last time. It ends so much
-    /// earlier than it would if every use was, never later.
+    /// Whether a use at this time should be recorded: a twelfth of the idle timeout, or an hour, has passed since the last record. So an
+    /// idle session may end earlier by that much, but never later.
     pub fn notes_use(&self, at: DateTime<Utc>, idle: TimeDelta) -> bool {
         self.used_at.is_some_and(|used| at - used >= (idle / NOTED).min(NOTED_AT_LEAST))
     }
 
     fn used(&mut self, at: DateTime<Utc>) {
-        // A clock that goes back takes nothing away.
+        // The recorded time never goes back, even if the clock does.
         self.used_at = self.used_at.max(Some(at));
     }
 }
@@ -184,7 +184,7 @@ impl Aggregate for Session {
             SessionCommand::Use { at, idle } if self.holds(at, idle).is_some() && self.notes_use(at, idle) => {
                 vec![SessionUsed { at }.into()]
             }
-            // What has ended stays so, and what was just noted is.
+            // The session has ended, or a use was recorded recently.
             SessionCommand::Use { .. } => vec![],
         })
     }
@@ -220,7 +220,7 @@ mod tests {
 
     use super::*;
 
-    /// Longer than all of them.
+    /// An idle timeout longer than all periods in the tests.
     const IDLE: TimeDelta = TimeDelta::hours(24);
 
     fn at(minute: i64) -> DateTime<Utc> {

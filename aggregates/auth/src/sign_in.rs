@@ -1,4 +1,4 @@
-//! Attempts to sign in that failed. One that succeeds is a session.
+//! Failed sign-in attempts. A successful one starts a session.
 
 use kernel::{Aggregate, UserId};
 use serde::{Deserialize, Serialize};
@@ -25,10 +25,10 @@ kernel::events! {
     }
 }
 
-/// An attempt to sign in that failed: a record, and nothing more.
+/// A failed sign-in attempt. It only serves as a record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SignIn {
-    /// Whose account it was about.
+    /// The user whose account it concerned.
     pub user: Option<UserId>,
 }
 

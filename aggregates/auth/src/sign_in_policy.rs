@@ -1,4 +1,4 @@
-//! What a tenant asks of those who sign in. A tenant has one such policy.
+//! A tenant's sign-in policy. A tenant has one such policy.
 
 use std::convert::Infallible;
 
@@ -17,7 +17,7 @@ kernel::events! {
     }
 }
 
-/// After how long without use a session ends where the tenant says nothing, in minutes: three days, so that a weekend does not end it.
+/// The default idle timeout of a session, in minutes: three days, so that a weekend does not end it.
 pub const SESSION_IDLE_MINUTES: u32 = 3 * 24 * 60;
 
 /// Users of whom something is required.
@@ -38,34 +38,34 @@ pub enum RequiredOf {
 pub struct SignInPolicy {
     /// Who must have a second factor.
     pub second_factor: RequiredOf,
-    /// After how many minutes without use a session ends; none: the tenant never said.
+    /// The idle timeout of a session, in minutes; `None`: the tenant has not set it.
     #[serde(default)]
     pub session_idle_minutes: Option<u32>,
 }
 
-/// What can be asked of a tenant's policy of signing in.
+/// The commands of a tenant's sign-in policy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SignInPolicyCommand {
-    /// Says who must have a second factor.
+    /// Sets who must have a second factor.
     RequireSecondFactor(RequiredOf),
-    /// Says after how many minutes without use a session ends.
+    /// Sets the idle timeout of sessions, in minutes.
     LimitIdleSessions(u32),
 }
 
 impl SignInPolicy {
-    /// After how many minutes without use a session ends.
+    /// The idle timeout of sessions, in minutes.
     pub fn session_idle_minutes(&self) -> u32 {
         self.session_idle_minutes.unwrap_or(SESSION_IDLE_MINUTES)
     }
 
-    /// After how long without use a session ends.
+    /// The idle timeout of sessions.
     pub fn session_idle(&self) -> TimeDelta {
         TimeDelta::minutes(self.session_idle_minutes().into())
     }
 }
 
 impl RequiredOf {
-    /// Whether somebody with these roles is among them.
+    /// Whether the requirement applies to a user with these roles.
     pub fn includes(self, roles: &[String]) -> bool {
         match self {
             Self::Off => false,

@@ -1,4 +1,4 @@
-//! Account: an organization we sell to.
+//! Account: a customer organization.
 
 use std::convert::Infallible;
 
@@ -50,7 +50,7 @@ pub struct AccountDetails {
     pub employees: Option<u32>,
 }
 
-/// An account as its history has made it.
+/// An account, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     pub details: AccountDetails,
@@ -60,7 +60,7 @@ pub struct Account {
     pub lead: Option<LeadId>,
 }
 
-/// What can be asked of an account. Values have been checked for form.
+/// Commands for an account. The form of their values has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AccountCommand {
     Create(AccountCreated),

@@ -1,4 +1,4 @@
-//! Contact: a person we deal with.
+//! Contact: a person at a customer.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, ErasureReason, LeadId};
 
-/// The most leads that may turn out to be one contact.
+/// Maximum leads that are converted into one contact.
 pub const MOST_LEADS: usize = 200;
 
 kernel::events! {
@@ -66,7 +66,7 @@ pub struct ContactDetails {
     pub address: Option<Personal<PostalAddress>>,
 }
 
-/// A contact as its history has made it.
+/// A contact, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Contact {
     pub details: ContactDetails,
@@ -84,7 +84,7 @@ pub struct Contact {
     pub erased: bool,
 }
 
-/// What can be asked of a contact. Values have been checked for form.
+/// Commands for a contact. The form of their values has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ContactCommand {
     Create(ContactCreated),
@@ -95,13 +95,13 @@ pub enum ContactCommand {
     Erase { reason: ErasureReason },
 }
 
-/// Why a contact says no.
+/// Why a contact refuses a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContactError {
-    /// Of whom nothing is kept, nothing can be changed.
+    /// The contact was erased and can't be changed.
     #[error("the contact was erased and can't be changed any more")]
     Erased,
-    /// Too many.
+    /// Too many leads were converted into the contact.
     #[error("at most {MOST_LEADS} leads can be converted into one contact")]
     TooManyLeads,
 }

@@ -1,4 +1,4 @@
-//! Currencies: a tenant's base currency and the dated rates into it. One aggregate a tenant; its id is the tenant's.
+//! Currencies: a tenant's base currency and exchange rates by day. One aggregate per tenant, with the tenant's id.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ kernel::events! {
     }
 }
 
-/// A tenant's currencies as their history has made them.
+/// A tenant's currencies, as they result from their events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Currencies {
     base: Option<Currency>,
@@ -31,20 +31,20 @@ pub struct Currencies {
     rates: BTreeMap<Currency, BTreeMap<Currency, BTreeMap<NaiveDate, i64>>>,
 }
 
-/// What can be asked of a tenant's currencies.
+/// Commands for a tenant's currencies.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CurrenciesCommand {
     ChooseBase { base: Currency },
     SetRate(ExchangeRateSet),
 }
 
-/// Why currencies say no.
+/// Why a command is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CurrenciesError {
-    /// A currency is always worth itself.
+    /// The rate of a currency to itself is always 1 and can't be set.
     #[error("from and to are both {currency}; a rate needs two different currencies")]
     SameCurrency { currency: Currency },
-    /// Rates are positive.
+    /// A rate must be positive.
     #[error("the rate is {rate_nanos} billionths; it must be at least 1")]
     RateNotPositive { rate_nanos: i64 },
 }
@@ -65,7 +65,7 @@ impl Currencies {
         self.base.unwrap_or(Currency::EUR)
     }
 
-    /// The rates that hold on a day and those that begin later, by currencies and day.
+    /// The rates in effect on a day and those that begin later, by currencies and day.
     pub fn rates_from(&self, day: NaiveDate) -> impl Iterator<Item = ExchangeRateSet> {
         let pairs = self.rates.iter().flat_map(|(from, rates)| rates.iter().map(move |(to, days)| (from, to, days)));
         pairs.flat_map(move |(&from, &to, days)| {

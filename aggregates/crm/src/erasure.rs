@@ -1,4 +1,4 @@
-//! Why all that tells who somebody was is erased.
+//! The reasons for an erasure of personal data.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Follow-up: what a tenant wants done about qualified leads that nobody touches. A tenant has one.
+//! Follow-up: a tenant's policy for qualified leads without activity. A tenant has one.
 
 use std::convert::Infallible;
 
@@ -29,14 +29,14 @@ pub struct FollowUpPolicy {
     pub reassign_to: String,
 }
 
-/// A tenant's follow-up.
+/// A tenant's follow-up policy, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FollowUp {
-    /// None: leads are not followed up.
+    /// The policy; `None`: leads are not followed up.
     pub policy: Option<FollowUpPolicy>,
 }
 
-/// What can be asked of a tenant's follow-up. Values have been checked for form.
+/// Commands for a tenant's follow-up. The form of their values has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FollowUpCommand {
     Set(FollowUpPolicy),

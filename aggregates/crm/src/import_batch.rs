@@ -45,26 +45,26 @@ pub struct ImportBatch {
     pub revert: Revert,
 }
 
-/// Whether an import is reverted.
+/// The state of reverting an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Revert {
-    /// No.
+    /// Not reverted.
     #[default]
     None,
-    /// It is being done.
+    /// The revert is running.
     Requested,
-    /// Yes.
+    /// Reverted.
     Done,
 }
 
-/// Why an import says no.
+/// Why an import refuses a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportBatchError {
     /// It is reverted, or is being reverted.
     #[error("the import was reverted already or is being reverted")]
     AlreadyReverted,
-    /// Nobody wants that.
+    /// No revert was requested.
     #[error("no revert of the import was requested")]
     NotRequested,
 }
@@ -79,7 +79,7 @@ impl From<ImportBatchError> for Refusal {
     }
 }
 
-/// What can be asked of an import.
+/// Commands for an import.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ImportBatchCommand {
     Complete(ImportCompleted),

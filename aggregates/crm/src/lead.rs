@@ -1,4 +1,4 @@
-//! Lead: somebody who might buy.
+//! Lead: a potential customer.
 
 use chrono::{DateTime, Utc};
 use kernel::{Personal, PostalAddress};

@@ -1,4 +1,4 @@
-//! Opportunity: a deal on its way through a pipeline.
+//! Opportunity: a possible sale that moves through a pipeline.
 
 use chrono::NaiveDate;
 use kernel::Money;

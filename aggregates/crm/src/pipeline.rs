@@ -1,4 +1,4 @@
-//! Pipeline: the ordered stages that opportunities go through.
+//! Pipeline: the ordered stages through which opportunities move.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

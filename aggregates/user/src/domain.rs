@@ -1,4 +1,4 @@
-//! Domain: a name of the domain name system that a tenant says is its own, and has shown to be by a record there.
+//! Domain: a DNS domain that a tenant claims as its own and verifies with a DNS record.
 
 use kernel::{Aggregate, Refusal};
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ impl Aggregate for ClaimedDomain {
             DomainCommand::Verify if self.verified && !self.record_missing => vec![],
             DomainCommand::Verify => vec![DomainVerified {}.into()],
             DomainCommand::NoteMissing if self.verified && !self.record_missing => vec![DomainRecordMissing {}.into()],
-            // What was never shown is not missing.
+            // The record of a domain that was never verified does not count as missing.
             DomainCommand::NoteMissing => vec![],
             DomainCommand::Release => vec![DomainReleased {}.into()],
         })

@@ -1,4 +1,4 @@
-//! Group: users who get roles together. Who is in it stands in the users' own streams.
+//! Group: users who get roles together. Memberships are in the users' own streams.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ kernel::events! {
     }
 }
 
-/// The most roles that a group may have.
+/// Maximum roles of a group.
 pub const MOST_GROUP_ROLES: usize = 50;
 
 /// A group, as it results from its events.

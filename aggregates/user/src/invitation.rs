@@ -1,4 +1,4 @@
-//! Invitation: somebody is asked by mail to become a user.
+//! Invitation: a person gets a link by mail, and becomes a user by accepting.
 
 use std::collections::BTreeSet;
 
@@ -173,14 +173,14 @@ impl Invitation {
             InvitationStatus::Pending => match self.links.until(turn) {
                 Some(until) if at < until => Ok(()),
                 Some(_) => Err(InvitationFault::Expired),
-                // Of the policy's those are forgotten whose time is over.
+                // Of invitations by the policy, expired links are no longer in the list.
                 None if self.by_policy && (1..self.turn).contains(&turn) => Err(InvitationFault::Expired),
                 None => Err(InvitationFault::Superseded),
             },
         }
     }
 
-    /// A further link was sent.
+    /// Adds a further link that was sent.
     fn send(&mut self, turn: u32, until: DateTime<Utc>) {
         if !self.by_policy {
             self.links.clear();
@@ -243,7 +243,8 @@ impl Aggregate for Invitation {
             InvitationEvent::InvitationRefused(e) => self.refused.extend(e.turn),
             InvitationEvent::InvitationErased(_) => {
                 (self.email, self.name, self.erased) = (Personal::forgotten(), None, true);
-                // It was closed before that. Where what closed it can't be read any more, nobody comes in by it again.
+                // A pending invitation is revoked before its erasure. If the event that closed it can't be decoded, this makes sure that
+                // nobody can accept it.
                 if self.status == InvitationStatus::Pending {
                     self.status = InvitationStatus::Revoked;
                 }
@@ -298,7 +299,7 @@ mod tests {
             (vec![resent()], accept(1, 50)),
             (vec![accepted()], accept(1, 50)),
             (vec![InvitationRevoked {}.into()], accept(1, 50)),
-            // What happened before it was erased can't be read.
+            // The events before an erasure can't be read any more, so the erasure is the only one.
             (vec![InvitationErased {}.into()], accept(1, 50)),
         ] {
             given(events).when(command).then_expect_error(InvitationError::Link);
@@ -317,7 +318,7 @@ mod tests {
         for (turn, second) in [(0, 50), (1, 100), (2, 200), (3, 300), (4, 50)] {
             given(vec![]).when(accept(turn, second)).then_expect_error(InvitationError::Link);
         }
-        // What is over when another one is sent is forgotten, and is over all the same.
+        // An expired link is dropped from the list when another one is sent, and stays invalid.
         let week = INVITATION_GOOD_FOR.num_seconds();
         let mut invitation = Invitation { by_policy: true, ..Invitation::default() };
         invitation.evolve(resent(1, 100));
@@ -343,7 +344,7 @@ mod tests {
         let refuse = |turn| InvitationCommand::Refuse { turn, reason: InvitationFault::Superseded };
         given(vec![refused(Some(1)).into()]).when(refuse(1)).then_expect_events(vec![]);
         given(vec![refused(Some(1)).into()]).when(refuse(2)).then_expect_events(vec![refused(Some(2)).into()]);
-        // A record of before its link was kept.
+        // An event from before the link's number was recorded.
         given(vec![refused(None).into()]).when(refuse(1)).then_expect_events(vec![refused(Some(1)).into()]);
     }
 

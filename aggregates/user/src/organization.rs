@@ -1,4 +1,4 @@
-//! Organization: a part of a tenant, such as a subsidiary or a department. Who belongs to it stands in the users' own streams.
+//! Organization: a part of a tenant, such as a subsidiary or a department. Memberships are in the users' own streams.
 
 use kernel::{Aggregate, Refusal};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,8 @@
 //! Owners: the administrators of a tenant who may sign in. There is always one.
 //!
-//! A rule over all users of a tenant can't be kept by each of them. So whoever changes whether a user is an owner changes this
-//! aggregate in the same append: of two that would each take away one of the last two owners, the second is decided anew.
+//! The rule concerns all users of a tenant, so a single user's aggregate can't enforce it. Therefore every change of a user's ownership
+//! also changes this aggregate in the same append. If two concurrent commands each remove one of the last two owners, the second one gets a
+//! version conflict, is decided again, and refused.
 
 use std::collections::BTreeSet;
 

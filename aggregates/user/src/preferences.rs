@@ -1,5 +1,5 @@
-//! Preferences: how things are to be for a user, or for all users of a tenant who do not say otherwise. What nobody says is as the
-//! platform has it. Which keys there are, of which type and with which value to begin with, stands in [`PREFERENCES`].
+//! Preferences: of a user, or a tenant's defaults for users without a value of their own. Without either, the platform's default applies.
+//! [`PREFERENCES`] lists the keys with their types and defaults.
 
 use std::collections::BTreeMap;
 

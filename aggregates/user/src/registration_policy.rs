@@ -1,4 +1,4 @@
-//! Who may register by themselves, and what they get. A tenant has one such policy.
+//! Registration policy: who may register by themselves, and which roles they get. A tenant has one such policy.
 
 use std::convert::Infallible;
 

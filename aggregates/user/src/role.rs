@@ -1,4 +1,4 @@
-//! Role: what a tenant lets some of its users do, under a name of its own. (The built-in ones are `kernel::Role`.)
+//! Role: a set of permissions that a tenant defines under a name of its own. (The built-in ones are `kernel::Role`.)
 
 use std::collections::BTreeSet;
 

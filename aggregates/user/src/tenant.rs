@@ -1,4 +1,4 @@
-//! Tenant: an organization that has a place of its own on the platform. A tenant has one stream, named by its own id.
+//! Tenant: an organization with its own space on the platform. A tenant has one stream, whose id is the tenant's id.
 
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Personal, Refusal};
@@ -150,7 +150,7 @@ impl From<TenantError> for Refusal {
 }
 
 impl Tenant {
-    fn turn(
+    fn change_status(
         &self,
         from: &[TenantStatus],
         to: TenantStatus,
@@ -177,28 +177,28 @@ impl Aggregate for Tenant {
         use TenantStatus::{Abandoned, Active, Deleted, Deleting, Requested, Suspended};
         match command {
             TenantCommand::Request(requested) => Ok(vec![requested.into()]),
-            TenantCommand::Activate => self.turn(&[Requested], Active, "activated", TenantActivated {}.into()),
-            // Also in the last moment, when all but the end of its saga was done.
+            TenantCommand::Activate => self.change_status(&[Requested], Active, "activated", TenantActivated {}.into()),
+            // Also if everything but the end of its saga is done.
             TenantCommand::Abandon => {
-                self.turn(&[Requested, Active], Abandoned, "abandoned", TenantAbandoned {}.into())
+                self.change_status(&[Requested, Active], Abandoned, "abandoned", TenantAbandoned {}.into())
             }
             TenantCommand::Suspend { reason } => {
-                self.turn(&[Active], Suspended, "suspended", TenantSuspended { reason }.into())
+                self.change_status(&[Active], Suspended, "suspended", TenantSuspended { reason }.into())
             }
-            TenantCommand::Resume => self.turn(&[Suspended], Active, "resumed", TenantResumed {}.into()),
+            TenantCommand::Resume => self.change_status(&[Suspended], Active, "resumed", TenantResumed {}.into()),
             TenantCommand::RequestDeletion { reason, due_at } => {
                 let event = TenantDeletionRequested { reason, due_at }.into();
-                self.turn(&[Active, Suspended], Deleting, "deleted", event)
+                self.change_status(&[Active, Suspended], Deleting, "deleted", event)
             }
-            // Nothing is to be taken back of one that is not being deleted; but one that is deleted does not come back.
+            // If no deletion is scheduled, there is nothing to cancel. A deleted tenant can't be restored.
             TenantCommand::Restore if matches!(self.status, Active | Suspended) => Ok(vec![]),
             TenantCommand::Restore => {
                 let suspended = self.deletion.is_some_and(|deletion| deletion.suspended);
-                self.turn(&[Deleting], Active, "restored", TenantRestored { suspended }.into())
+                self.change_status(&[Deleting], Active, "restored", TenantRestored { suspended }.into())
             }
             TenantCommand::Delete { now } => match self.deletion {
                 Some(Deletion { due_at, .. }) if now < due_at => Err(TenantError::NotYet { due_at }),
-                _ => self.turn(&[Deleting], Deleted, "deleted for good", TenantDeleted {}.into()),
+                _ => self.change_status(&[Deleting], Deleted, "deleted for good", TenantDeleted {}.into()),
             },
             TenantCommand::EraseOwner if self.owner.is_none() => Ok(vec![]),
             TenantCommand::EraseOwner => Ok(vec![TenantOwnerErased {}.into()]),
@@ -287,7 +287,7 @@ mod tests {
         let active = || TenantActivated {}.into();
         let due = |now| TenantCommand::Delete { now: at(now) };
         given(vec![active()]).when(delete(100)).then_expect_events(vec![requested(100)]);
-        // Asked for again, its time stays.
+        // A repeated request does not change the time.
         given(vec![active(), requested(100)]).when(delete(50)).then_expect_events(vec![]);
         given(vec![active(), requested(100)]).when(due(99)).then_expect_error(TenantError::NotYet { due_at: at(100) });
         given(vec![active(), requested(100)]).when(due(100)).then_expect_events(vec![TenantDeleted {}.into()]);
@@ -317,7 +317,7 @@ mod tests {
         given(again.clone()).when(TenantCommand::Restore).then_expect_events(vec![]);
         given(again.clone()).when(TenantCommand::Resume).then_expect_events(vec![TenantResumed {}.into()]);
         given(again).when(delete(300)).then_expect_events(vec![requested(300)]);
-        // Who may not do anything is neither suspended nor resumed meanwhile.
+        // While its deletion is scheduled, a tenant can't be suspended or resumed.
         let status = TenantStatus::Deleting;
         given(vec![active(), requested(100)])
             .when(TenantCommand::Resume)

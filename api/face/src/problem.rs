@@ -27,7 +27,7 @@ pub struct Problem {
 /// The refusal for a failed read of the event log, outside of commands. Logs the error.
 pub fn log_unreadable(error: &eventstore::Error) -> Refusal {
     if let eventstore::Error::Key(error) = error {
-        return executor::by_a_key(error);
+        return executor::refusal_of_key_error(error);
     }
     tracing::warn!(%error, "the log can't be read");
     Refusal::unavailable("log_unavailable", "the log does not answer; try again")

@@ -1,4 +1,4 @@
-//! What is noted of those who may not do what they ask for.
+//! The command that records denied requests.
 
 use auth_aggregates::{Access, AccessDenied, AccessId, Account, NoteDenial, Place};
 use chrono::{DateTime, Utc};
@@ -8,30 +8,30 @@ use uuid::Uuid;
 
 use crate::grants::PROTOCOL;
 
-/// A caller who is known was denied what they asked for, so often by now. Told again it is noted once.
+/// Records that an authenticated caller was denied access, with the count so far. A repeated report with the same count changes nothing.
 #[derive(Clone, Debug)]
 pub struct NoteDeniedAccess {
-    /// Which of them.
+    /// The series of equal denials that this belongs to.
     pub access: AccessId,
-    /// Who asked, as their token says; none: many.
+    /// The subject of the caller's token; `None` if several callers are counted together.
     pub subject: Option<String>,
-    /// Why, in a word of ours.
+    /// The reason code.
     pub reason: String,
-    /// What they do not have.
+    /// The missing permission.
     pub permission: Option<String>,
-    /// What they asked for.
+    /// The operation that was denied.
     pub operation: Option<String>,
     /// The id of the first request.
     pub request: Option<Uuid>,
-    /// When that was.
+    /// The time of the first request.
     pub at: DateTime<Utc>,
-    /// From where it came; of who is no user it is not kept.
+    /// The client's address and user agent. Stored only if the subject is a user.
     pub place: Place,
-    /// A keyed hash of the address, kept of who is no user.
+    /// A keyed hash of the address. Stored only if the subject is not a user.
     pub origin: Option<String>,
-    /// How often, the first time included.
+    /// Number of denials, including the first.
     pub times: u64,
-    /// When the last time was.
+    /// The time of the latest denial.
     pub last_at: DateTime<Utc>,
 }
 
@@ -40,7 +40,7 @@ impl Command for NoteDeniedAccess {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        // Who has an account can have it erased, and this with it.
+        // Personal data is stored only for subjects with an account, because erasing the account erases it.
         let user = match self.subject.as_deref().and_then(|subject| subject.parse::<Uuid>().ok()) {
             Some(id) => work.find::<Account>(UserId::new(id)).await?.map(|_| UserId::new(id)),
             None => None,

@@ -1,4 +1,4 @@
-//! What can be asked of an account.
+//! The commands of accounts.
 
 use std::sync::Arc;
 
@@ -11,59 +11,59 @@ use crate::grants::PROTOCOL;
 use crate::passkey::release_all;
 use crate::reach::Reach;
 
-/// Sets a person's password, of which only the sealed hash comes here.
+/// Sets a user's password. Only the encrypted hash is passed in.
 #[derive(Clone, Debug)]
 pub struct SetPassword {
     pub user: UserId,
     pub password: Sealed,
-    /// By what they may.
+    /// What authorizes the change.
     pub by: By,
-    /// Whether all sessions end.
+    /// Whether all of the user's sessions end.
     pub end_sessions: bool,
 }
 
-/// Has a link mailed to a person with which they set a new password.
+/// Mails the user a link to set a new password.
 #[derive(Clone, Debug)]
 pub struct RequestPasswordReset {
     pub user: UserId,
 }
 
-/// As [`RequestPasswordReset`], by who may ask for it in another's name; there is such a user.
+/// As [`RequestPasswordReset`], by an administrator for an existing user.
 #[derive(Clone, Debug)]
 pub struct SendPasswordLink {
     pub user: UserId,
-    /// Whether they have shown that their address is theirs.
+    /// Whether the user's e-mail address is verified.
     pub email_verified: bool,
 }
 
-/// Ends all sessions of a person, and what was granted in them.
+/// Ends all sessions of a user and revokes the grants made in them.
 #[derive(Clone, Debug)]
 pub struct EndSessions {
     pub user: UserId,
-    /// Why, in a word: `locked`, `deactivated`, `roles_changed` …
+    /// The reason code: `locked`, `deactivated`, `roles_changed` …
     pub reason: String,
     pub reach: Reach,
 }
 
-/// As [`EndSessions`], of the person who says so.
+/// As [`EndSessions`], by the user themselves.
 #[derive(Clone, Debug)]
 pub struct EndOwnSessions {
     pub user: UserId,
 }
 
-/// Ends an account for ever: its sessions, what was granted in them, its password.
+/// Closes an account permanently: ends its sessions, revokes their grants, and removes its password.
 #[derive(Clone, Debug)]
 pub struct CloseAccount {
     pub user: UserId,
 }
 
-/// As [`CloseAccount`], and nothing is kept any more that tells who it was.
+/// As [`CloseAccount`], and erases the personal data.
 #[derive(Clone, Debug)]
 pub struct EraseAccount {
     pub user: UserId,
 }
 
-/// A person lets a client act for them.
+/// Records a user's consent to a client.
 #[derive(Clone, Debug)]
 pub struct GiveConsent {
     pub user: UserId,
@@ -71,14 +71,14 @@ pub struct GiveConsent {
     pub scope: Vec<String>,
 }
 
-/// A person does not let it any more.
+/// Withdraws a user's consent to a client.
 #[derive(Clone, Debug)]
 pub struct WithdrawConsent {
     pub user: UserId,
     pub client: ClientId,
 }
 
-/// As [`WithdrawConsent`], by who may take back what others let applications do.
+/// As [`WithdrawConsent`], by an administrator.
 #[derive(Clone, Debug)]
 pub struct RevokeConsent {
     pub user: UserId,
@@ -86,7 +86,7 @@ pub struct RevokeConsent {
     pub reach: Reach,
 }
 
-/// The account of a user, on which the command relies; one to which nothing happened yet is there, too.
+/// The account of a user, on which the command [relies](Work::rely). An account without events is returned as the default state.
 pub(crate) async fn account_of(work: &mut Work<'_>, user: UserId) -> Result<Arc<Account>, Refusal> {
     Ok(work.rely::<Account>(user).await?.unwrap_or_default())
 }
@@ -126,7 +126,7 @@ impl Command for SendPasswordLink {
             let detail = "the user has signed in before and their e-mail address is not verified, so it may be somebody else's; they have to sign in and verify it, or their address has to be corrected";
             return Err(Refusal::conflict("email_not_verified", detail));
         }
-        // Who never signed in has no account yet.
+        // A user who never signed in has no account yet.
         let at = kernel::to_micros(work.now());
         work.upsert::<Account>(self.user, AccountCommand::RequestReset { at }).await
     }
@@ -170,7 +170,7 @@ impl Command for EraseAccount {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let at = work.now();
-        // Also where something of it can't be read.
+        // An account is erased even if some of its events can't be decoded.
         work.salvage::<Account>(self.user).await?;
         release_all(work, self.user).await?;
         work.upsert::<Account>(self.user, AccountCommand::Erase { at }).await
@@ -205,7 +205,7 @@ impl Command for RevokeConsent {
         self.reach.over_user(work.caller(), self.user).await?;
         let at = work.now();
         work.update::<Account>(self.user, AccountCommand::Withdraw { client: self.client, at }).await?;
-        // Who takes back what was never given changes nothing; what there is not can't have been given anything.
+        // Withdrawing a consent that was never given changes nothing, but an unknown client is refused.
         if work.find::<Client>(self.client).await?.is_some() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What can be asked of an API key.
+//! The commands of API keys.
 
 use auth_aggregates::{
     ApiKey, ApiKeyCommand, ApiKeyId, ApiKeyIssued, ApiKeyRefusal, ApiKeyRefused, Machine, MachineError,
@@ -11,13 +11,13 @@ use crate::grants::PROTOCOL;
 use crate::reach::Reach;
 use crate::values;
 
-/// Gives a machine a key, of whose secret only the hash comes here.
+/// Creates an API key for a machine. Only the hash of its secret is passed in.
 #[derive(Clone, Debug)]
 pub struct IssueApiKey {
-    /// Its id: it is part of the key, so who makes the key makes it.
+    /// The key's id. It is part of the key's text, so whoever generates the key chooses it.
     pub key: ApiKeyId,
     pub machine: MachineId,
-    /// What it is for.
+    /// A description of the key's purpose.
     pub name: String,
     /// SHA-256, hexadecimal.
     pub secret_hash: String,
@@ -26,20 +26,20 @@ pub struct IssueApiKey {
     pub reach: Reach,
 }
 
-/// Ends a key.
+/// Revokes a key.
 #[derive(Clone, Debug)]
 pub struct RevokeApiKey {
     pub key: ApiKeyId,
     pub reach: Reach,
 }
 
-/// A key was used.
+/// Records that a key was used.
 #[derive(Clone, Debug)]
 pub struct NoteApiKeyUse {
     pub key: ApiKeyId,
 }
 
-/// Somebody came with a key and was refused.
+/// Records a failed authentication with a key.
 #[derive(Clone, Copy, Debug)]
 pub struct NoteRefusedApiKey {
     pub key: ApiKeyId,
@@ -62,7 +62,7 @@ impl Command for IssueApiKey {
         self.reach.over_machine(work, self.machine, &scopes).await?;
         match work.rely::<Machine>(self.machine).await? {
             Some(machine) if machine.active => {}
-            // Its keys work again when it is reactivated: none is added meanwhile.
+            // A deactivated machine gets no new keys: they would become valid when it is reactivated.
             Some(_) => return Err(MachineError::Deactivated.into()),
             None => {
                 let detail = format!("there is no machine {}", self.machine);

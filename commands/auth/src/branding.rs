@@ -1,19 +1,19 @@
-//! What can be asked of how a tenant's pages look.
+//! The commands of a tenant's branding.
 
 use auth_aggregates::{Branding, BrandingCommand, LogoSet};
 use executor::{Command, Work};
 use kernel::{Checks, Picture, Refusal};
 
-/// Says which logo a tenant's pages show: this is all of it.
+/// Replaces the logo of a tenant's pages, in both variants.
 #[derive(Clone, Debug)]
 pub struct SetLogo {
     /// A PNG, JPEG or WebP file, in base64.
     pub light: String,
-    /// The same for where all is dark.
+    /// The variant for dark mode.
     pub dark: Option<String>,
 }
 
-/// A tenant's pages show no logo any more.
+/// Removes the logo of a tenant's pages.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoveLogo;
 

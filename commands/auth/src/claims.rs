@@ -1,4 +1,4 @@
-//! What the events of signing in did to claims, told from the events alone.
+//! Derives the claims of the auth service from its events.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use auth_aggregates::{
     Account, AccountEvent, Grant, GrantEvent, Machine, MachineEvent, SamlConnection, SamlConnectionDetails,
     SamlConnectionEvent, Session, SessionEvent,
 };
-use executor::{ClaimHistory, Held};
+use executor::{ClaimHistory, HeldClaims};
 use kernel::{Aggregate, DecodeError, RecordedEvent};
 
 use crate::client_assertion::ASSERTION;
@@ -15,15 +15,15 @@ use crate::passkey::PASSKEY;
 use crate::saml_assertion::SAML_ASSERTION;
 use crate::saml_connection::{self, claims};
 
-/// The claims of a tenant's history.
+/// The claims of one tenant, and the state needed to derive them.
 #[derive(Debug, Default)]
 pub struct Claims {
-    held: Held,
+    held: HeldClaims,
     /// The name of each machine, lower case.
     names: HashMap<String, String>,
     /// The passkeys of each account.
     passkeys: HashMap<String, HashSet<String>>,
-    /// What each connection to an identity provider holds.
+    /// The claims of each connection to an identity provider.
     connections: HashMap<String, Vec<saml_connection::Claim>>,
 }
 
@@ -41,7 +41,7 @@ impl ClaimHistory for Claims {
         Ok(())
     }
 
-    fn held(&self) -> &Held {
+    fn held(&self) -> &HeldClaims {
         &self.held
     }
 }

@@ -1,4 +1,4 @@
-//! What can be asked of a client.
+//! The commands of OAuth clients.
 
 use auth_aggregates::{Client, ClientCommand, ClientDetails, ClientId, ClientSecretSet, Jwk, OurAlgorithm};
 use executor::{Command, Work};
@@ -9,10 +9,10 @@ use crate::grants::PROTOCOL;
 use crate::reach::Reach;
 use crate::values;
 
-/// The most addresses of each kind.
+/// Maximum URIs of each kind.
 const MOST: usize = 20;
 
-/// What a client is, as sent; checked when the command runs.
+/// The details of a client as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct ClientFields {
     pub name: String,
@@ -21,23 +21,24 @@ pub struct ClientFields {
     pub post_logout_redirect_uris: Vec<String>,
     pub trusted: bool,
     pub keys: Vec<Jwk>,
-    /// Where it is told that somebody's session has ended; none: it is not.
+    /// The back-channel logout URI; `None` if the client wants no logout notifications.
     pub backchannel_logout_uri: Option<String>,
-    /// Why nobody goes there, if that can be told of the address: whoever asks knows which addresses are inside our network.
+    /// Why the back-channel logout URI can't be called, if the caller found a reason. (The caller knows which addresses are in our
+    /// network.)
     pub unreachable: Option<String>,
     pub exchanges: bool,
-    /// By which algorithm its ID tokens and logout tokens are signed.
+    /// The algorithm that signs its ID tokens and logout tokens.
     pub id_token_signed_response_alg: OurAlgorithm,
 }
 
-/// Lets an application sign people in.
+/// Registers a client.
 #[derive(Clone, Debug)]
 pub struct RegisterClient {
     pub fields: ClientFields,
     pub reach: Reach,
 }
 
-/// Says what it is now: these are all its details.
+/// Replaces all details of a client.
 #[derive(Clone, Debug)]
 pub struct ChangeClient {
     pub client: ClientId,
@@ -45,7 +46,7 @@ pub struct ChangeClient {
     pub reach: Reach,
 }
 
-/// Gives it a new secret, of which only the hash comes here.
+/// Replaces a client's secret. Only the hash of the new one is passed in.
 #[derive(Clone, Debug)]
 pub struct SetClientSecret {
     pub client: ClientId,
@@ -54,25 +55,25 @@ pub struct SetClientSecret {
     pub reach: Reach,
 }
 
-/// Ends its access: it signs nobody in, and what was granted to it has ended.
+/// Deactivates a client: it can't sign users in, and its grants are revoked.
 #[derive(Clone, Debug)]
 pub struct DeactivateClient {
     pub client: ClientId,
     pub reach: Reach,
 }
 
-/// Lets it sign people in again.
+/// Reactivates a client.
 #[derive(Clone, Debug)]
 pub struct ReactivateClient {
     pub client: ClientId,
     pub reach: Reach,
 }
 
-/// Notes that somebody said that they were this client, and could not show it.
+/// Records a failed authentication as this client.
 #[derive(Clone, Debug)]
 pub struct NoteRefusedClient {
     pub client: ClientId,
-    /// Why, in a word of ours.
+    /// The reason code.
     pub reason: &'static str,
 }
 
@@ -89,7 +90,7 @@ impl ClientFields {
             if uris.len() > MOST {
                 checks.refuse(pointer, "too_many", format!("{} addresses; at most {MOST} are allowed", uris.len()));
             }
-            // Of more than there may be the rest is not looked at, each beside each.
+            // Only the first `MOST` are checked, because each is compared with all before it.
             for (index, uri) in uris.iter().enumerate().take(MOST) {
                 let at = || format!("{pointer}/{index}");
                 if let Err(detail) = redirect(uri, self.confidential) {
@@ -136,13 +137,13 @@ impl ClientFields {
     }
 }
 
-/// What an address may be to which codes are sent: over TLS, on the person's own machine, or an application's own scheme.
+/// Checks a redirect URI: `https`, a loopback address, or an application's own scheme.
 fn redirect(uri: &str, confidential: bool) -> Result<(), &'static str> {
     let Some((scheme, rest)) = uri.split_once(':') else {
         return Err("not an address such as https://app.example.com/back: it has no scheme");
     };
     let printable = uri.len() <= 500 && uri.bytes().all(|byte| (0x21..0x7f).contains(&byte));
-    // A fragment would be sent to nobody, a wildcard to anybody.
+    // A fragment never reaches a server, and a wildcard would match anybody's host.
     if !printable || uri.contains(['#', '*', '\\', '"', '<', '>']) {
         return Err("allowed are up to 500 printable characters of ASCII, without # * \\ \" < >");
     }
@@ -154,7 +155,7 @@ fn redirect(uri: &str, confidential: bool) -> Result<(), &'static str> {
             Some("127.0.0.1" | "[::1]" | "localhost") => Ok(()),
             _ => Err("http is allowed only for the user's own machine: 127.0.0.1, [::1], localhost"),
         },
-        // RFC 8252 section 7.1: a domain of the application's maker, backwards.
+        // RFC 8252 section 7.1: the scheme is a domain name of the application's maker in reverse order.
         (scheme, _) if !confidential && scheme.contains('.') && scheme.bytes().all(is_of_scheme) => Ok(()),
         _ if confidential => Err("allowed are https://… and http://127.0.0.1…"),
         _ => {
@@ -163,7 +164,7 @@ fn redirect(uri: &str, confidential: bool) -> Result<(), &'static str> {
     }
 }
 
-/// Where an address leads, as browsers understand it: they must not understand something else than who reads it.
+/// Parses a URI as browsers do, and refuses it if a reader could mistake where it leads.
 fn place(uri: &str, authority: &str) -> Result<Url, &'static str> {
     if authority.is_empty() {
         return Err("it has no host");
@@ -185,7 +186,7 @@ fn place(uri: &str, authority: &str) -> Result<Url, &'static str> {
         (1..=63).contains(&label.len()) && label.bytes().all(of_label)
     };
     match url.host() {
-        // Numbers in other spellings (127.1, 0x7f000001) are addresses to browsers.
+        // Browsers take other notations of numbers (127.1, 0x7f000001) for IP addresses.
         Some(Host::Ipv4(_) | Host::Ipv6(_)) if url.host_str() != Some(host) => {
             Err("its host is an IP address that is not in the usual notation")
         }
@@ -195,9 +196,10 @@ fn place(uri: &str, authority: &str) -> Result<Url, &'static str> {
     }
 }
 
-/// Refuses to get hold of a client about which people are not asked, unless the caller may all that they may: what administrators' browsers
-/// give it, whoever has the client has. `becomes`: what it is to be; of one about which people were asked, they were asked with its addresses.
-async fn holds(
+/// Refuses to change a client that is `trusted` (needs no consent), or becomes so, or gets new redirect URIs, unless the caller has all
+/// permissions of administrators: whoever controls such a client gets tokens for administrators. `becomes`: the new details. Users
+/// consented to a client with its present redirect URIs.
+async fn authorize_change(
     work: &mut Work<'_>,
     reach: &Reach,
     client: ClientId,
@@ -237,7 +239,7 @@ impl Command for ChangeClient {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let details = self.fields.check()?;
-        holds(work, &self.reach, self.client, Some(&details)).await?;
+        authorize_change(work, &self.reach, self.client, Some(&details)).await?;
         work.update::<Client>(self.client, ClientCommand::Change(details)).await
     }
 }
@@ -247,7 +249,7 @@ impl Command for SetClientSecret {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        holds(work, &self.reach, self.client, None).await?;
+        authorize_change(work, &self.reach, self.client, None).await?;
         let set = ClientSecretSet { secret_hash: self.secret_hash.clone() };
         work.update::<Client>(self.client, ClientCommand::SetSecret(set)).await
     }
@@ -258,7 +260,7 @@ impl Command for DeactivateClient {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        holds(work, &self.reach, self.client, None).await?;
+        authorize_change(work, &self.reach, self.client, None).await?;
         let at = work.now();
         work.update::<Client>(self.client, ClientCommand::Deactivate { at }).await
     }
@@ -269,7 +271,7 @@ impl Command for ReactivateClient {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        holds(work, &self.reach, self.client, None).await?;
+        authorize_change(work, &self.reach, self.client, None).await?;
         work.update::<Client>(self.client, ClientCommand::Reactivate).await
     }
 }

@@ -1,4 +1,4 @@
-//! What can be asked of a client's assertion.
+//! The command that records the use of a client assertion (RFC 7523).
 
 use auth_aggregates::{ClientAssertion, ClientAssertionId, ClientAssertionUsed};
 use executor::{ClaimKind, Command, Work};
@@ -8,19 +8,20 @@ use uuid::Uuid;
 
 use crate::grants::PROTOCOL;
 
-/// Assertions that were used before they had histories of their own; held by the grants that came of them.
+/// Claims on assertions that were used before each had a stream of its own. The holders are the grants that resulted.
 pub(crate) const ASSERTION: ClaimKind = ClaimKind {
     name: "auth.client.assertion",
     code: "assertion_replayed",
     detail: "this client assertion was already used",
 };
 
-/// A client showed who it is by an assertion. Refused when it did before, whatever for: `assertion_replayed`.
+/// Records that a client authenticated with an assertion. Refused if the assertion was used before, for whatever request:
+/// `assertion_replayed`.
 #[derive(Clone, Debug)]
 pub struct UseAssertion {
-    /// The client, or the machine.
+    /// The id of the client or machine.
     pub client: Uuid,
-    /// The assertion's own id.
+    /// The assertion's id (`jti`).
     pub jti: String,
 }
 
@@ -38,7 +39,7 @@ impl Command for UseAssertion {
     }
 }
 
-/// Each assertion is one aggregate, so that of two at once one is first.
+/// The stream of an assertion. Each assertion has its own, so that of two simultaneous uses only one succeeds.
 fn id_of(tenant: TenantId, client: Uuid, jti: &str) -> ClientAssertionId {
     let hash = Sha256::new()
         .chain_update(b"inopsio client assertion 1")

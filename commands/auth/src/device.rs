@@ -1,4 +1,4 @@
-//! What can be asked of a device that asks to be let in.
+//! The commands of the device authorization flow (RFC 8628).
 
 use auth_aggregates::{
     Account, AccountCommand, ClientId, Device, DeviceAsked, DeviceCommand, DeviceError, DeviceId, Grant, GrantCommand,
@@ -9,21 +9,21 @@ use executor::{Command, Work};
 use kernel::{Refusal, UserId};
 
 use crate::account::account_of;
-use crate::grant::joins;
+use crate::grant::record_participation;
 use crate::grants::PROTOCOL;
 use crate::session::in_session;
 
-/// A device asks to be let in.
+/// Records a device authorization request.
 #[derive(Clone, Debug)]
 pub struct AskForDevice {
-    /// Which its code names.
+    /// The id that is in the device code.
     pub device: DeviceId,
     pub client: ClientId,
     pub scope: Vec<String>,
     pub expires_at: DateTime<Utc>,
 }
 
-/// Somebody typed a device's code, and says yes or no. What they let it do stands with what else they let applications do.
+/// Records that a user entered a device's code and approved or denied the request. An approval also counts as consent to the client.
 #[derive(Clone, Copy, Debug)]
 pub struct DecideDevice {
     pub device: DeviceId,
@@ -32,12 +32,12 @@ pub struct DecideDevice {
     pub allow: bool,
 }
 
-/// A device comes for its tokens.
+/// Redeems an approved device code for a grant.
 #[derive(Clone, Debug)]
 pub struct LetDeviceIn {
     pub device: DeviceId,
     pub client: ClientId,
-    /// How long what is granted holds.
+    /// Lifetime of the grant.
     pub lifetime: TimeDelta,
 }
 
@@ -83,18 +83,18 @@ impl Command for LetDeviceIn {
         let (grant, at): (GrantId, _) = (work.new_id(), work.now());
         let device = work.read::<Device>(self.device).await?;
         work.update::<Device>(self.device, DeviceCommand::LetIn { client: self.client, grant, at }).await?;
-        // Whether somebody said yes, the device itself has just said.
+        // The aggregate's decision above made sure that the request is approved.
         let (Some(asked), Some(allowed)) = (&device.asked, &device.allowed) else {
             return Err(Refusal::internal("device_undecided", "a device was let in that nobody allowed"));
         };
-        // When somebody said yes counts, not when it comes for its tokens: what has ended since ended that, too.
+        // The grant counts from the approval, not from its redemption, so that sessions and consents that ended in between also end it.
         let Some(opened_at) = allowed.at else { return Err(DeviceError::Expired.into()) };
         let account = account_of(work, allowed.user).await?;
         let session = work.rely::<Session>(allowed.session).await?;
         let terms = GrantTerms {
             session: Some(allowed.session),
             consent_era: allowed.consent_era,
-            // What they showed only after that counts no later than their yes.
+            // A later authentication of the user does not make the approval more recent.
             shown_at: session.as_ref().and_then(|session| session.confirmed_at).map(|at| at.min(opened_at)),
             ..GrantTerms::new(
                 GrantKind::DeviceCode,
@@ -108,7 +108,7 @@ impl Command for LetDeviceIn {
             return Err(DeviceError::Nothing.into());
         }
         work.create::<Grant>(grant, GrantCommand::Open(terms.clone()))?;
-        joins(work, &terms).await?;
+        record_participation(work, &terms).await?;
         Ok(grant)
     }
 }

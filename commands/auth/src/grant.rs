@@ -1,4 +1,4 @@
-//! What can be asked of a grant.
+//! The commands of grants.
 
 use auth_aggregates::{
     Account, AccountCommand, Client, ClientId, Grant, GrantCommand, GrantId, GrantKind, GrantTerms, RevokeReason,
@@ -12,32 +12,32 @@ use crate::grants::PROTOCOL;
 use crate::reach::Reach;
 use crate::session::in_session;
 
-/// Lets a client act for somebody. Refused when the session in which they say so has ended: `session_ended`.
+/// Opens a grant: a client may act for a user. Refused if the user's session has ended: `session_ended`.
 #[derive(Clone, Debug)]
 pub struct OpenGrant {
     pub terms: GrantTerms,
 }
 
-/// The same, as the client said beforehand (RFC 9126) and for that once: refused with `already_exists` when something was granted for the
-/// same request before.
+/// As `OpenGrant`, for a pushed authorization request (RFC 9126), which can be used once: refused with `already_exists` if the request
+/// already led to a grant.
 #[derive(Clone, Debug)]
 pub struct OpenPushedGrant {
-    /// The request's id, which becomes the grant's.
+    /// The id of the pushed request, which becomes the grant's id.
     pub request: GrantId,
     pub terms: GrantTerms,
 }
 
-/// A client brings a code.
+/// Redeems an authorization code.
 #[derive(Clone, Debug)]
 pub struct RedeemCode {
     pub grant: GrantId,
     pub client: Uuid,
     pub redirect_uri: String,
-    /// The hash of the verifier that it brings, base64url.
+    /// SHA-256 of the PKCE code verifier, base64url.
     pub challenge: String,
 }
 
-/// A client brings a refresh token.
+/// Redeems a refresh token.
 #[derive(Clone, Debug)]
 pub struct RefreshTokens {
     pub grant: GrantId,
@@ -46,27 +46,27 @@ pub struct RefreshTokens {
     pub generation: u32,
 }
 
-/// Ends a grant for a reason that the protocol knows.
+/// Revokes a grant for a reason of the protocol.
 #[derive(Clone, Debug)]
 pub struct EndGrant {
     pub grant: GrantId,
     pub reason: RevokeReason,
 }
 
-/// Ends a grant, as an administrator.
+/// Revokes a grant, by an administrator.
 #[derive(Clone, Debug)]
 pub struct WithdrawGrant {
     pub grant: GrantId,
     pub reach: Reach,
 }
 
-/// What became of a code or a refresh token.
+/// The outcome of redeeming a code or a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Redeemed {
-    /// Tokens may be issued; the next refresh token is of this generation.
+    /// Tokens may be issued. `generation` is that of the next refresh token.
     Granted { generation: u32 },
-    /// The grant has ended for it.
+    /// The grant is revoked.
     Revoked { reason: RevokeReason },
 }
 
@@ -85,7 +85,7 @@ impl Command for OpenPushedGrant {
     type Answer = GrantId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<GrantId, Refusal> {
-        // The grant has the request's id, so that of two at once one is first.
+        // The grant has the request's id, so that of two simultaneous requests only one succeeds.
         open(work, self.request, &self.terms).await
     }
 }
@@ -140,12 +140,13 @@ async fn open(work: &mut Work<'_>, grant: GrantId, terms: &GrantTerms) -> Result
         in_session(work, UserId::new(terms.subject), session).await?;
     }
     work.create::<Grant>(grant, GrantCommand::Open(terms.clone()))?;
-    joins(work, terms).await?;
+    record_participation(work, terms).await?;
     Ok(grant)
 }
 
-/// A client that was given something in a session is told when that ends, if it wants to be.
-pub(crate) async fn joins(work: &mut Work<'_>, terms: &GrantTerms) -> Result<(), Refusal> {
+/// Records that the client takes part in the session, so that it gets a back-channel logout when the session ends. Only for clients with a
+/// back-channel logout URI.
+pub(crate) async fn record_participation(work: &mut Work<'_>, terms: &GrantTerms) -> Result<(), Refusal> {
     let Some(session) = terms.session else { return Ok(()) };
     let client = work.find::<Client>(terms.client).await?;
     if client.is_none_or(|client| client.details.backchannel_logout_uri.is_none()) {

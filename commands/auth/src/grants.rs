@@ -1,4 +1,4 @@
-//! The permission table of signing in: the only place that says which role may do what.
+//! The permission table of the auth service: the only place that says which role may do what.
 
 use kernel::Role::{Admin, Auditor, Manager};
 use kernel::{Caller, Grant, TenantId};
@@ -7,7 +7,7 @@ const fn grant(permission: &'static str, roles: &'static [kernel::Role], meaning
     Grant { permission, roles, meaning }
 }
 
-/// The permissions of signing in, the roles that have them, and what they allow.
+/// The permissions of the auth service, the roles that have them, and their descriptions.
 pub const GRANTS: &[Grant] = &[
     grant("auth:machine:read", &[Admin, Manager, Auditor], "See machines and their API keys"),
     grant(
@@ -18,7 +18,7 @@ pub const GRANTS: &[Grant] = &[
     grant("auth:client:read", &[Admin, Manager, Auditor], "See applications that sign users in"),
     grant("auth:client:write", &[Admin], "Register, change and deactivate applications, and manage their secrets"),
     grant("auth:saml_connection:read", &[Admin, Manager, Auditor], "See SAML connections to identity providers"),
-    // Who says which identity provider is believed says who comes in as whom, be it as an administrator of its domains.
+    // Whoever chooses the trusted identity provider decides who signs in as whom, administrators included.
     grant(
         "auth:saml_connection:write",
         &[Admin],
@@ -44,16 +44,17 @@ pub const GRANTS: &[Grant] = &[
         "See events that a read model, saga or webhook could not process, with their payloads",
     ),
     grant("auth:dead_letter:write", &[Admin], "Redrive, edit and discard events that could not be processed"),
-    // For administrators of the operators' tenant only, whatever their role is called.
+    // Only for administrators of the operators' tenant, whatever their role is called.
     grant("auth:projection:rebuild", &[Admin], "Rebuild read models, as an operator of the installation"),
     grant("auth:history:read", &[Admin, Auditor], "See who signed in, when, from where and how"),
     grant("auth:history:backdate", &[], "Nobody: what happened here happened when it was written"),
 ];
 
-/// What the protocol does by itself. It stands in no table that roles are looked up in.
+/// The permission for steps of the protocols. No role has it.
 pub(crate) const PROTOCOL: &str = "auth:protocol:run";
 
-/// The auth service itself, acting in a tenant for `subject`: a client or person whom it knows by now.
+/// A caller with the permission `auth:protocol:run`: the auth service itself, acting in a tenant for `subject`, a client or user whom it
+/// has identified.
 pub fn protocol(tenant: TenantId, subject: &str) -> Caller {
     Caller::new(tenant, subject, &[Admin], &[grant(PROTOCOL, &[Admin], "Carry out the sign-in protocols")])
 }

@@ -1,4 +1,4 @@
-//! What can be asked of a tenant's keys.
+//! The commands of a tenant's key ring.
 
 use auth_aggregates::{KeyRing, KeyRingCommand, KeyRingOpened, SamlDecryptionKeyAdded, SamlKeyAdded, SigningKeyAdded};
 use executor::{Command, Work};
@@ -7,48 +7,48 @@ use keys::Envelope;
 
 use crate::grants::PROTOCOL;
 
-/// Gives a tenant its keys; one that has them keeps them.
+/// Creates a tenant's keys. Changes nothing if the tenant has keys.
 #[derive(Clone, Debug)]
 pub struct OpenKeyRing {
-    /// The tenant's key, and the first that signs.
+    /// The tenant key and the first signing key.
     pub opened: KeyRingOpened,
-    /// One of each algorithm, but of RSA: that is made when somebody needs it.
+    /// One signing key for each algorithm except RSA, whose key is generated on demand.
     pub signing: Vec<SigningKeyAdded>,
 }
 
-/// Takes a tenant's keys back that is not made after all; nothing happens when it has none.
+/// Removes the keys of a tenant whose creation failed. Changes nothing if it has none.
 #[derive(Clone, Copy, Debug)]
 pub struct CloseKeyRing;
 
-/// Puts the tenant's key into another envelope, if it has still the one from which it was taken.
+/// Replaces the envelope of the tenant key, unless it was replaced in the meantime.
 #[derive(Clone, Debug)]
 pub struct ResealKeyRing {
-    /// The envelope from which it was taken.
+    /// The envelope that is replaced.
     pub was: Envelope,
-    /// The other one, with the same key in it.
+    /// The new envelope, with the same key.
     pub tenant_key: Envelope,
 }
 
-/// Publishes a further key, which signs from its time on.
+/// Publishes another signing key, which signs from its start time on.
 #[derive(Clone, Debug)]
 pub struct AddSigningKey(pub SigningKeyAdded);
 
-/// Publishes the first key of an algorithm; where there is one, that stays the first.
+/// Publishes the first signing key of an algorithm. Changes nothing if there is one.
 #[derive(Clone, Debug)]
 pub struct AddFirstSigningKey(pub SigningKeyAdded);
 
-/// Gives a tenant a key that signs its requests to identity providers; one that has one keeps it.
+/// Adds the key that signs a tenant's requests to identity providers. Changes nothing if there is one.
 #[derive(Clone, Debug)]
 pub struct AddSamlKey(pub SamlKeyAdded);
 
-/// Gives a tenant a key for which identity providers encrypt what they say; one that has one keeps it.
+/// Adds the key for which identity providers encrypt assertions. Changes nothing if there is one.
 #[derive(Clone, Debug)]
 pub struct AddSamlDecryptionKey(pub SamlDecryptionKeyAdded);
 
-/// Takes a key out: what it signed is refused from now on.
+/// Retires a signing key: tokens that it signed are refused from now on.
 #[derive(Clone, Debug)]
 pub struct RetireSigningKey {
-    /// Its id.
+    /// The key's id.
     pub kid: String,
 }
 

@@ -4,8 +4,8 @@
 //! give. Steps of the protocols (open a grant for a client that showed its secret, redeem a code) need a permission
 //! that no role gives: only [`protocol`] creates callers with it, for a tenant that the auth service itself has determined.
 //!
-//! A command that acts on what somebody has, or gives what somebody may do, has its [`Reach`]: on a caller's behalf, nothing that may do more
-//! than they.
+//! A command that changes other people's access, or grants permissions, takes a [`Reach`], which refuses targets with more permissions than
+//! the caller.
 //!
 //! A protocol command whose refusal must be recorded succeeds and returns the outcome ([`Redeemed`]), because a command that fails
 //! writes nothing.

@@ -1,4 +1,4 @@
-//! What can be asked of a machine.
+//! The commands of machines (service accounts).
 
 use auth_aggregates::{
     Jwk, Machine, MachineChanged, MachineCommand, MachineKeysSet, MachineRegistered, MachineSecretSet,
@@ -10,24 +10,24 @@ use crate::grants::PROTOCOL;
 use crate::reach::Reach;
 use crate::values;
 
-/// Names of machines, lower case.
+/// Claims on the names of machines, in lower case.
 pub(crate) const NAME: ClaimKind = ClaimKind {
     name: "auth.machine.name",
     code: "machine_name_taken",
     detail: "another machine has this name; names are unique in a tenant, ignoring case",
 };
 
-/// Lets a machine in.
+/// Registers a machine.
 #[derive(Clone, Debug)]
 pub struct RegisterMachine {
     /// Unique in the tenant.
     pub name: String,
-    /// What it is in the tenant.
+    /// Its roles in the tenant.
     pub roles: Vec<String>,
     pub reach: Reach,
 }
 
-/// Renames it and gives it these roles.
+/// Replaces a machine's name and roles.
 #[derive(Clone, Debug)]
 pub struct ChangeMachine {
     pub machine: MachineId,
@@ -36,7 +36,7 @@ pub struct ChangeMachine {
     pub reach: Reach,
 }
 
-/// Gives it a new secret, of which only the hash comes here.
+/// Replaces a machine's secret. Only the hash of the new one is passed in.
 #[derive(Clone, Debug)]
 pub struct SetMachineSecret {
     pub machine: MachineId,
@@ -45,7 +45,7 @@ pub struct SetMachineSecret {
     pub reach: Reach,
 }
 
-/// Says with which keys it signs.
+/// Replaces the public keys with which a machine authenticates.
 #[derive(Clone, Debug)]
 pub struct SetMachineKeys {
     pub machine: MachineId,
@@ -53,25 +53,25 @@ pub struct SetMachineKeys {
     pub reach: Reach,
 }
 
-/// Ends its access: its tokens and API keys are refused from now on.
+/// Deactivates a machine: its tokens and API keys are refused from now on.
 #[derive(Clone, Debug)]
 pub struct DeactivateMachine {
     pub machine: MachineId,
     pub reach: Reach,
 }
 
-/// Lets it in again.
+/// Reactivates a machine.
 #[derive(Clone, Debug)]
 pub struct ReactivateMachine {
     pub machine: MachineId,
     pub reach: Reach,
 }
 
-/// Notes that somebody said that they were this machine, and could not show it.
+/// Records a failed authentication as this machine.
 #[derive(Clone, Debug)]
 pub struct NoteRefusedMachine {
     pub machine: MachineId,
-    /// Why, in a word of ours.
+    /// The reason code.
     pub reason: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What can be asked of an account's passkeys.
+//! The commands of an account's passkeys.
 
 use std::ops::RangeInclusive;
 
@@ -9,37 +9,37 @@ use kernel::{Checks, Refusal, UserId};
 use crate::grants::PROTOCOL;
 use crate::session::Within;
 
-/// Credentials of passkeys: each is one person's.
+/// Claims on the credential ids of passkeys: each belongs to one user.
 pub(crate) const PASSKEY: ClaimKind = ClaimKind {
     name: "auth.account.passkey",
     code: "passkey_taken",
     detail: "a passkey with this id is already registered; create another one",
 };
 
-/// How long a passkey's name may be.
+/// Length limits of a passkey's name.
 const NAME: RangeInclusive<usize> = 1..=100;
 
-/// A person may show a passkey from now on, and showed it.
+/// Registers a passkey, which the user has just used.
 #[derive(Clone, Debug)]
 pub struct EnrolPasskey {
     pub user: UserId,
-    /// In what they make it.
+    /// The session or sign-in in which the user registers it.
     pub within: Within,
     /// The id of its credential, base64url.
     pub passkey: String,
-    /// What they call it.
+    /// The user's name for it.
     pub name: String,
     pub key: Jwk,
     pub counter: u32,
-    /// Whether it may be copied from device to device.
+    /// Whether it can be synchronized between devices (backup eligible).
     pub synced: bool,
     /// The challenge that it signed, base64url.
     pub challenge: String,
-    /// The hashes of their recovery codes; none: those that are there stay.
+    /// The hashes of new recovery codes; `None` keeps the existing ones.
     pub recovery: Vec<String>,
 }
 
-/// A person showed a passkey.
+/// Records an authentication with a passkey.
 #[derive(Clone, Debug)]
 pub struct ShowPasskey {
     pub user: UserId,
@@ -49,7 +49,7 @@ pub struct ShowPasskey {
     pub challenge: String,
 }
 
-/// A person calls a passkey otherwise.
+/// Renames a passkey.
 #[derive(Clone, Debug)]
 pub struct RenamePasskey {
     pub user: UserId,
@@ -57,7 +57,7 @@ pub struct RenamePasskey {
     pub name: String,
 }
 
-/// A person does without a passkey.
+/// Removes a passkey.
 #[derive(Clone, Debug)]
 pub struct RemovePasskey {
     pub user: UserId,
@@ -70,7 +70,7 @@ impl Command for EnrolPasskey {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let name = name(&self.name)?;
-        self.within.stands(work, self.user).await?;
+        self.within.require_valid(work, self.user).await?;
         let enrolled = PasskeyEnrolled {
             passkey: self.passkey.clone(),
             name: name.into(),
@@ -119,7 +119,7 @@ impl Command for RemovePasskey {
     }
 }
 
-/// Gives back the claims to all passkeys of a person: they are about to be removed.
+/// Releases the claims on all passkeys of a user before they are removed.
 pub(crate) async fn release_all(work: &mut Work<'_>, user: UserId) -> Result<(), Refusal> {
     let Some(account) = work.find::<Account>(&user.to_string()).await? else { return Ok(()) };
     for passkey in account.passkeys.by_id.keys() {

@@ -1,8 +1,8 @@
-//! On what a caller may act: nobody gives, takes or gets hold of more power than they have themselves.
+//! Protection against privilege escalation: nobody may grant, take or take over more permissions than they have themselves.
 //!
-//! A command looks here at what it acts on in its own attempt, so that the append requires what was looked at: what became an
-//! administrator's meanwhile is refused, too. What roles and people may do is in the user service's log, which no append here can require;
-//! it is asked each time that the command runs.
+//! A command makes these checks inside its attempt, so that the append requires the state that was checked: a target that got more
+//! permissions in the meantime is refused, too. The permissions of roles and users are in the user service's log, which the append here
+//! can't check; they are looked up each time the command runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use executor::{Permissions, Work};
 use kernel::{Caller, FieldError, MachineId, Refusal, Role, UserId};
 use uuid::Uuid;
 
-/// How far a command reaches. What is out of reach is refused with `exceeds_own_permissions`.
+/// The limit of the permissions that a command's target may have. Targets beyond it are refused with `exceeds_own_permissions`.
 #[derive(Clone)]
 pub enum Reach {
-    /// Everything: for what the installation does by itself, or its operator.
+    /// No limit: for commands of the installation itself or of its operator.
     Everything,
-    /// What may do no more than who asks, by what roles and people may do.
+    /// The caller's own permissions; those of roles and users are looked up here.
     Own(Arc<dyn Permissions>),
 }
 
@@ -31,7 +31,7 @@ impl fmt::Debug for Reach {
 }
 
 impl Reach {
-    /// Refuses to give these roles, if there is no such role, or if they allow more than the caller may.
+    /// Refuses to give these roles if one does not exist or they have permissions that the caller lacks.
     pub(crate) async fn to_give(&self, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
         let Self::Own(permissions) = self else { return Ok(()) };
         let mut unknown = Vec::new();
@@ -47,14 +47,14 @@ impl Reach {
         self.over_roles(caller, roles).await
     }
 
-    /// Refuses to hold power over what gives these roles, if they allow more than the caller may.
+    /// Refuses to control something that gives these roles, if they have permissions that the caller lacks.
     pub(crate) async fn over_roles(&self, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
         let Self::Own(permissions) = self else { return Ok(()) };
         caller.reaches(permissions.of_roles(caller.tenant(), roles).await?)
     }
 
-    /// Refuses to get hold of a machine that may do more than the caller (to give it something by which whoever has that is it), or to take
-    /// something from it. `scopes`: of what it may, only that; empty: all. One that there is not, the command speaks of.
+    /// Refuses to give a machine credentials, or to take anything from it, if it has permissions that the caller lacks. `scopes`: only
+    /// these of its permissions count; empty: all. A machine that does not exist passes: the command itself refuses it.
     pub(crate) async fn over_machine(
         &self,
         work: &mut Work<'_>,
@@ -71,19 +71,19 @@ impl Reach {
         caller.reaches(allowed)
     }
 
-    /// Refuses to act on a user who may do more than the caller.
+    /// Refuses to act on a user who has permissions that the caller lacks.
     pub(crate) async fn over_user(&self, caller: &Caller, user: UserId) -> Result<(), Refusal> {
         let Self::Own(permissions) = self else { return Ok(()) };
         caller.reaches(permissions.of_user(caller.tenant(), user).await?)
     }
 
-    /// Refuses to act on a subject of tokens who may do more than the caller: a user, or a machine.
+    /// Refuses to act on a token subject (a user or machine) that has permissions that the caller lacks.
     pub(crate) async fn over_subject(&self, work: &mut Work<'_>, subject: Uuid) -> Result<(), Refusal> {
         self.over_user(work.caller(), UserId::new(subject)).await?;
         self.over_machine(work, MachineId::new(subject), &[]).await
     }
 
-    /// Refuses to get hold of what may act for anybody, unless the caller may all that administrators may: these are among them.
+    /// Refuses to control something that can act for any user, unless the caller has all permissions of administrators.
     pub(crate) async fn over_anybody(&self, caller: &Caller) -> Result<(), Refusal> {
         self.over_roles(caller, &[Role::Admin.to_string()]).await
     }

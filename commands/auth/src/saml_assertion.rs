@@ -1,4 +1,4 @@
-//! What can be asked of an identity provider's assertion.
+//! The command that records the use of a SAML assertion.
 
 use auth_aggregates::{Account, AccountCommand, SamlAssertion, SamlAssertionId, SamlAssertionUsed, SamlSignIn};
 use executor::{ClaimKind, Command, Work};
@@ -7,20 +7,21 @@ use sha2::{Digest, Sha256};
 
 use crate::grants::PROTOCOL;
 
-/// Assertions by which sessions began: each begins one. (Those of before they had histories of their own are known by this alone.)
+/// Claims on assertions that began sessions: each begins at most one. (Assertions from before each had a stream of its own are known by
+/// this claim only.)
 pub(crate) const SAML_ASSERTION: ClaimKind = ClaimKind {
     name: "auth.saml_connection.assertion",
     code: "saml_replayed",
     detail: "this assertion was already used for a sign-in; sign in again at the identity provider",
 };
 
-/// An identity provider vouches for somebody: what it says is used up, before anything comes of it. Refused when it was before:
+/// Records that an assertion of an identity provider is used, before anything else is done with it. Refused if it was used before:
 /// `saml_replayed`.
 #[derive(Clone, Debug)]
 pub struct UseSamlAssertion {
     pub saml: SamlSignIn,
-    /// The user of whom it speaks, if nobody has shown that their address is theirs: what whoever came in by it before has ends. Refused
-    /// when they could come in again: `email_not_verified`.
+    /// The user whom the assertion names, if their e-mail address is not verified: their existing sessions end, because somebody else may
+    /// have used the account. Refused if somebody else could sign in again: `email_not_verified`.
     pub unshown: Option<UserId>,
 }
 
@@ -44,7 +45,7 @@ impl Command for UseSamlAssertion {
     }
 }
 
-/// Each assertion is one aggregate, so that of two at once one is first.
+/// The stream of an assertion. Each assertion has its own, so that of two simultaneous uses only one succeeds.
 fn id_of(tenant: TenantId, saml: &SamlSignIn) -> SamlAssertionId {
     let hash = Sha256::new()
         .chain_update(b"inopsio saml assertion 1")

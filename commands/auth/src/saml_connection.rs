@@ -1,4 +1,4 @@
-//! What can be asked of a SAML connection.
+//! The commands of SAML connections.
 
 use std::collections::BTreeSet;
 
@@ -14,36 +14,36 @@ use url::Host;
 use crate::reach::Reach;
 use crate::values;
 
-/// Identity providers, by their entity ids: whom an assertion is by says which connection it is for.
+/// Claims on the entity ids of identity providers: an assertion's issuer determines its connection.
 static PROVIDER: ClaimKind = ClaimKind {
     name: "auth.saml_connection.provider",
     code: "saml_provider_connected",
     detail: "another connection of this tenant (holder) has this identity provider",
 };
 
-/// E-mail domains: an address leads to one identity provider, and only that one may speak of it.
+/// Claims on e-mail domains: an address leads to one identity provider, and only that one may vouch for it.
 static DOMAIN: ClaimKind = ClaimKind {
     name: "auth.saml_connection.domain",
     code: "saml_domain_taken",
     detail: "another connection of this tenant (holder) has one of these domains",
 };
 
-/// The most domains of a connection.
+/// Maximum domains of a connection.
 pub const MOST_DOMAINS: usize = 50;
-/// The most roles that it gives.
+/// Maximum role mappings of a connection.
 const MOST_ROLES: usize = 100;
 
-/// How long a value and the name of an attribute may be.
+/// Length limits of an attribute's name and value.
 const VALUE: std::ops::RangeInclusive<usize> = 1..=256;
 
-/// What a connection claims.
+/// A claim of a connection: its kind and value.
 pub(crate) type Claim = (&'static ClaimKind, String);
 
-/// What a connection is, as sent; checked when the command runs.
+/// The details of a connection as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct SamlConnectionFields {
     pub name: String,
-    /// The provider's metadata, XML.
+    /// The provider's metadata (XML).
     pub metadata: String,
     pub domains: Vec<String>,
     pub provider_initiated: bool,
@@ -52,14 +52,14 @@ pub struct SamlConnectionFields {
     pub roles: Vec<SamlRole>,
 }
 
-/// Connects an identity provider.
+/// Creates a connection to an identity provider.
 #[derive(Clone, Debug)]
 pub struct CreateSamlConnection {
     pub fields: SamlConnectionFields,
     pub reach: Reach,
 }
 
-/// Says what a connection is now: these are all its details.
+/// Replaces all details of a connection.
 #[derive(Clone, Debug)]
 pub struct ChangeSamlConnection {
     pub connection: SamlConnectionId,
@@ -67,23 +67,23 @@ pub struct ChangeSamlConnection {
     pub reach: Reach,
 }
 
-/// Lets it sign nobody in any more.
+/// Deactivates a connection: nobody can sign in through it.
 #[derive(Clone, Debug)]
 pub struct DeactivateSamlConnection {
     pub connection: SamlConnectionId,
     pub reach: Reach,
 }
 
-/// Lets it sign people in again.
+/// Reactivates a connection.
 #[derive(Clone, Debug)]
 pub struct ReactivateSamlConnection {
     pub connection: SamlConnectionId,
     pub reach: Reach,
 }
 
-/// What a connection holds while it is there.
+/// The claims that a connection holds while it exists.
 pub(crate) fn claims(details: &SamlConnectionDetails) -> Vec<Claim> {
-    // The same in whichever spelling.
+    // All spellings of a domain (IDNA) are one claim.
     let domains =
         details.domains.iter().map(|domain| (&DOMAIN, one_spelling(domain).unwrap_or_else(|| domain.clone())));
     std::iter::once((&PROVIDER, details.provider.entity_id.clone())).chain(domains).collect()
@@ -137,7 +137,7 @@ impl SamlConnectionFields {
     }
 }
 
-/// A domain as the DNS has it, in which one with letters beyond ASCII has one spelling (IDNA); none: it is none, but an IP address, say.
+/// A domain in ASCII form (IDNA), so that each has one spelling; `None` if it is not a domain, such as an IP address.
 pub fn one_spelling(domain: &str) -> Option<String> {
     match Host::parse(domain) {
         Ok(Host::Domain(name)) => Some(name),
@@ -145,7 +145,7 @@ pub fn one_spelling(domain: &str) -> Option<String> {
     }
 }
 
-/// The domains, lower case, each once.
+/// Validates the domains; returns them in lower case, without duplicates.
 fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
     if domains.is_empty() || domains.len() > MOST_DOMAINS {
         let detail = format!(
@@ -156,7 +156,7 @@ fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
     let (mut taken, mut spellings) = (Vec::new(), BTreeSet::new());
     for (index, domain) in domains.iter().enumerate().take(MOST_DOMAINS) {
         let domain = kernel::folded(domain.trim());
-        // As it stands behind the @ of an address.
+        // As in an e-mail address after the @.
         let mut of_address = Checks::default();
         let address = of_address.email("", &format!("somebody@{domain}"));
         let of_address = of_address.ok() && address.strip_prefix("somebody@") == Some(&domain);
@@ -195,7 +195,7 @@ fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
         SamlRole { value, role: given.role.clone() }
     });
     let checked: Vec<_> = checked.collect();
-    // Of more than there may be the rest is not looked at, each beside each.
+    // Only the first `MOST_ROLES` are checked, because each is compared with all before it.
     for (index, given) in checked.iter().enumerate().take(MOST_ROLES) {
         if checked.iter().take(index).any(|before| before == given) {
             checks.refuse(format!("/roles/{index}"), "duplicate", "this value is already mapped to this role");
@@ -204,13 +204,13 @@ fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
     checked
 }
 
-/// The roles that a connection would give, as they were sent: each in its place.
-fn given(details: &SamlConnectionDetails) -> Vec<String> {
+/// The mapped roles in the order in which they were sent, for JSON pointers.
+fn mapped_roles(details: &SamlConnectionDetails) -> Vec<String> {
     details.roles.iter().map(|given| given.role.clone()).collect()
 }
 
-/// Refuses to let people in through a connection, or to keep them out, that gives roles which allow more than the caller may.
-async fn holds(work: &mut Work<'_>, reach: &Reach, connection: SamlConnectionId) -> Result<(), Refusal> {
+/// Refuses to change a connection that gives roles with permissions that the caller lacks.
+async fn authorize_change(work: &mut Work<'_>, reach: &Reach, connection: SamlConnectionId) -> Result<(), Refusal> {
     let state = work.read::<SamlConnection>(connection).await?;
     reach.over_roles(work.caller(), &state.details.managed_roles()).await
 }
@@ -221,7 +221,7 @@ impl Command for CreateSamlConnection {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<SamlConnectionId, Refusal> {
         let details = self.fields.check()?;
-        self.reach.to_give(work.caller(), &given(&details)).await?;
+        self.reach.to_give(work.caller(), &mapped_roles(&details)).await?;
         let connection: SamlConnectionId = work.new_id();
         for (kind, value) in claims(&details) {
             work.take(kind, &value, connection);
@@ -237,8 +237,8 @@ impl Command for ChangeSamlConnection {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let details = self.fields.check()?;
-        holds(work, &self.reach, self.connection).await?;
-        self.reach.to_give(work.caller(), &given(&details)).await?;
+        authorize_change(work, &self.reach, self.connection).await?;
+        self.reach.to_give(work.caller(), &mapped_roles(&details)).await?;
         let before = claims(&work.read::<SamlConnection>(self.connection).await?.details);
         let after = claims(&details);
         let of = |claim: &Claim, all: &[Claim]| {
@@ -259,7 +259,7 @@ impl Command for DeactivateSamlConnection {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        holds(work, &self.reach, self.connection).await?;
+        authorize_change(work, &self.reach, self.connection).await?;
         work.update::<SamlConnection>(self.connection, SamlConnectionCommand::Deactivate).await
     }
 }
@@ -269,7 +269,7 @@ impl Command for ReactivateSamlConnection {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        holds(work, &self.reach, self.connection).await?;
+        authorize_change(work, &self.reach, self.connection).await?;
         work.update::<SamlConnection>(self.connection, SamlConnectionCommand::Reactivate).await
     }
 }

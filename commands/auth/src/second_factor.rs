@@ -1,4 +1,4 @@
-//! What can be asked of an account's authenticator and recovery codes, and of all its second factors.
+//! The commands of an account's authenticator app (TOTP) and recovery codes, and of all its second factors together.
 
 use auth_aggregates::{Account, AccountCommand};
 use executor::{Command, Work};
@@ -10,48 +10,48 @@ use crate::passkey::release_all;
 use crate::reach::Reach;
 use crate::session::Within;
 
-/// A person has an authenticator from now on, and showed a code of it.
+/// Registers an authenticator, of which the user has just entered a code.
 #[derive(Clone, Debug)]
 pub struct EnrolTotp {
     pub user: UserId,
-    /// In what they do.
+    /// The session or sign-in in which the user registers it.
     pub within: Within,
-    /// What its codes are made of, sealed.
+    /// The TOTP secret, encrypted.
     pub secret: Sealed,
-    /// The step of the code that they showed.
+    /// The TOTP time step of the code that the user entered.
     pub step: u64,
     /// The hashes of their recovery codes.
     pub recovery: Vec<String>,
 }
 
-/// A person showed a code.
+/// Records an authentication with a TOTP code.
 #[derive(Clone, Copy, Debug)]
 pub struct UseTotp {
     pub user: UserId,
     pub step: u64,
 }
 
-/// A person used a recovery code.
+/// Records an authentication with a recovery code.
 #[derive(Clone, Debug)]
 pub struct UseRecoveryCode {
     pub user: UserId,
     pub hash: String,
 }
 
-/// A person does without an authenticator.
+/// Removes the authenticator.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoveTotp {
     pub user: UserId,
 }
 
-/// A person does without any second factor, by who may: they have lost it.
+/// Removes all second factors of a user who lost them, by an administrator.
 #[derive(Clone, Debug)]
 pub struct ResetSecondFactor {
     pub user: UserId,
     pub reach: Reach,
 }
 
-/// A person has new recovery codes.
+/// Replaces the recovery codes.
 #[derive(Clone, Debug)]
 pub struct SetRecoveryCodes {
     pub user: UserId,
@@ -63,7 +63,7 @@ impl Command for EnrolTotp {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        self.within.stands(work, self.user).await?;
+        self.within.require_valid(work, self.user).await?;
         let enrol =
             AccountCommand::EnrolTotp { secret: self.secret.clone(), step: self.step, recovery: self.recovery.clone() };
         work.upsert::<Account>(self.user, enrol).await

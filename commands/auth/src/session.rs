@@ -1,4 +1,4 @@
-//! What can be asked of a session, and of attempts to begin one.
+//! The commands of sessions and of failed sign-ins.
 
 use std::sync::Arc;
 
@@ -16,68 +16,68 @@ use crate::grants::PROTOCOL;
 use crate::reach::Reach;
 use crate::saml_assertion::SAML_ASSERTION;
 
-/// Somebody showed who they are. Refused when all their sessions ended after that: `sessions_ended`.
+/// Starts a session after a user authenticated. Refused if all their sessions were ended in the meantime: `sessions_ended`.
 #[derive(Clone, Debug)]
 pub struct StartSession {
     pub user: UserId,
-    /// By what: `pwd`, `otp`, `hwk`, `swk`, `fed`.
+    /// The authentication methods: `pwd`, `otp`, `hwk`, `swk`, `fed`.
     pub methods: Vec<String>,
-    /// What an identity provider said, if it was one. It begins one session.
+    /// The assertion, if an identity provider authenticated the user. An assertion begins at most one session.
     pub saml: Option<SamlSignIn>,
-    /// When they began to, if it was compared with what their account has: not all their sessions must have ended since.
+    /// The moment when the sign-in began, if it was based on the account's state. Refused if all sessions were ended since.
     pub since: Option<Moment>,
-    /// How long it holds.
+    /// The session's lifetime.
     pub lifetime: TimeDelta,
     pub place: Place,
 }
 
-/// In what somebody changes by what they sign in. It must not have ended when that is written.
+/// The context in which a user changes their credentials. The append requires that it is still valid.
 #[derive(Clone, Copy, Debug)]
 pub enum Within {
-    /// In a session of theirs: else `session_ended`.
+    /// A session of the user; refused with `session_ended` if it ended.
     Session(SessionId),
-    /// While they sign in, as of when they began to: else `sessions_ended`.
+    /// A sign-in that began at this moment; refused with `sessions_ended` if all sessions were ended since.
     SignIn(Moment),
 }
 
-/// Whoever is signed in showed again who they are, or by more than before. Refused when the session has ended, by itself or with all
-/// others: `session_ended`.
+/// Records that the user of a session authenticated again, possibly with further methods. Refused if the session ended, by itself or with
+/// all of the user's sessions: `session_ended`.
 #[derive(Clone, Debug)]
 pub struct ConfirmSession {
     pub session: SessionId,
-    /// By what: `pwd`, `otp`, `hwk`, `swk`.
+    /// The authentication methods: `pwd`, `otp`, `hwk`, `swk`.
     pub methods: Vec<String>,
 }
 
-/// Whoever is signed in uses the session.
+/// Records activity in a session.
 #[derive(Clone, Debug)]
 pub struct UseSession {
     pub session: SessionId,
 }
 
-/// A session is over.
+/// Ends a session.
 #[derive(Clone, Debug)]
 pub struct EndSession {
     pub session: SessionId,
     pub reason: EndReason,
 }
 
-/// As [`EndSession`], by who may end those of others.
+/// As [`EndSession`], by an administrator.
 #[derive(Clone, Debug)]
 pub struct RevokeSession {
     pub session: SessionId,
     pub reach: Reach,
 }
 
-/// Somebody tried to sign in and was refused.
+/// Records a refused sign-in.
 #[derive(Clone, Debug)]
 pub struct NoteRefusedSignIn {
     pub user: Option<UserId>,
-    /// Why, in a word of ours.
+    /// The reason code.
     pub reason: &'static str,
-    /// From where; of what was about nobody it is not kept.
+    /// The client's address and user agent. Not stored if no user was named.
     pub place: Place,
-    /// A keyed hash of the address, kept of what was about nobody.
+    /// A keyed hash of the address. Stored only if no user was named.
     pub origin: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl Command for StartSession {
         let session: SessionId = work.new_id();
         let at = work.now();
         let account = account_of(work, self.user).await?;
-        begun(&account, self.since.unwrap_or_else(|| account.moment(at)))?;
+        require_not_ended(&account, self.since.unwrap_or_else(|| account.moment(at)))?;
         let started = SessionStarted {
             user: self.user,
             methods: self.methods.clone(),
@@ -100,10 +100,10 @@ impl Command for StartSession {
             era: Some(account.era),
         };
         if let Some(saml) = &self.saml {
-            // Nobody has it, and then this session does: of two at once, one is refused.
+            // Requires that the claim is free, then takes it: of two simultaneous sessions, one is refused.
             work.absent(&SAML_ASSERTION, &saml.key(), session);
             work.take(&SAML_ASSERTION, &saml.key(), session);
-            // Their account is in use from now on, though it has no password.
+            // The account counts as used from now on, even without a password.
             work.upsert::<Account>(self.user, AccountCommand::Enter).await?;
         }
         work.create::<Session>(session, SessionCommand::Start(Box::new(started)))?;
@@ -112,20 +112,20 @@ impl Command for StartSession {
 }
 
 impl Within {
-    /// Requires that it has not ended when what is decided in it is written.
-    pub(crate) async fn stands(self, work: &mut Work<'_>, user: UserId) -> Result<(), Refusal> {
+    /// Makes the append require that the session or sign-in is still valid.
+    pub(crate) async fn require_valid(self, work: &mut Work<'_>, user: UserId) -> Result<(), Refusal> {
         match self {
             Self::Session(session) => in_session(work, user, session).await.map(drop),
             Self::SignIn(since) => {
                 let account = account_of(work, user).await?;
-                begun(&account, since)
+                require_not_ended(&account, since)
             }
         }
     }
 }
 
-/// Requires that not all sessions of an account have ended since somebody began to sign in.
-fn begun(account: &Account, since: Moment) -> Result<(), Refusal> {
+/// Refuses if all sessions of an account were ended after the sign-in began.
+fn require_not_ended(account: &Account, since: Moment) -> Result<(), Refusal> {
     if account.stands_by(since) {
         return Ok(());
     }
@@ -133,8 +133,8 @@ fn begun(account: &Account, since: Moment) -> Result<(), Refusal> {
     Err(Refusal::conflict("sessions_ended", detail))
 }
 
-/// Requires that a session of a user holds when what is decided in it is written: it has not ended, and neither have all of theirs. Answers
-/// their account, as it is then.
+/// Makes the append require that a user's session is still valid: neither it nor all of the user's sessions were ended. Returns the user's
+/// account.
 pub(crate) async fn in_session(work: &mut Work<'_>, user: UserId, session: SessionId) -> Result<Arc<Account>, Refusal> {
     let account = account_of(work, user).await?;
     let session = work.rely::<Session>(session).await?.filter(|session| !session.ended);

@@ -1,4 +1,4 @@
-//! What can be asked of a tenant's policy of signing in.
+//! The command of a tenant's sign-in policy.
 
 use std::ops::RangeInclusive;
 
@@ -6,16 +6,16 @@ use auth_aggregates::{RequiredOf, SignInPolicy, SignInPolicyCommand};
 use executor::{Command, Work};
 use kernel::{Checks, Refusal};
 
-/// How many minutes without use may end a session: from twice as long as an access token is good (who uses an application has its token
-/// renewed in the session), to as long as a session lasts at all.
+/// The allowed idle timeout of a session in minutes. The minimum is twice the lifetime of an access token, because an application's token
+/// refresh is what counts as use; the maximum is the longest lifetime of a session.
 pub const IDLE_MINUTES: RangeInclusive<u32> = 30..=14 * 24 * 60;
 
-/// Says what the tenant asks of those who sign in; of what is none it stays as it is.
+/// Changes the sign-in policy; a field that is `None` keeps its value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SetSignInPolicy {
-    /// Who must have a second factor.
+    /// Which users must have a second factor.
     pub second_factor: Option<RequiredOf>,
-    /// After how many minutes without use a session ends.
+    /// The idle timeout of sessions, in minutes.
     pub session_idle_minutes: Option<u32>,
 }
 

@@ -1,20 +1,20 @@
-//! Forms of values that come from outside.
+//! Validation of values that come from clients.
 
 use std::ops::RangeInclusive;
 
 use auth_aggregates::Jwk;
 use kernel::{Checks, Role};
 
-/// How long a name may be.
+/// Length limits of a name.
 pub(crate) const NAME: RangeInclusive<usize> = 1..=200;
 
-/// The most roles of a machine, and scopes of a key.
+/// Maximum roles of a machine, and scopes of a key.
 const MOST: usize = 50;
 
-/// The most keys with which somebody signs: two, while they change them, and some room.
+/// Maximum public keys of a client or machine: two during a rotation, and some room.
 const MOST_KEYS: usize = 8;
 
-/// Public keys.
+/// Validates public keys.
 pub(crate) fn keys(checks: &mut Checks, pointer: &str, keys: &[Jwk]) {
     if keys.len() > MOST_KEYS {
         checks.refuse(pointer, "too_many", format!("{} keys; at most {MOST_KEYS} are allowed", keys.len()));
@@ -27,9 +27,9 @@ pub(crate) fn keys(checks: &mut Checks, pointer: &str, keys: &[Jwk]) {
     }
 }
 
-/// Roles by name: the built-in ones, and those that a tenant defines.
+/// Validates role names: built-in ones, and those that a tenant defines.
 pub(crate) fn roles(checks: &mut Checks, pointer: &str, roles: &[String]) -> Vec<String> {
-    few(checks, pointer, roles.len());
+    check_count(checks, pointer, roles.len());
     for (index, role) in roles.iter().enumerate() {
         if !Role::is_name(role) {
             let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
@@ -41,9 +41,9 @@ pub(crate) fn roles(checks: &mut Checks, pointer: &str, roles: &[String]) -> Vec
     sorted(roles)
 }
 
-/// Scopes: permissions, or all that begin alike.
+/// Validates scopes: permissions, or prefixes of permissions.
 pub(crate) fn scopes(checks: &mut Checks, pointer: &str, scopes: &[String]) -> Vec<String> {
-    few(checks, pointer, scopes.len());
+    check_count(checks, pointer, scopes.len());
     for (index, scope) in scopes.iter().enumerate() {
         if !is_scope(scope) {
             let detail = "a scope must be a permission such as crm:lead:read, or a pattern such as crm:lead:* or crm:*";
@@ -53,7 +53,7 @@ pub(crate) fn scopes(checks: &mut Checks, pointer: &str, scopes: &[String]) -> V
     sorted(scopes)
 }
 
-fn few(checks: &mut Checks, pointer: &str, count: usize) {
+fn check_count(checks: &mut Checks, pointer: &str, count: usize) {
     if count > MOST {
         checks.refuse(pointer, "too_many", format!("{count} entries; at most {MOST} are allowed"));
     }

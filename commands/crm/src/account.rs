@@ -1,4 +1,4 @@
-//! What can be asked of an account.
+//! The commands of accounts.
 
 use crm_aggregates::{Account, AccountCommand, AccountCreated, AccountDetails, AccountId};
 use executor::{Command, Work};
@@ -6,7 +6,7 @@ use kernel::{Checks, Refusal};
 
 use crate::values::{self, present};
 
-/// What an account is, as sent; checked when the command runs.
+/// The details of an account as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct AccountFields {
     pub name: String,
@@ -30,7 +30,7 @@ impl AccountFields {
     }
 }
 
-/// Adds an account.
+/// Creates an account.
 #[derive(Clone, Debug, Default)]
 pub struct CreateAccount {
     pub details: AccountFields,
@@ -38,7 +38,7 @@ pub struct CreateAccount {
     pub owner: Option<String>,
 }
 
-/// Replaces an account's details: these are all of them.
+/// Replaces all details of an account.
 #[derive(Clone, Debug)]
 pub struct ChangeAccountDetails {
     pub account: AccountId,

@@ -1,23 +1,23 @@
-//! What CRM's events did to claims, told from the events alone. To add a kind of claim: what its events do, in the function of
-//! its aggregate; a test holds every claim that commands take against it.
+//! Derives the claims of CRM from its events. To add a kind of claim, handle its events in the function of its aggregate; a test compares
+//! the result with every claim that commands take.
 
 use std::collections::HashMap;
 
 use crm_aggregates::{
     Contact, ContactDetails, ContactEvent, Opportunity, OpportunityEvent, Pipeline, PipelineEvent, StageId,
 };
-use executor::{ClaimHistory, Held};
+use executor::{ClaimHistory, HeldClaims};
 use kernel::{Aggregate, DecodeError, Personal, RecordedEvent};
 
 use crate::contact::EMAIL;
 use crate::pipeline::NAME;
 use crate::stage::{CLOSED, USE};
 
-/// The claims of a tenant's history.
+/// The claims of one tenant, and the state needed to derive them.
 #[derive(Debug, Default)]
 pub struct Claims {
-    held: Held,
-    /// The e-mail address that each contact has.
+    held: HeldClaims,
+    /// The e-mail address of each contact.
     emails: HashMap<String, String>,
     /// The name of each pipeline, lower case.
     names: HashMap<String, String>,
@@ -35,7 +35,7 @@ impl ClaimHistory for Claims {
         Ok(())
     }
 
-    fn held(&self) -> &Held {
+    fn held(&self) -> &HeldClaims {
         &self.held
     }
 }

@@ -1,4 +1,4 @@
-//! What can be asked of a contact.
+//! The commands of contacts.
 
 use crm_aggregates::{AccountId, Contact, ContactCommand, ContactCreated, ContactDetails, ContactId};
 use executor::{ClaimKind, Command, Work};
@@ -7,14 +7,14 @@ use kernel::{Checks, Personal, PostalAddress, Refusal};
 use crate::references::existing_account;
 use crate::values::{self, present};
 
-/// One contact has an e-mail address, unless a duplicate was allowed.
+/// Claims on e-mail addresses: only one contact has an address, unless duplicates are explicitly allowed.
 pub(crate) static EMAIL: ClaimKind = ClaimKind {
     name: "crm.contact.email",
     code: "contact_email_taken",
     detail: "another contact (holder) has this e-mail address; set allow_duplicate to true to save the contact anyway",
 };
 
-/// Who a contact is, as sent; checked when the command runs.
+/// The details of a contact as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct ContactFields {
     pub name: String,
@@ -22,7 +22,7 @@ pub struct ContactFields {
     /// Unique among contacts, unless a duplicate is allowed.
     pub email: Option<String>,
     pub phone: Option<String>,
-    /// Where post reaches them.
+    /// The postal address.
     pub address: Option<PostalAddress>,
 }
 
@@ -38,23 +38,23 @@ impl ContactFields {
     }
 }
 
-/// Adds a contact.
+/// Creates a contact.
 #[derive(Clone, Debug, Default)]
 pub struct CreateContact {
     pub details: ContactFields,
     pub account: Option<AccountId>,
     /// The user responsible.
     pub owner: Option<String>,
-    /// Go on although another contact has this e-mail address.
+    /// Whether the command succeeds even if another contact has this e-mail address.
     pub allow_duplicate: bool,
 }
 
-/// Replaces a contact's details: these are all of them.
+/// Replaces all details of a contact.
 #[derive(Clone, Debug)]
 pub struct ChangeContactDetails {
     pub contact: ContactId,
     pub details: ContactFields,
-    /// Go on although another contact has this e-mail address.
+    /// Whether the command succeeds even if another contact has this e-mail address.
     pub allow_duplicate: bool,
 }
 
@@ -72,10 +72,10 @@ pub struct ReassignContact {
     pub owner: String,
 }
 
-/// Makes an e-mail address a contact's own; or, when duplicates are allowed, only if nobody has it.
+/// Claims an e-mail address for a contact. If duplicates are allowed, it is claimed only if it is free.
 ///
-/// One contact has an address as its own. Those that were let in beside it stay unprotected when that one gives it up: the
-/// next contact takes it without having to allow a duplicate.
+/// Contacts that were admitted as duplicates get no claim, even when the holder releases the address: the next contact with this address
+/// can then claim it without allowing a duplicate.
 pub(crate) fn claim_email(work: &mut Work<'_>, email: &Personal<String>, holder: ContactId, allow_duplicate: bool) {
     if allow_duplicate {
         work.mark(&EMAIL, email.reveal(), holder);

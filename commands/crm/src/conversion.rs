@@ -1,4 +1,4 @@
-//! Conversion: a lead becomes an account, a contact and an opportunity, together and once.
+//! Conversion of a lead into an account, a contact and an opportunity, atomically and only once.
 
 use chrono::NaiveDate;
 use crm_aggregates::{
@@ -15,21 +15,21 @@ use crate::references::existing;
 use crate::stage::enter;
 use crate::{MoneyFields, values};
 
-/// Converts a qualified lead. Asked again, it answers what became of the lead the first time.
+/// Converts a qualified lead. For a lead that is converted already, it returns the result of that conversion.
 #[derive(Clone, Debug)]
 pub struct ConvertLead {
     pub lead: LeadId,
-    /// An account that exists; none: a new one, named after the lead's company.
+    /// An existing account; `None` creates one, named after the lead's company.
     pub account: Option<AccountId>,
-    /// Name of the new account, if not the lead's company. Required when the lead has none: an account is no person, and
-    /// does not take a person's name by itself.
+    /// Name of the new account, if it differs from the lead's company. Required if the lead has no company: an account is not a person, so
+    /// it never gets the lead's name by default.
     pub account_name: Option<String>,
-    /// A contact that exists; none: a new one with the lead's details. One that belongs to no account gets this one; one that has an
-    /// account keeps it.
+    /// An existing contact; `None` creates one with the lead's details. An existing contact without an account gets this account; one that
+    /// has an account keeps it.
     pub contact: Option<ContactId>,
-    /// The deal in sight, if there is one.
+    /// The opportunity to open, if there is one.
     pub opportunity: Option<NewOpportunity>,
-    /// Go on although another contact has the lead's e-mail address.
+    /// Whether the command succeeds even if another contact has the lead's e-mail address.
     pub allow_duplicate: bool,
 }
 
@@ -38,13 +38,13 @@ pub struct ConvertLead {
 pub struct NewOpportunity {
     pub name: String,
     pub pipeline: PipelineId,
-    /// None: the first stage that is not retired.
+    /// The stage; `None`: the first stage that is not retired.
     pub stage: Option<StageId>,
     pub amount: MoneyFields,
     pub close_date: NaiveDate,
 }
 
-/// What became of a lead.
+/// The result of a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conversion {
     pub account: AccountId,
@@ -75,9 +75,9 @@ impl Command for ConvertLead {
             opportunity: self.opportunity.as_ref().map(|_| work.new_id()),
         };
         let conversion = Conversion::from(&converted);
-        // The lead first: whether it may be converted is the question, and its version is the answer's.
+        // The lead is read first: its state decides, and its version is the answer's ETag.
         work.update::<Lead>(self.lead, LeadCommand::Convert(converted)).await?;
-        // All that is wrong with what was sent is said at once, before anything is looked up.
+        // All validation errors are reported together, before any lookup.
         let mut checks = Checks::default();
         let name = self.account_name(&mut checks, &lead);
         let deal = self.opportunity.as_ref().map(|opportunity| opportunity.check(&mut checks));
@@ -89,7 +89,7 @@ impl Command for ConvertLead {
     }
 }
 
-/// What was sent of an opportunity, checked.
+/// The validated details of the opportunity.
 struct Deal {
     name: String,
     amount: Money,
@@ -107,7 +107,7 @@ impl NewOpportunity {
 }
 
 impl ConvertLead {
-    /// How the new account is called; of one that exists, nobody says so here.
+    /// The name of the new account. Refused if an existing account is given, too.
     fn account_name(&self, checks: &mut Checks, lead: &Lead) -> String {
         match (self.account, &self.account_name, &lead.details.company) {
             (Some(_), Some(_), _) => {
@@ -145,7 +145,7 @@ impl ConvertLead {
                 let account = Some(to.account);
                 work.update::<Contact>(contact, ContactCommand::ChangeAccount { account }).await?;
             }
-            // They are the same person from now on, also when one of them is erased.
+            // Lead and contact now count as the same person, also for erasure.
             return work.update::<Contact>(contact, ContactCommand::JoinLead { lead: self.lead }).await;
         }
         if let Some(email) = &lead.details.email {

@@ -1,4 +1,4 @@
-//! What can be asked of a tenant's currencies.
+//! The commands of a tenant's currencies and exchange rates.
 
 use chrono::NaiveDate;
 use crm_aggregates::{Currencies, CurrenciesCommand, ExchangeRateSet};
@@ -8,14 +8,14 @@ use kernel::{Checks, Refusal};
 use crate::money::currency;
 use crate::values;
 
-/// Shows sums in this currency from now on.
+/// Sets the currency in which sums are shown.
 #[derive(Clone, Debug)]
 pub struct ChooseBaseCurrency {
     /// ISO 4217 code.
     pub base: String,
 }
 
-/// Sets what one unit of a currency is worth in another from a day on.
+/// Sets an exchange rate between two currencies, valid from a day on.
 #[derive(Clone, Debug)]
 pub struct SetExchangeRate {
     /// ISO 4217 code.

@@ -1,14 +1,13 @@
-//! Erasure: nobody can tell any more who a lead or a contact was.
+//! Erasure of the personal data of a lead or a contact.
 //!
-//! A person may be in CRM several times: as a lead, as the contact that it was converted into, as leads that came later and were
-//! converted into the same contact. Each has a key of its own, and all of them are erased by one command, whichever it begins
-//! with. Who is only alike (the same address, say) is somebody else until somebody says otherwise.
+//! A person may be in CRM several times: as a lead, as the contact that the lead was converted into, and as later leads that were converted
+//! into the same contact. Each record has its own encryption key, and one command erases all of them, whichever it starts from. Records
+//! that are only similar (the same e-mail address, say) count as other people.
+//! Records with events that can't be decoded (damaged, or written by a newer program) are erased too, as far as they can be read: the right
+//! to erasure must not depend on us.
 //!
-//! Who can't be read as a whole (an event is damaged, or of a newer program) is erased all the same, by what can be read: their right to
-//! it does not wait for us.
-//!
-//! A contact names the leads that are the same person, but for those that were converted into it before it did: only they name it.
-//! Whoever asks looks for them ([`Erasing::perhaps`]), and the command takes those that say so themselves.
+//! A contact lists the leads that are the same person, except those converted before contacts recorded them: only these leads refer to the
+//! contact. The caller looks them up ([`Erasing::perhaps`]), and the command erases those whose own state names the contact.
 
 use crm_aggregates::{Contact, ContactCommand, ContactId, ErasureReason, Lead, LeadCommand, LeadId, LeadStatus};
 use executor::{AskedJob, Command, Work};
@@ -16,33 +15,34 @@ use kernel::{Personal, Refusal};
 
 use crate::contact::EMAIL;
 
-/// Erases a lead, and the contact that is the same person.
+/// Erases a lead and the contact that it was converted into.
 #[derive(Clone, Debug)]
 pub struct EraseLead {
     pub lead: LeadId,
-    /// The contact that it was converted into, as far as whoever asks knows: of that one [`Erasing::perhaps`] was looked for. Where it can't
-    /// be read whether the lead was converted, the one that perhaps was made of it; if it was not, it stays.
+    /// The contact that the lead was converted into, as far as the caller knows; [`Erasing::perhaps`] was looked up for this contact. If
+    /// the lead's conversion can't be decoded: a contact that may result from it, which is erased only if it names the lead.
     pub contact: Option<ContactId>,
     pub erasing: Erasing,
 }
 
-/// The refusal when a lead was converted while it was looked for who else it is: asked again, it goes.
+/// The refusal if the lead was converted while the caller looked up the related records. A retry succeeds.
 pub const LEAD_CONVERTED_MEANWHILE: &str = "lead_converted_meanwhile";
 
-/// Erases a contact, and the leads that are the same person.
+/// Erases a contact and the leads that are the same person.
 #[derive(Clone, Debug)]
 pub struct EraseContact {
     pub contact: ContactId,
     pub erasing: Erasing,
 }
 
-/// How somebody is erased.
+/// The parameters of an erasure.
 #[derive(Clone, Debug)]
 pub struct Erasing {
     pub reason: ErasureReason,
-    /// Leads of which the contact may not know that they are the same person. Those that were not converted into it stay.
+    /// Leads that may have been converted into the contact without being listed by it. Those that were not converted into it are not
+    /// erased.
     pub perhaps: Vec<LeadId>,
-    /// What removes the files in which they still are. Asked for in the append, once: when nobody is left to erase, it was before.
+    /// The job that deletes stored files with the person's data. Enqueued in the append, only once: not if everything was erased before.
     pub forget: AskedJob,
 }
 
@@ -55,7 +55,7 @@ impl Command for EraseLead {
         let converted = work.read::<Lead>(self.lead).await?.conversion.as_ref().map(|converted| converted.contact);
         let same = match (converted, self.contact) {
             (converted, known) if converted == known => converted,
-            // Its conversion is perhaps what can't be read: then the contact says so.
+            // The conversion may be among the events that can't be decoded. The contact then tells whether it names the lead.
             (None, Some(perhaps)) if !whole => {
                 work.salvage::<Contact>(perhaps).await?;
                 let found = work.find::<Contact>(perhaps).await?;
@@ -86,7 +86,7 @@ impl Command for EraseContact {
     }
 }
 
-/// Erases a lead. Whether there was somebody to erase.
+/// Erases a lead. Returns false if it was erased before.
 async fn lead(work: &mut Work<'_>, id: LeadId, erasing: &Erasing) -> Result<bool, Refusal> {
     work.salvage::<Lead>(id).await?;
     let known = work.read::<Lead>(id).await?.status != LeadStatus::Erased;
@@ -94,7 +94,7 @@ async fn lead(work: &mut Work<'_>, id: LeadId, erasing: &Erasing) -> Result<bool
     Ok(known)
 }
 
-/// Erases a contact with its leads, and gives its address back. Whether there was somebody to erase.
+/// Erases a contact with its leads, and releases its e-mail address. Returns false if all of them were erased before.
 async fn contact(work: &mut Work<'_>, id: ContactId, erasing: &Erasing) -> Result<bool, Refusal> {
     work.salvage::<Contact>(id).await?;
     let before = work.read::<Contact>(id).await?;

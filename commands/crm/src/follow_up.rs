@@ -1,4 +1,4 @@
-//! Follow-up of leads that nobody touches: what a tenant wants, and what its saga asks of a lead.
+//! Follow-up of inactive leads: the tenant's policy, and the commands that the saga sends to a lead.
 
 use chrono::{DateTime, Utc};
 use crm_aggregates::{FollowUp, FollowUpCommand, FollowUpPolicy, Lead, LeadCommand, LeadId};
@@ -7,27 +7,27 @@ use kernel::{Checks, Refusal};
 
 use crate::values;
 
-/// The longest time without a touch, in days.
+/// Maximum period without activity, in days.
 const LONGEST: u32 = 365;
 
-/// From now on, leads that are qualified are followed up like this.
+/// Sets the follow-up policy for leads that are qualified from now on.
 #[derive(Clone, Debug)]
 pub struct SetFollowUp {
-    /// Days without a touch until a lead is escalated: 1 to 365.
+    /// Days without activity until a lead is escalated: 1 to 365.
     pub escalate_after_days: u32,
-    /// Who is told then.
+    /// Who is notified of the escalation.
     pub escalate_to: String,
-    /// Days without a touch after that until it is reassigned: 1 to 365.
+    /// Further days without activity until it is reassigned: 1 to 365.
     pub reassign_after_days: u32,
-    /// Who gets it then.
+    /// The new owner after reassignment.
     pub reassign_to: String,
 }
 
-/// From now on, leads that are qualified are not followed up.
+/// Stops the follow-up of leads that are qualified from now on.
 #[derive(Clone, Copy, Debug)]
 pub struct StopFollowUp;
 
-/// Tells somebody that nobody touches a lead.
+/// Escalates an inactive lead: notifies somebody.
 #[derive(Clone, Debug)]
 pub struct EscalateLead {
     pub lead: LeadId,
@@ -35,13 +35,13 @@ pub struct EscalateLead {
     pub untouched_since: DateTime<Utc>,
 }
 
-/// Takes back that a lead was escalated.
+/// Withdraws the escalation of a lead.
 #[derive(Clone, Copy, Debug)]
 pub struct WithdrawLeadEscalation {
     pub lead: LeadId,
 }
 
-/// Gives a lead to another user, if it is still this one's.
+/// Reassigns a lead to another user, if it still belongs to the expected one.
 #[derive(Clone, Debug)]
 pub struct HandLeadOver {
     pub lead: LeadId,

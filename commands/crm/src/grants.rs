@@ -11,7 +11,7 @@ const fn grant(permission: &'static str, roles: &'static [kernel::Role], meaning
     Grant { permission, roles, meaning }
 }
 
-/// CRM's permissions, the roles that have them, and what they allow.
+/// CRM's permissions, the roles that have them, and their descriptions.
 pub const GRANTS: &[Grant] = &[
     grant("crm:lead:read", EVERYBODY, "See leads"),
     grant("crm:lead:write", WORKERS, "Capture, work on, qualify and convert leads"),
@@ -41,7 +41,7 @@ pub const GRANTS: &[Grant] = &[
         "See events that a read model, saga or webhook could not process, with their payloads",
     ),
     grant("crm:dead_letter:write", &[Admin], "Redrive, edit and discard events that could not be processed"),
-    // For administrators of the operators' tenant only, whatever their role is called.
+    // Only for administrators of the operators' tenant, whatever their role is called.
     grant("crm:projection:rebuild", &[Admin], "Rebuild read models, as an operator of the installation"),
     grant(
         "crm:history:read",

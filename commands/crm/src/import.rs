@@ -1,5 +1,5 @@
-//! Import of leads from a CSV file: what its columns are (`row`), and the commands that it is made of (`chunk`). How files are read
-//! and taken is the crate `importing`'s.
+//! Imports leads from a CSV file: the columns and rows are in `row`, the commands in `chunk`. The crate `importing` reads the file and runs
+//! the import.
 
 mod chunk;
 mod row;
@@ -16,17 +16,17 @@ use uuid::Uuid;
 pub use chunk::{CaptureRows, CompleteImport};
 pub use row::{LeadField, LeadRow};
 
-/// The permission for importing at all.
+/// The permission to import.
 pub const IMPORT: &str = CompleteImport::PERMISSION;
 /// The permission for the column `occurred_at`.
 pub const BACKDATE: &str = "crm:history:backdate";
 
-/// How a file of leads is to be read.
+/// An import of leads.
 #[derive(Clone, Debug, Default)]
 pub struct LeadImport {
-    /// Header in the file → field of the lead (or `ignore`), for headers that are not named like the field.
+    /// Maps headers in the file to fields of the lead (or `ignore`), for headers that differ from the name of the field.
     pub mapping: BTreeMap<String, String>,
-    /// Where rows without a source came from.
+    /// The source of leads whose row has none.
     pub source: LeadSource,
 }
 
@@ -58,7 +58,7 @@ impl Import for LeadImport {
     }
 }
 
-/// Imports leads where nobody has to keep up.
+/// Imports leads at full speed, without waiting for read models.
 ///
 /// # Errors
 /// As for [`importing::import`].
@@ -71,8 +71,8 @@ pub async fn import_leads(
     importing::import(executor, request, csv, import, &Unpaced).await
 }
 
-/// Whoever asked for an import that is done later, as far as importing needs them: `backdate` if they had the permission for that when
-/// they asked.
+/// The caller of an import that a background job runs: the requester with the permissions that the import needs. `backdate`: whether they
+/// had that permission when they requested it.
 pub fn importer(tenant: TenantId, subject: &str, backdate: bool) -> Caller {
     let needed = |permission: &str| permission == IMPORT || (backdate && permission == BACKDATE);
     let grants = crate::GRANTS.iter().filter(|grant| needed(grant.permission));

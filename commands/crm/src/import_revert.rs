@@ -1,4 +1,4 @@
-//! Reverting an import: the request for it, and what its saga asks, batch by batch.
+//! Reverting an import: the user's request, and the commands that the saga sends for each batch of leads.
 
 use crm_aggregates::{
     ImportBatch, ImportBatchCommand, ImportId, ImportReverted, Lead, LeadCommand, LeadError, LeadId, LeadStatus,
@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::values;
 
-/// Wants an import taken back: a saga does it, and this is what starts it.
+/// Requests that an import be reverted. This starts the saga that does it.
 #[derive(Clone, Debug)]
 pub struct RequestImportRevert {
     pub import: ImportId,
     pub reason: String,
 }
 
-/// Does not want it after all.
+/// Cancels the request.
 #[derive(Clone, Copy, Debug)]
 pub struct WithdrawImportRevert {
     pub import: ImportId,
 }
 
-/// Records that an import is taken back.
+/// Records that an import is reverted.
 #[derive(Clone, Copy, Debug)]
 pub struct CompleteImportRevert {
     pub import: ImportId,
@@ -30,7 +30,7 @@ pub struct CompleteImportRevert {
     pub kept: u64,
 }
 
-/// Withdraws those of an import's leads that nobody touched.
+/// Withdraws those of an import's leads that were not changed since.
 #[derive(Clone, Debug)]
 pub struct WithdrawLeads {
     pub import: ImportId,
@@ -44,12 +44,12 @@ pub struct RestoreLeads {
     pub leads: Vec<LeadId>,
 }
 
-/// What became of a batch of leads.
+/// The result for a batch of leads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WithdrawnLeads {
     /// How many were withdrawn.
     pub withdrawn: u64,
-    /// How many stay because somebody touched them.
+    /// How many were kept because they were changed since the import.
     pub kept: u64,
 }
 

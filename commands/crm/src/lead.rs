@@ -1,4 +1,4 @@
-//! What can be asked of a lead.
+//! The commands of leads.
 
 use crm_aggregates::{DisqualifyReason, Lead, LeadCaptured, LeadCommand, LeadDetails, LeadId, LeadSource};
 use executor::{Command, Work};
@@ -6,14 +6,14 @@ use kernel::{Checks, PostalAddress, Refusal};
 
 use crate::values::{self, present};
 
-/// Who a lead is, as sent; checked when the command runs.
+/// The details of a lead as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct LeadFields {
     /// Full name of the person.
     pub name: String,
-    /// The organization they speak for.
+    /// Their organization.
     pub company: Option<String>,
-    /// What they do there.
+    /// Their job title.
     pub title: Option<String>,
     /// E-mail address.
     pub email: Option<String>,
@@ -21,7 +21,7 @@ pub struct LeadFields {
     pub phone: Option<String>,
     /// ISO 3166-1 alpha-2.
     pub country: Option<String>,
-    /// Where post reaches them.
+    /// The postal address.
     pub address: Option<PostalAddress>,
 }
 
@@ -39,52 +39,52 @@ impl LeadFields {
     }
 }
 
-/// Takes a new lead in. With an owner it is assigned at once.
+/// Captures a new lead. With an owner, it is assigned immediately.
 #[derive(Clone, Debug, Default)]
 pub struct CaptureLead {
-    /// Who it is.
+    /// The person's details.
     pub details: LeadFields,
-    /// Where it came from.
+    /// The source of the lead.
     pub source: LeadSource,
     /// The user who works on it.
     pub owner: Option<String>,
 }
 
-/// Replaces a lead's details: these are all of them.
+/// Replaces all details of a lead.
 #[derive(Clone, Debug)]
 pub struct ChangeLeadDetails {
     pub lead: LeadId,
     pub details: LeadFields,
 }
 
-/// Makes a user responsible.
+/// Assigns a lead to a user.
 #[derive(Clone, Debug)]
 pub struct AssignLead {
     pub lead: LeadId,
     pub owner: String,
 }
 
-/// Its owner begins to work on it.
+/// Records that the owner begins to work on a lead.
 #[derive(Clone, Debug)]
 pub struct StartLeadWork {
     pub lead: LeadId,
 }
 
-/// It is worth selling to.
+/// Qualifies a lead.
 #[derive(Clone, Debug)]
 pub struct QualifyLead {
     pub lead: LeadId,
     pub note: Option<String>,
 }
 
-/// It goes back: perhaps later.
+/// Recycles a lead, which may be worked on again later.
 #[derive(Clone, Debug)]
 pub struct RecycleLead {
     pub lead: LeadId,
     pub reason: String,
 }
 
-/// It will not buy.
+/// Disqualifies a lead.
 #[derive(Clone, Debug)]
 pub struct DisqualifyLead {
     pub lead: LeadId,

@@ -1,12 +1,12 @@
-//! How long CRM's texts may be, in characters, and its lists in entries: what is checked, and what the contract says.
+//! Limits on the lengths of CRM's texts (in characters) and lists (in entries), used by validation and by the API contract.
 
 use std::ops::RangeInclusive;
 
 /// Names of people, organizations, deals, stages.
 pub const NAME: RangeInclusive<usize> = 1..=200;
-/// The subject of a token.
+/// The subject of a token, which identifies a user.
 pub const SUBJECT: RangeInclusive<usize> = 1..=200;
-/// A reason that has to be given.
+/// A required reason.
 pub const REASON: RangeInclusive<usize> = 1..=500;
 /// A note.
 pub const NOTE: RangeInclusive<usize> = 1..=2_000;

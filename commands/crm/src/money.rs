@@ -6,7 +6,7 @@ use kernel::{Checks, Currency, Money};
 use crate::lengths::LINE_ITEMS;
 use crate::values;
 
-/// An amount, as sent; checked when the command runs.
+/// An amount as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct MoneyFields {
     /// Minor units, at least 0.
@@ -26,12 +26,12 @@ impl MoneyFields {
     }
 }
 
-/// A currency by its code. What it gives for an unknown one is never used: the check refuses the command.
+/// Validates a currency code. The value returned for an unknown code is never used, because the check refuses the command.
 pub(crate) fn currency(checks: &mut Checks, pointer: &str, code: &str) -> Currency {
     checks.take(pointer, "currency", code.parse()).unwrap_or(Currency::EUR)
 }
 
-/// Line items with names that can be shown. Their sums are the opportunity's own rule.
+/// Validates the names of line items. Their sums are checked by the opportunity itself.
 pub(crate) fn line_items(checks: &mut Checks, at: &str, items: &[LineItem]) -> Vec<LineItem> {
     if items.len() > LINE_ITEMS {
         checks.refuse(at, "length", format!("there are {} line items; at most {LINE_ITEMS} are allowed", items.len()));

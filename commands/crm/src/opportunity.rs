@@ -1,4 +1,4 @@
-//! What can be asked of an opportunity.
+//! The commands of opportunities.
 
 use chrono::NaiveDate;
 use crm_aggregates::{
@@ -20,9 +20,9 @@ pub struct OpenOpportunity {
     pub account: Option<AccountId>,
     pub contact: Option<ContactId>,
     pub pipeline: PipelineId,
-    /// None: the first stage that is not retired.
+    /// The stage; `None`: the first stage that is not retired.
     pub stage: Option<StageId>,
-    /// With line items: their sum.
+    /// The amount; with line items, it must be their sum.
     pub amount: MoneyFields,
     pub close_date: NaiveDate,
     /// The user responsible.
@@ -30,21 +30,21 @@ pub struct OpenOpportunity {
     pub line_items: Vec<LineItem>,
 }
 
-/// Gives it another name.
+/// Renames an opportunity.
 #[derive(Clone, Debug)]
 pub struct RenameOpportunity {
     pub opportunity: OpportunityId,
     pub name: String,
 }
 
-/// Moves it to another stage of its pipeline.
+/// Moves an opportunity to another stage of its pipeline.
 #[derive(Clone, Debug)]
 pub struct MoveOpportunity {
     pub opportunity: OpportunityId,
     pub stage: StageId,
 }
 
-/// Changes its amount; the line items are all of them, and their sum is the amount.
+/// Replaces the amount and all line items. With line items, the amount must be their sum.
 #[derive(Clone, Debug)]
 pub struct ChangeOpportunityAmount {
     pub opportunity: OpportunityId,
@@ -52,57 +52,57 @@ pub struct ChangeOpportunityAmount {
     pub line_items: Vec<LineItem>,
 }
 
-/// Expects it to close on another day.
+/// Changes the expected close date.
 #[derive(Clone, Debug)]
 pub struct ChangeOpportunityCloseDate {
     pub opportunity: OpportunityId,
     pub close_date: NaiveDate,
 }
 
-/// Makes another user responsible.
+/// Reassigns an opportunity to another user.
 #[derive(Clone, Debug)]
 pub struct ReassignOpportunity {
     pub opportunity: OpportunityId,
     pub owner: String,
 }
 
-/// Has it with another account, or with none.
+/// Changes or removes the account.
 #[derive(Clone, Debug)]
 pub struct ChangeOpportunityAccount {
     pub opportunity: OpportunityId,
     pub account: Option<AccountId>,
 }
 
-/// Has it with another contact, or with none.
+/// Changes or removes the contact.
 #[derive(Clone, Debug)]
 pub struct ChangeOpportunityContact {
     pub opportunity: OpportunityId,
     pub contact: Option<ContactId>,
 }
 
-/// The customer signed.
+/// Closes an opportunity as won.
 #[derive(Clone, Debug)]
 pub struct WinOpportunity {
     pub opportunity: OpportunityId,
 }
 
-/// The customer will not sign.
+/// Closes an opportunity as lost.
 #[derive(Clone, Debug)]
 pub struct LoseOpportunity {
     pub opportunity: OpportunityId,
     pub reason: String,
 }
 
-/// Opens a closed deal again.
+/// Reopens a closed opportunity.
 #[derive(Clone, Debug)]
 pub struct ReopenOpportunity {
     pub opportunity: OpportunityId,
-    /// None: the stage in which it was closed.
+    /// The stage; `None`: the stage in which it was closed.
     pub stage: Option<StageId>,
 }
 
-/// Whether a deal may be with this contact: they have to be there, and known.
-async fn with_contact(work: &mut Work<'_>, contact: Option<ContactId>) -> Result<(), Refusal> {
+/// Refuses a contact that does not exist or was erased.
+async fn check_contact(work: &mut Work<'_>, contact: Option<ContactId>) -> Result<(), Refusal> {
     if let Some(contact) = contact
         && existing::<Contact>(work, contact, "/contact").await?.erased
     {
@@ -124,7 +124,7 @@ impl Command for OpenOpportunity {
         let owner = present(self.owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
         checks.finish()?;
         existing_account(work, self.account).await?;
-        with_contact(work, self.contact).await?;
+        check_contact(work, self.contact).await?;
         let opportunity: OpportunityId = work.new_id();
         let stage = enter(work, "", self.pipeline, self.stage, opportunity).await?;
         let opened = OpportunityOpened {
@@ -224,7 +224,7 @@ impl Command for ChangeOpportunityContact {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let command = OpportunityCommand::ChangeContact { contact: self.contact };
         work.update::<Opportunity>(self.opportunity, command).await?;
-        with_contact(work, self.contact).await
+        check_contact(work, self.contact).await
     }
 }
 

@@ -1,28 +1,28 @@
-//! What can be asked of a pipeline.
+//! The commands of pipelines.
 
 use crm_aggregates::{Pipeline, PipelineCommand, PipelineId, Stage, StageId};
 use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::stage::{close, unused};
+use crate::stage::{close, require_unused};
 use crate::values;
 
-/// One pipeline has a name, whatever its case.
+/// Claims on the names of pipelines, which are unique in a tenant regardless of case.
 pub(crate) static NAME: ClaimKind = ClaimKind {
     name: "crm.pipeline.name",
     code: "pipeline_name_taken",
     detail: "another pipeline (holder) has this name; choose another name",
 };
 
-/// What a stage is, as sent; checked when the command runs.
+/// The details of a stage as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct StageFields {
     /// Unique in its pipeline.
     pub name: String,
-    /// 0 to 100 per cent.
+    /// The probability of winning, 0 to 100 per cent.
     pub probability: u8,
-    /// 1 to 3650; none: never rotten.
+    /// Days after which an opportunity in the stage counts as rotten, 1 to 3650; `None`: never.
     pub rotten_after_days: Option<u16>,
 }
 
@@ -40,12 +40,12 @@ impl StageFields {
     }
 }
 
-/// Sets a pipeline up.
+/// Creates a pipeline.
 #[derive(Clone, Debug, Default)]
 pub struct CreatePipeline {
     /// Unique in the tenant.
     pub name: String,
-    /// In order; 1 to 50.
+    /// The stages in order; 1 to 50.
     pub stages: Vec<StageFields>,
 }
 
@@ -53,27 +53,27 @@ pub struct CreatePipeline {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineIds {
     pub pipeline: PipelineId,
-    /// In the order of the stages.
+    /// The ids of the stages, in their order.
     pub stages: Vec<StageId>,
 }
 
-/// Gives it another name.
+/// Renames a pipeline.
 #[derive(Clone, Debug)]
 pub struct RenamePipeline {
     pub pipeline: PipelineId,
     pub name: String,
 }
 
-/// Puts a stage in.
+/// Adds a stage.
 #[derive(Clone, Debug)]
 pub struct AddStage {
     pub pipeline: PipelineId,
-    /// Where; 0: first; none: last.
+    /// The index at which it is inserted; 0: first; `None`: last.
     pub index: Option<u32>,
     pub stage: StageFields,
 }
 
-/// Changes a stage's name, probability and patience.
+/// Replaces all details of a stage.
 #[derive(Clone, Debug)]
 pub struct ChangeStage {
     pub pipeline: PipelineId,
@@ -81,21 +81,21 @@ pub struct ChangeStage {
     pub fields: StageFields,
 }
 
-/// Puts the stages in another order: all of them, each once.
+/// Reorders the stages. The list must contain all of them, each once.
 #[derive(Clone, Debug)]
 pub struct ReorderStages {
     pub pipeline: PipelineId,
     pub order: Vec<StageId>,
 }
 
-/// Lets nothing move into a stage any more; what is in it stays.
+/// Retires a stage: opportunities can't move into it any more, but those in it stay.
 #[derive(Clone, Debug)]
 pub struct RetireStage {
     pub pipeline: PipelineId,
     pub stage: StageId,
 }
 
-/// Takes a stage away that no opportunity was ever in.
+/// Removes a stage in which there was never an opportunity.
 #[derive(Clone, Debug)]
 pub struct RemoveStage {
     pub pipeline: PipelineId,
@@ -197,7 +197,7 @@ impl Command for RemoveStage {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         work.update::<Pipeline>(self.pipeline, PipelineCommand::RemoveStage { stage: self.stage }).await?;
-        unused(work, self.stage, self.pipeline);
+        require_unused(work, self.stage, self.pipeline);
         close(work, self.stage, self.pipeline);
         Ok(())
     }

@@ -7,7 +7,7 @@ use crm_aggregates::{Account, AccountId};
 use executor::{Work, named};
 use kernel::{Aggregate, FieldError, Refusal};
 
-/// What a reference leads to; refused, when it does not exist. Another tenant's does not exist.
+/// Loads the target of a reference. Refused if it does not exist; another tenant's does not exist.
 pub(crate) async fn existing<A: Aggregate>(
     work: &mut Work<'_>,
     id: impl Display + Send + Sync,
@@ -19,7 +19,7 @@ pub(crate) async fn existing<A: Aggregate>(
     }
 }
 
-/// Refuses an account that does not exist, where one is named.
+/// Refuses a reference to an account that does not exist, if one is given.
 pub(crate) async fn existing_account(work: &mut Work<'_>, account: Option<AccountId>) -> Result<(), Refusal> {
     if let Some(account) = account {
         existing::<Account>(work, account, "/account").await?;
@@ -27,7 +27,7 @@ pub(crate) async fn existing_account(work: &mut Work<'_>, account: Option<Accoun
     Ok(())
 }
 
-/// A reference that leads nowhere. The body is well-formed, so it is no validation error: what it names may have been there.
+/// The refusal of a reference that does not exist. It is not a validation error: the body is well-formed, and the target may have existed.
 pub(crate) fn unknown(pointer: &str, code: &'static str, detail: String) -> Refusal {
     Refusal::references(vec![FieldError { pointer: pointer.to_owned(), code, detail }])
 }

@@ -1,8 +1,8 @@
-//! Stages in use: what is in a stage keeps it from being removed, and nothing gets into one that is closed.
+//! Keeps pipelines and opportunities consistent: a stage that was ever used can't be removed, and no opportunity gets into a closed one.
 //!
-//! A pipeline and the opportunities in it are aggregates of their own, so two writers can each be right about what they saw
-//! and wrong together. The two claims here meet in the append, which is one after another: whoever comes second sees the
-//! first's claim.
+//! A pipeline and its opportunities are separate aggregates, so two concurrent commands could each be valid for the state that they read
+//! and contradict each other. Each takes one of the two claims here and requires the absence of the other. Appends are serialized, so the
+//! second one sees the first one's claim and is refused.
 
 use crm_aggregates::{OpportunityId, Pipeline, PipelineError, PipelineId, StageId};
 use executor::{ClaimKind, Work};
@@ -10,7 +10,7 @@ use kernel::Refusal;
 
 use crate::references::unknown;
 
-/// An opportunity is or was in the stage. Never released: histories name the stage for ever.
+/// An opportunity is or was in the stage. Never released, because histories refer to the stage for ever.
 pub(crate) static USE: ClaimKind = ClaimKind {
     name: "crm.stage.use",
     code: "stage_in_use",
@@ -24,7 +24,7 @@ pub(crate) static CLOSED: ClaimKind = ClaimKind {
     detail: "the stage was retired or removed just now; read the pipeline again and choose another stage",
 };
 
-/// Puts an opportunity into a stage of a pipeline (none: its first active one), and says which it is. `at`: JSON pointer to
+/// Puts an opportunity into a stage of a pipeline and returns the stage. `stage`: `None` means the first active one. `at`: JSON pointer to
 /// the object that names pipeline and stage.
 pub(crate) async fn enter(
     work: &mut Work<'_>,
@@ -45,12 +45,12 @@ pub(crate) async fn enter(
     Ok(stage)
 }
 
-/// Lets nothing into a stage any more.
+/// Closes a stage: no opportunity can enter it any more.
 pub(crate) fn close(work: &mut Work<'_>, stage: StageId, pipeline: PipelineId) {
     work.mark(&CLOSED, &stage.to_string(), pipeline);
 }
 
-/// Requires that no opportunity ever was in a stage.
-pub(crate) fn unused(work: &mut Work<'_>, stage: StageId, pipeline: PipelineId) {
+/// Makes the append require that no opportunity was ever in a stage.
+pub(crate) fn require_unused(work: &mut Work<'_>, stage: StageId, pipeline: PipelineId) {
     work.absent(&USE, &stage.to_string(), pipeline);
 }

@@ -1,4 +1,4 @@
-//! The forms of CRM's values: what a web address and a day look like. (How long texts may be: `lengths.rs`.)
+//! Validation of CRM's values: web addresses, days and more. (Length limits: `lengths.rs`.)
 
 use std::ops::RangeInclusive;
 
@@ -8,15 +8,15 @@ use kernel::{Checks, Refusal};
 use crate::lengths;
 pub(crate) use crate::lengths::{NAME, NOTE, REASON, SUBJECT};
 
-/// The years in which a deal can close or a rate can hold.
+/// The allowed years of close dates and exchange rates.
 const YEARS: RangeInclusive<i32> = 1970..=2199;
 
-/// Takes over an optional value.
+/// Validates an optional value, if there is one.
 pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) -> Option<T> {
     text.map(|text| take(text))
 }
 
-/// Whom something is given to: the subject of their token.
+/// Validates the user to whom something is assigned: the subject of their token.
 pub(crate) fn owner(text: &str) -> Result<String, Refusal> {
     let mut checks = Checks::default();
     let owner = checks.identifier("/owner", text, SUBJECT);
@@ -24,7 +24,7 @@ pub(crate) fn owner(text: &str) -> Result<String, Refusal> {
     Ok(owner)
 }
 
-/// A web address: `http://` or `https://`, a host, no spaces, at most 2,000 characters.
+/// Validates a web address: `http://` or `https://`, a host, no spaces, at most 2,000 characters.
 pub(crate) fn website(checks: &mut Checks, pointer: &str, text: &str) -> String {
     let text = text.trim();
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
@@ -36,7 +36,7 @@ pub(crate) fn website(checks: &mut Checks, pointer: &str, text: &str) -> String 
     text.to_owned()
 }
 
-/// A day on which something in business can be.
+/// Validates a business date: its year must be in the allowed range.
 pub(crate) fn day(checks: &mut Checks, pointer: &str, day: NaiveDate) -> NaiveDate {
     if !YEARS.contains(&day.year()) {
         let detail = format!("allowed are the years {} to {}", YEARS.start(), YEARS.end());

@@ -1,6 +1,6 @@
-//! CRM's commands over a real log in a real Postgres: one binary, a test a rule.
+//! Tests of CRM's commands with a real log in a real Postgres. One binary, one test per rule.
 
-// What is not a test itself but belongs to one may give up like one.
+// Helpers of tests may panic like tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod asking {

@@ -1,7 +1,7 @@
-//! Recent aggregates in memory, so that a command on a known aggregate needs no read.
+//! An in-memory cache of recent aggregates, so that a command on a cached aggregate needs no read.
 //!
-//! A baseline only: whether it is current is decided by the append, which names the version that it rests on. What is not
-//! written (a refusal, "nothing to do") has no append to check it, so the executor then reads the log before it answers.
+//! A cached state may be stale. The append detects that, because it requires the version that the state has. If an attempt writes nothing
+//! (a refusal, "nothing to do"), no append checks it, so the executor reads the log before it answers.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use quick_cache::sync::Cache;
 pub(crate) struct Baseline {
     /// The aggregate itself.
     pub(crate) state: Arc<dyn Any + Send + Sync>,
-    /// How many events made it.
+    /// The stream's version: the number of its events.
     pub(crate) version: u64,
-    /// When the last of them happened.
+    /// When the last event happened.
     pub(crate) occurred_at: DateTime<Utc>,
-    /// Bytes of the payloads that made it: the estimate of what it takes to keep.
+    /// Bytes of the payloads of its events: an estimate of the state's size in memory.
     pub(crate) bytes: u64,
 }
 
-/// Which stream.
+/// The identity of a stream.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct StreamKey {
     pub(crate) tenant: TenantId,
@@ -35,7 +35,7 @@ pub(crate) struct StreamKey {
 #[derive(Clone)]
 struct ByBytes;
 
-/// What an entry takes besides its state: key, pointers, the cache's own bookkeeping.
+/// Estimated bytes of an entry besides its state: key, pointers, the cache's own bookkeeping.
 const OVERHEAD: u64 = 320;
 
 impl Weighter<StreamKey, Baseline> for ByBytes {
@@ -44,7 +44,7 @@ impl Weighter<StreamKey, Baseline> for ByBytes {
     }
 }
 
-/// The cache: bounded by bytes, least useful out first.
+/// The cache, bounded by bytes.
 pub(crate) struct Baselines(Cache<StreamKey, Baseline, ByBytes>);
 
 impl Baselines {
@@ -58,7 +58,7 @@ impl Baselines {
         self.0.get(key)
     }
 
-    /// Keeps a baseline unless a newer one is there: of two appends to a stream, the first may come here last.
+    /// Caches a state unless a newer one is cached: two appends to a stream may get here in the wrong order.
     pub(crate) fn put(&self, key: StreamKey, baseline: Baseline) {
         if self.0.peek(&key).is_none_or(|known| known.version < baseline.version) {
             self.0.insert(key, baseline);

@@ -1,31 +1,31 @@
-//! Claims: what may stand only once in a tenant, taken in the same append as the events that need it.
+//! Claims: values that must be unique within a tenant, reserved in the same append as the events that need them.
 
 use eventstore::ClaimAct;
 use hmac::{Hmac, Mac};
 use kernel::TenantId;
 use sha2::Sha256;
 
-/// A kind of claim, and what it means when one is in the way.
+/// A kind of claim, and the refusal when another holder has it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ClaimKind {
     /// Its name in the log, for example `crm.contact.email`.
     pub name: &'static str,
-    /// The refusal's stable code when the claim is in the way, for example `contact_email_taken`.
+    /// The stable code of the refusal, for example `contact_email_taken`.
     pub code: &'static str,
-    /// What was wrong and what is allowed, for people.
+    /// The refusal's text for people: what was wrong and what is allowed.
     pub detail: &'static str,
 }
 
-/// What an attempt wants done with a claim.
-pub(crate) struct Wanted {
+/// A change of a claim, or a check of it, that an attempt requests.
+pub(crate) struct ClaimRequest {
     pub(crate) kind: &'static ClaimKind,
     pub(crate) value: String,
     pub(crate) holder: String,
     pub(crate) act: ClaimAct,
 }
 
-/// Hashes claimed values under a key: the log keeps no e-mail address in the clear, and nobody without the key can try
-/// addresses against it.
+/// Hashes claimed values with a keyed hash (HMAC-SHA-256): the log has no e-mail address in clear text, and nobody without the key can find
+/// addresses by trying.
 pub(crate) struct ClaimHasher(Hmac<Sha256>);
 
 impl ClaimHasher {

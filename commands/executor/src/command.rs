@@ -1,4 +1,4 @@
-//! What is asked: a command, the request that carries it, and what comes back.
+//! The interface of the executor: [`Command`], the [`Request`] that carries it, and its result ([`Done`]).
 
 use std::future::Future;
 
@@ -10,51 +10,51 @@ use uuid::Uuid;
 
 use crate::Work;
 
-/// Something that a caller may ask of the write side, with all that it needs to know.
+/// A command: an operation of the write side, with its input. Implement it once per operation.
 ///
-/// [`run`](Self::run) may be called several times for one request (another writer was faster): it collects its changes in
-/// [`Work`] and has no other effect.
+/// [`run`](Self::run) may be called several times for one request, because it is retried after a version conflict. So it must have no
+/// effect but the changes that it collects in [`Work`].
 pub trait Command: Send + Sync {
-    /// The permission it needs, `service:resource:action`.
+    /// The permission that the caller needs: `service:resource:action`.
     const PERMISSION: &'static str;
 
-    /// What it answers. Stored with the events under the command's id, so that a repetition gets the same.
+    /// The command's answer. It is stored with the events under the command's id, and returned again to a repeated request.
     type Answer: Serialize + DeserializeOwned + Send;
 
-    /// Checks, reads, decides; collects events and claims in `work`. An error means that nothing is written.
+    /// Validates the input, reads aggregates, and collects events and claims in `work`. If it returns an error, nothing is written.
     fn run(&self, work: &mut Work<'_>) -> impl Future<Output = Result<Self::Answer, Refusal>> + Send;
 }
 
-/// The circumstances of a command: who asks, under which id, and what for.
+/// The context of a command: its caller, its id, and tracing data.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Who asks; the tenant is theirs.
+    /// The caller. Their tenant is the tenant of the command.
     pub caller: Caller,
-    /// `Idempotency-Key`: 1 to 255 printable ASCII characters. None: the caller does not repeat.
+    /// The `Idempotency-Key`: 1 to 255 printable ASCII characters. `None`: the caller will not repeat the request.
     pub command_id: Option<String>,
-    /// SHA-256 of what makes the request the same request: method, path, body.
+    /// SHA-256 of method, path and body. It tells a repeated request from another request that reuses the command id.
     pub request_hash: [u8; 32],
-    /// `If-Match`: the versions of which the first aggregate that the command changes must be.
+    /// `If-Match`: the accepted versions of the first aggregate that the command changes.
     pub if_match: Option<Versions>,
-    /// When it happened, if not now. Needs the permission `<service>:history:backdate`.
+    /// When the change happened, if earlier than now. Needs the permission `<service>:history:backdate`.
     pub occurred_at: Option<DateTime<Utc>>,
-    /// The same through everything that one request caused.
+    /// The correlation id: the same for everything that one original request causes.
     pub correlation_id: Uuid,
-    /// What caused this.
+    /// The causation id: the id of the request or event that caused this command.
     pub causation_id: Uuid,
     /// W3C trace context.
     pub traceparent: Option<String>,
 }
 
-/// A command that was carried out.
+/// The result of a command that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done<T> {
-    /// What the command answers.
+    /// The command's answer.
     pub answer: T,
-    /// Version of the first aggregate that it touched: the ETag. 0 when it touched none.
+    /// Version of the first aggregate that the command changed or, failing that, read; used as the ETag. 0 if it touched none.
     pub version: u64,
-    /// A read model that has come this far shows what was done.
+    /// Position in the log: a read model that has processed it shows the change.
     pub position: Position,
-    /// This command was carried out before; this is the answer of that time.
+    /// True if the command was carried out by an earlier request; `answer` is then the answer of that time.
     pub repeated: bool,
 }

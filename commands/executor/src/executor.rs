@@ -1,4 +1,4 @@
-//! The executor: authorize, run, append; again when somebody was faster; once, however often it is asked.
+//! The executor: authorizes a command, runs it, and appends its events. Retries after version conflicts, and recognizes repeated requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,33 +12,33 @@ use uuid::Uuid;
 
 use crate::cache::{Baseline, StreamKey};
 use crate::claim::ClaimHasher;
-use crate::history::{Found, Freshness, Histories, Reading};
+use crate::history::{Found, Freshness, Histories, Undecodable};
 use crate::repetition::{self, Answer};
 use crate::work::{Stream, Work, already_exists, version_differs};
 use crate::{Command, Done, Request, prepare, refused, time};
 
-/// How often a command is decided again because another writer was faster.
+/// How often a command is retried after a version conflict.
 const RETRIES: u32 = 3;
 
-/// How the executor is set up.
+/// Settings of the executor.
 #[derive(Clone)]
 pub struct Settings {
-    /// How much the cache of recent aggregates may hold, in bytes of events.
+    /// Capacity of the cache of recent aggregates, in bytes of event payloads.
     pub cache_bytes: u64,
-    /// After how many events a stream gets a snapshot, so that loading it never reads many more than these; 0: never.
+    /// A stream gets a snapshot each time it has grown by this many events, so that a load never reads many more than these. 0: never.
     pub snapshot_events: u64,
-    /// The key under which claimed values are hashed: a service's secret, the same for ever.
+    /// The HMAC key for claimed values: a secret of the service that must never change.
     pub claim_key: [u8; 32],
 }
 
 impl Settings {
-    /// For whoever stays only for a moment and takes no claim, so that the key that hashes them is not needed.
+    /// Settings for a short-lived executor (1 MiB of cache, no snapshots) that takes no claims, so it does not need the claim key.
     pub const fn without_claims() -> Self {
         Self { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [0; 32] }
     }
 }
 
-/// Carries commands out. Cheap to clone.
+/// Executes commands on the log of one service. Cheap to clone.
 #[derive(Clone)]
 pub struct Executor {
     inner: Arc<Inner>,
@@ -52,55 +52,56 @@ struct Inner {
     claims: ClaimHasher,
 }
 
-/// An aggregate as it is now.
+/// An aggregate's current state.
 #[derive(Clone, Debug)]
 pub struct Current<A> {
     /// Its state.
     pub state: Arc<A>,
-    /// How many events made it.
+    /// The stream's version: the number of its events.
     pub version: u64,
-    /// When the last of them happened.
+    /// When the last event happened.
     pub changed_at: DateTime<Utc>,
 }
 
-/// What became of one attempt.
+/// The outcome of one attempt.
 enum Attempt<T> {
     Done(Done<T>),
-    /// It may have rested on a state that is not current any more.
+    /// The attempt used cached state that may be stale: try again with state from the log.
     Stale,
-    /// Another writer was faster; how it is refused when one always is.
+    /// A conflict with another writer. Carries the refusal to return when the retries are used up.
     Conflict(Refusal),
 }
 
 impl Executor {
-    /// An executor over a service's log. To be called within a runtime, where it keeps snapshots in the background.
+    /// Creates an executor on a service's log. Must be called within a Tokio runtime, because it spawns the task that writes snapshots.
     pub fn new(store: EventStore, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, settings: Settings) -> Self {
         let histories = Histories::new(store.clone(), settings.cache_bytes, settings.snapshot_events);
         let claims = ClaimHasher::new(&settings.claim_key);
         Self { inner: Arc::new(Inner { store, histories, clock, ids, claims }) }
     }
 
-    /// Carries a command out, once: a request that was carried out before gets its first answer again.
+    /// Executes a command exactly once: a repeated request (same command id) gets the stored answer.
     ///
     /// # Errors
-    /// A refusal means that nothing was written; only `log_unavailable` and `log_failed` leave that open, and then the
+    /// A refusal means that nothing was written, except `log_unavailable` and `log_failed`: after these the outcome is unknown, and the
     /// same request may be sent again under the same command id.
     pub async fn execute<C: Command>(&self, request: &Request, command: &C) -> Result<Done<C::Answer>, Refusal> {
         let span = tracing::info_span!("command", name = short_name::<C>(), tenant = %request.caller.tenant());
-        self.authorized(request, None, command).instrument(span).await
+        self.authorize_and_run(request, None, command).instrument(span).await
     }
 
-    /// Carries out what no request asked for, so that nobody repeats it: what a protocol or an operator does.
+    /// Executes a command that no client request asked for, such as one of a protocol or an operator. It has no command id, so it can't be
+    /// repeated.
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
     pub async fn run<C: Command>(&self, caller: &Caller, command: &C) -> Result<Done<C::Answer>, Refusal> {
-        self.execute(&self.unasked(caller, None), command).await
+        self.execute(&self.internal_request(caller, None), command).await
     }
 
-    /// What stands for a request that nobody sent. With an id, of all processes that see that something is due one carries it out, and the
-    /// others get its answer.
-    pub fn unasked(&self, caller: &Caller, command_id: Option<String>) -> Request {
+    /// Creates a request for a command that no client asked for. If several processes find the same work due and use the same command id,
+    /// one of them carries it out, and the others get its answer.
+    pub fn internal_request(&self, caller: &Caller, command_id: Option<String>) -> Request {
         let id = self.new_id();
         Request {
             caller: caller.clone(),
@@ -114,8 +115,8 @@ impl Executor {
         }
     }
 
-    /// As [`execute`](Self::execute), for a request that is carried out in several commands: each is done once by itself,
-    /// under an id that is derived from the request's and that no caller can send.
+    /// As [`execute`](Self::execute), for a request that is carried out as several commands. Each part is executed exactly once, under an
+    /// id that is derived from the request's id and that no client can send.
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
@@ -126,14 +127,14 @@ impl Executor {
         command: &C,
     ) -> Result<Done<C::Answer>, Refusal> {
         let span = tracing::info_span!("command", name = short_name::<C>(), tenant = %request.caller.tenant(), part);
-        self.authorized(request, Some(part), command).instrument(span).await
+        self.authorize_and_run(request, Some(part), command).instrument(span).await
     }
 
-    /// What a command would answer now, with nothing written. The append is not asked, so what it would refuse (claims that are
-    /// taken) is not seen, but for what the command [looks up](Work::holders) by itself.
+    /// Dry run: returns what the command would answer now, and writes nothing. The append's checks do not run, so a taken claim is noticed
+    /// only if the command [looks it up](Work::holders) itself.
     ///
     /// # Errors
-    /// What the command would be refused with.
+    /// The refusal that the command would get.
     pub async fn rehearse<C: Command>(&self, request: &Request, command: &C) -> Result<C::Answer, Refusal> {
         request.caller.require(C::PERMISSION)?;
         let inner = &*self.inner;
@@ -143,7 +144,8 @@ impl Executor {
         command.run(&mut work).await
     }
 
-    /// Seals a key of a tenant's under the key that the tenant has in the log, which is destroyed with the tenant; made if it has none.
+    /// Encrypts a tenant's key under the tenant's own key in the log, which is destroyed with the tenant. Creates that key if there is
+    /// none.
     ///
     /// # Errors
     /// `master_key_unavailable`; when the log does not answer.
@@ -151,7 +153,7 @@ impl Executor {
         self.inner.store.seal_key(context, key).await.map_err(|error| refused::by_the_append(&error, []))
     }
 
-    /// Opens what [`seal_key`](Self::seal_key) sealed.
+    /// Decrypts a key that [`seal_key`](Self::seal_key) encrypted.
     ///
     /// # Errors
     /// `master_key_unavailable`, `key_unusable`; when the log does not answer.
@@ -159,7 +161,7 @@ impl Executor {
         self.inner.store.open_key(context, sealed).await.map_err(|error| refused::by_the_log(&error))
     }
 
-    async fn authorized<C: Command>(
+    async fn authorize_and_run<C: Command>(
         &self,
         request: &Request,
         part: Option<u64>,
@@ -173,18 +175,18 @@ impl Executor {
             repetition::check_id(id)?;
             part.map_or_else(|| id.clone(), |part| repetition::part_id(id, part))
         } else {
-            // An id all the same: it lets the log repeat a batch whose outcome it does not know.
+            // The log needs an id in any case, to retry a batch whose outcome is unknown.
             self.inner.ids.next().to_string()
         };
-        match self.decided(request, &id, command).await {
-            Err(refusal) if request.command_id.is_some() && repetition::may_follow_success(&refusal) => {
+        match self.run_with_retries(request, &id, command).await {
+            Err(refusal) if request.command_id.is_some() && repetition::may_be_repetition(&refusal) => {
                 repetition::look_up(&self.inner.store, request, &id).await?.ok_or(refusal)
             }
             outcome => outcome,
         }
     }
 
-    /// What this request was answered before; none: it has no command id, or was not carried out yet.
+    /// The stored answer, if this request was carried out before. `None` if it has no command id or was not carried out yet.
     ///
     /// # Errors
     /// `idempotency_key_reused` when the id belongs to another request.
@@ -196,7 +198,7 @@ impl Executor {
         }
     }
 
-    /// An aggregate's current state and version, from the log; none: unknown, or another tenant's.
+    /// An aggregate's current state and version, from the log. `None` if it does not exist or belongs to another tenant.
     ///
     /// # Errors
     /// When the log can't be read.
@@ -204,43 +206,48 @@ impl Executor {
         Ok(self.current::<A>(caller, id).await?.map(|Current { state, version, .. }| (state, version)))
     }
 
-    /// As [`load`](Self::load), and when it last changed.
+    /// As [`load`](Self::load), with the time of the last change.
     ///
     /// # Errors
     /// When the log can't be read.
     pub async fn current<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<Current<A>>, Refusal> {
-        let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log, Reading::Whole).await?;
+        let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log, Undecodable::Fail).await?;
         Ok(found.and_then(|Found { baseline: Baseline { state, version, occurred_at, .. }, .. }| {
             Some(Current { state: state.downcast().ok()?, version, changed_at: occurred_at })
         }))
     }
 
-    /// As [`load`](Self::load), by what can be read of its history, where something can't ([`Work::salvage`]); and whether all was read
-    /// that matters.
+    /// As [`load`](Self::load), but skips events that can't be decoded (see [`Work::salvage`]). The flag is true if no relevant event was
+    /// skipped.
     ///
     /// # Errors
     /// When the log can't be read.
     pub async fn salvage<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, bool)>, Refusal> {
-        let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log, Reading::Remains).await?;
-        Ok(found.and_then(|found| Some((found.baseline.state.downcast().ok()?, found.whole))))
+        let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log, Undecodable::Skip).await?;
+        Ok(found.and_then(|found| Some((found.baseline.state.downcast().ok()?, found.complete))))
     }
 
-    /// Whether people of another tenant write to this log lately: whoever writes in bulk may give way to them.
-    pub fn others_write(&self, tenant: TenantId, lately: Duration) -> bool {
+    /// Whether another tenant requested a small append from this process within the time `lately`, so that bulk writers can give way.
+    pub fn other_tenants_write(&self, tenant: TenantId, lately: Duration) -> bool {
         self.inner.store.others_write(tenant, lately)
     }
 
-    /// The time, from the executor's clock: for what is checked before a command runs.
+    /// The current time of the executor's clock, for checks before a command runs.
     pub fn now(&self) -> DateTime<Utc> {
         self.inner.clock.now()
     }
 
-    /// A new identifier, from the executor's source.
+    /// A new identifier from the executor's id source.
     pub fn new_id<I: From<Uuid>>(&self) -> I {
         self.inner.ids.next().into()
     }
 
-    async fn decided<C: Command>(&self, request: &Request, id: &str, command: &C) -> Result<Done<C::Answer>, Refusal> {
+    async fn run_with_retries<C: Command>(
+        &self,
+        request: &Request,
+        id: &str,
+        command: &C,
+    ) -> Result<Done<C::Answer>, Refusal> {
         let mut freshness = Freshness::Any;
         let mut conflicts = 0;
         loop {
@@ -267,7 +274,7 @@ impl Executor {
         let mut work = Work::new(request, &inner.histories, ids, claims, service::<C>(), now, freshness);
         let answer = match command.run(&mut work).await {
             Ok(answer) => answer,
-            // Nothing is appended that could tell whether the state was current, so the log is asked.
+            // No append will verify the version of the cached state, so the log must be read before the refusal is final.
             Err(_) if work.rests_on_cache() => return Ok(Attempt::Stale),
             Err(refusal) => return Err(refusal),
         };
@@ -276,7 +283,7 @@ impl Executor {
         }
         let version = work.first().map_or(0, |stream| stream.baseline.version);
         if work.changes_nothing() && request.command_id.is_none() {
-            // What the answer speaks of may have been written together with what was read: the head is after all of it.
+            // The append that wrote the state just read may have written other streams too. The head is after all of them.
             let position = inner.store.head().await.map_err(|error| refused::by_the_log(&error))?;
             return Ok(Attempt::Done(Done { answer, version, position, repeated: false }));
         }
@@ -290,55 +297,56 @@ impl Executor {
                 repetition::first_answer(&first, last).map(Attempt::Done)
             }
             Ok(appended) => {
-                self.keep(&work);
+                self.cache_changes(&work);
                 Ok(Attempt::Done(Done { answer: stored.answer, version, position: appended.last, repeated: false }))
             }
             Err(error) => {
-                self.forget(&work);
-                failed(&work, &error)
+                self.drop_cached(&work);
+                append_failed(&work, &error)
             }
         }
     }
 
-    /// What the attempt made true becomes the baseline of the next.
-    fn keep(&self, work: &Work<'_>) {
+    /// Puts the new states of the changed streams into the cache.
+    fn cache_changes(&self, work: &Work<'_>) {
         for stream in work.streams.iter().filter(|stream| !stream.events.is_empty()) {
             let key = key(work, stream.aggregate_type, &stream.id);
-            if stream.whole {
-                self.inner.histories.grown(key, stream.form, stream.expected, &stream.baseline);
+            if stream.complete {
+                self.inner.histories.appended(key, stream.form, stream.expected, &stream.baseline);
             } else {
                 self.inner.histories.drop_stale(&key);
             }
         }
     }
 
-    fn forget(&self, work: &Work<'_>) {
+    fn drop_cached(&self, work: &Work<'_>) {
         for stream in &work.streams {
             self.inner.histories.drop_stale(&key(work, stream.aggregate_type, &stream.id));
         }
     }
 }
 
-/// What an append that was not done means for the command.
-fn failed<T>(work: &Work<'_>, error: &append::Error) -> Result<Attempt<T>, Refusal> {
-    let refusal = || refused::by_the_append(error, work.claims.iter().map(|wanted| wanted.kind));
+/// Maps a failed append to a retry or to a refusal.
+fn append_failed<T>(work: &Work<'_>, error: &append::Error) -> Result<Attempt<T>, Refusal> {
+    let refusal = || refused::by_the_append(error, work.claims.iter().map(|claim| claim.kind));
     match error {
         append::Error::VersionConflict { aggregate_type, aggregate_id, actual, .. } => {
-            let is_it = |stream: &&Stream| stream.aggregate_type == aggregate_type && stream.id == *aggregate_id;
-            if work.streams.iter().find(is_it).is_some_and(|stream| stream.begun) {
+            let is_conflicting =
+                |stream: &&Stream| stream.aggregate_type == aggregate_type && stream.id == *aggregate_id;
+            if work.streams.iter().find(is_conflicting).is_some_and(|stream| stream.created) {
                 return Err(already_exists(aggregate_type, aggregate_id));
             }
             match &work.request.if_match {
-                Some(wanted) if !wanted.contains(*actual) && work.first().as_ref().is_some_and(is_it) => {
+                Some(wanted) if !wanted.contains(*actual) && work.first().as_ref().is_some_and(is_conflicting) => {
                     Err(version_differs(wanted, *actual))
                 }
                 _ => Ok(Attempt::Conflict(refusal())),
             }
         }
-        // With the current state the aggregates may have a better answer.
+        // With the current state, the aggregates may decide otherwise or give a more specific refusal.
         append::Error::ClaimTaken { .. } if work.rests_on_cache() => Ok(Attempt::Stale),
-        // It was looked at who has what, and somebody was faster.
-        append::Error::ClaimTaken { .. } if work.looked => Ok(Attempt::Conflict(refusal())),
+        // The command looked up claims, and another writer took one before the append.
+        append::Error::ClaimTaken { .. } if work.claims_looked_up => Ok(Attempt::Conflict(refusal())),
         _ => Err(refusal()),
     }
 }
@@ -347,12 +355,12 @@ fn key(work: &Work<'_>, aggregate_type: &'static str, id: &str) -> StreamKey {
     StreamKey { tenant: work.caller().tenant(), aggregate_type, id: id.to_owned() }
 }
 
-/// The service whose command it is: the first part of its permission.
+/// The command's service: the first part of its permission.
 fn service<C: Command>() -> &'static str {
     C::PERMISSION.split(':').next().unwrap_or_default()
 }
 
-/// The command's own name, for traces.
+/// The command's type name without its path, for traces.
 fn short_name<C>() -> &'static str {
     std::any::type_name::<C>().rsplit("::").next().unwrap_or_default()
 }

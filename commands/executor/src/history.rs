@@ -1,4 +1,4 @@
-//! Aggregates from their history: what the cache knows, or a snapshot, and what the log has after that.
+//! Loads aggregates: from the cache or a snapshot, plus the later events in the log.
 
 use std::sync::Arc;
 
@@ -11,33 +11,34 @@ use crate::cache::{Baseline, Baselines, StreamKey};
 use crate::refused;
 use crate::snapshots::{Form, Snapshots};
 
-/// How current a state has to be.
+/// How fresh a loaded state has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// What the cache has will do: the append checks it.
+    /// A cached state is enough, because the append checks its version.
     Any,
-    /// The log is asked.
+    /// The log is read for newer events.
     Log,
 }
 
-/// How much of a history has to be readable: a newer program may have written what this one does not know, or it is damaged.
+/// What to do with events that can't be decoded, because a newer program wrote them or they are damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
-    /// All of it, but for what came before somebody was erased.
-    Whole,
-    /// What is readable, be it nothing.
-    Remains,
+pub(crate) enum Undecodable {
+    /// Fail, except for events before an erasure.
+    Fail,
+    /// Skip them.
+    Skip,
 }
 
-/// A stream's state and whether the log vouches for it.
+/// The result of a load.
 pub(crate) struct Found {
     pub(crate) baseline: Baseline,
+    /// The state is from the cache, and was not compared with the log.
     pub(crate) from_cache: bool,
-    /// Whether nothing that matters was passed over.
-    pub(crate) whole: bool,
+    /// False if an event was skipped that could not be decoded (not counting events before an erasure).
+    pub(crate) complete: bool,
 }
 
-/// Makes aggregates of their events.
+/// Loads aggregates, and keeps the cache and the snapshots up to date.
 pub(crate) struct Histories {
     store: EventStore,
     baselines: Baselines,
@@ -50,14 +51,14 @@ impl Histories {
         Self { store, baselines: Baselines::new(cache_bytes), snapshots }
     }
 
-    /// The log that they are read from.
+    /// The log of the service.
     pub(crate) fn store(&self) -> &EventStore {
         &self.store
     }
 
-    /// What a command made of a stream that was at the version `before`.
-    pub(crate) fn grown(&self, key: StreamKey, form: Form, before: u64, baseline: &Baseline) {
-        self.snapshots.grown(&key, form, before, baseline);
+    /// Caches the new state of a stream after an append, and takes a snapshot if one is due. `before`: the version before the append.
+    pub(crate) fn appended(&self, key: StreamKey, form: Form, before: u64, baseline: &Baseline) {
+        self.snapshots.after_append(&key, form, before, baseline);
         self.baselines.put(key, baseline.clone());
     }
 
@@ -65,18 +66,18 @@ impl Histories {
         self.baselines.drop_stale(key);
     }
 
-    /// An aggregate's state; none: nothing ever happened to it, or it is another tenant's. What is made of remains only is not kept.
+    /// Loads an aggregate. `None` if it does not exist or belongs to another tenant. A state for which events were skipped is not cached.
     pub(crate) async fn find<A: Aggregate>(
         &self,
         tenant: TenantId,
         id: &str,
         freshness: Freshness,
-        reading: Reading,
+        undecodable: Undecodable,
     ) -> Result<Option<Found>, Refusal> {
         let key = StreamKey { tenant, aggregate_type: A::TYPE, id: id.to_owned() };
         let known = self.baselines.get(&key).filter(|baseline| baseline.state.is::<A>());
         if let (Freshness::Any, Some(baseline)) = (freshness, &known) {
-            return Ok(Some(Found { baseline: baseline.clone(), from_cache: true, whole: true }));
+            return Ok(Some(Found { baseline: baseline.clone(), from_cache: true, complete: true }));
         }
         let (known, tail) = match known {
             Some(known) => {
@@ -89,7 +90,7 @@ impl Histories {
             if let Some(baseline) = &known {
                 self.baselines.put(key, baseline.clone());
             }
-            return Ok(known.map(|baseline| Found { baseline, from_cache: false, whole: true }));
+            return Ok(known.map(|baseline| Found { baseline, from_cache: false, complete: true }));
         }
         let mut state = known.as_ref().and_then(|known| known.state.downcast_ref::<A>()).cloned().unwrap_or_default();
         let mut baseline = known.unwrap_or_else(|| Baseline {
@@ -99,15 +100,15 @@ impl Histories {
             bytes: 0,
         });
         let end = tail.iter().rposition(|event| ends(&event.event_type)).unwrap_or_default();
-        let mut whole = true;
+        let mut complete = true;
         for (nth, event) in tail.iter().enumerate() {
             match event.decode::<A::Event>() {
                 Ok(today) => today.into_iter().for_each(|event| state.evolve(event)),
-                // Of who is erased nobody needs to know it.
+                // An event before an erasure has no data that is still needed.
                 Err(_) if nth < end => {}
-                Err(error) if reading == Reading::Remains => {
+                Err(error) if undecodable == Undecodable::Skip => {
                     refused::passed_over(&error);
-                    whole = false;
+                    complete = false;
                 }
                 Err(error) => return Err(refused::by_history(&error)),
             }
@@ -116,16 +117,16 @@ impl Histories {
             baseline.bytes += event.payload.len() as u64;
         }
         baseline.state = Arc::new(state);
-        if whole {
-            self.snapshots.loaded(&key, Form::of::<A>(), tail.len() as u64, &baseline);
+        if complete {
+            self.snapshots.after_load(&key, Form::of::<A>(), tail.len() as u64, &baseline);
             self.baselines.put(key, baseline.clone());
         } else {
             self.baselines.drop_stale(&key);
         }
-        Ok(Some(Found { baseline, from_cache: false, whole }))
+        Ok(Some(Found { baseline, from_cache: false, complete }))
     }
 
-    /// What a stream's snapshot holds, and the events after it; without one that can be read, all of them.
+    /// A stream's snapshot and the events after it. If there is no snapshot that can be decoded: all events.
     async fn resume<A: Aggregate>(
         &self,
         tenant: TenantId,
@@ -139,7 +140,7 @@ impl Histories {
             let bytes = state.len() as u64;
             return Ok((Some(Baseline { state: Arc::new(decoded), version, occurred_at, bytes }), events));
         }
-        // Not what serde says: it quotes values, and so perhaps a person.
+        // Serde's message is not logged: it quotes values, which may be personal data.
         tracing::warn!(%tenant, aggregate_type = A::TYPE, id, form, "a snapshot can't be read; it is passed over");
         let all = self.store.load(tenant, A::TYPE, id, 0).await;
         Ok((None, all.map_err(|error| refused::by_the_log(&error))?))

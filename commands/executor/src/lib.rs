@@ -1,9 +1,9 @@
 //! The runtime of the write side: authorizes a command, lets it decide, and appends its events, exactly once.
 //!
-//! A [`Request`] has the caller and the command's id; a [`Command`] has what is requested. The [`Executor`] checks the permission and
-//! runs the command on a [`Work`] (aggregates from the cache of recent ones or from the log; new events; claims). It appends the
-//! result together with the command's id and answer. If another writer was faster, it runs the command again on the current
-//! state, at most three times, unless the caller insists on a version (`If-Match`). The result is [`Done`] or a
+//! A [`Request`] has the caller and the command's id; a [`Command`] has the input and the logic. The [`Executor`] checks the permission and
+//! runs the command on a [`Work`], a unit of work that reads aggregates (from the cache of recent ones or from the log) and collects new
+//! events and claims. It appends the result together with the command's id and answer. If another writer was faster, it runs the command
+//! again on the current state, at most three times, unless the caller insists on a version (`If-Match`). The result is [`Done`] or a
 //! `kernel::Refusal`; a refusal means that nothing was written.
 //!
 //! Repeated commands: the append recognizes a command id that was used before, and returns the first answer. If the state refuses
@@ -23,7 +23,7 @@ mod cache;
 mod claim;
 mod command;
 mod executor;
-mod held;
+mod held_claims;
 mod history;
 mod permissions;
 mod prepare;
@@ -37,7 +37,7 @@ pub use claim::ClaimKind;
 pub use command::{Command, Done, Request};
 pub use eventstore::AskedJob;
 pub use executor::{Current, Executor, Settings};
-pub use held::{ClaimHistory, Held};
+pub use held_claims::{ClaimHistory, HeldClaims};
 pub use permissions::{NoPermissions, Permissions};
-pub use refused::by_a_key;
+pub use refused::refusal_of_key_error;
 pub use work::{Work, named, not_found};

@@ -1,37 +1,37 @@
-//! The port by which a service asks what roles and people may do: the user service knows, by the tenant's definitions. The gateway hands its
-//! implementation to the others.
+//! The port through which a service asks what roles and users may do. The user service implements it, from the tenant's role definitions;
+//! the gateway passes the implementation to the other services.
 //!
-//! A command that asks does so each time that it runs, so that what it compares the answer with is what the append requires. What was
-//! answered the append can't require: it is in another service's log.
+//! A command that uses it asks on each run, so that it compares the answer with the same state that the append checks. The append can't
+//! check the answer itself, because it comes from another service's log.
 
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use kernel::{Refusal, TenantId, UserId};
 
-/// Says who may do what.
+/// Resolves the permissions of roles and users.
 #[async_trait]
 pub trait Permissions: Send + Sync {
-    /// What these roles of a tenant allow together. A name that is no role's allows nothing.
+    /// The union of the permissions of these roles of a tenant. An unknown role name has none.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// If the permissions can't be determined now.
     async fn of_roles(&self, tenant: TenantId, roles: &[String]) -> Result<BTreeSet<&'static str>, Refusal>;
 
-    /// Whether there is a role of this name: a built-in one, or one of the tenant's own that is not retired.
+    /// Whether a role of this name exists: a built-in one, or one of the tenant's own that is not retired.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// If the permissions can't be determined now.
     async fn is_role(&self, tenant: TenantId, name: &str) -> Result<bool, Refusal>;
 
-    /// What a user may by the roles that they and their groups have, also while they may not sign in; nothing, if there is no such user.
+    /// The permissions of a user by their own and their groups' roles, even while they may not sign in. Empty if there is no such user.
     ///
     /// # Errors
-    /// When it can't be told now.
+    /// If the permissions can't be determined now.
     async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal>;
 }
 
-/// Of a process that knows nobody, such as one of a test.
+/// An implementation for processes without the user service, such as tests: refuses every question.
 pub struct NoPermissions;
 
 #[async_trait]

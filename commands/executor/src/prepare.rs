@@ -1,4 +1,4 @@
-//! From an attempt to an append: times settled, circumstances added, claims hashed.
+//! Turns an attempt into an append: sets the times of its events, adds metadata, and hashes claims.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::claim::ClaimHasher;
 use crate::work::{Stream, Work};
 use crate::{Request, refused, time};
 
-/// Gives each changed stream the time at which its events happened: its own, else what the caller says, else now; never
-/// before the stream's last event.
+/// Sets the time of each changed stream's events: the stream's own, otherwise the time that the caller names, otherwise now, but not
+/// earlier than the stream's last event.
 pub(crate) fn settle_times(work: &mut Work<'_>) -> Result<(), Refusal> {
     let said = work.request.occurred_at.is_some();
     let mut common = work.occurred_at();
@@ -29,10 +29,10 @@ pub(crate) fn settle_times(work: &mut Work<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The append that makes an attempt true: of a command that needed `permission`. `answer` is JSON.
+/// Builds the append of an attempt. `permission` is the command's permission, for the metadata; `answer` is JSON.
 ///
-/// Streams that were asked in vain are part of it without events: "nothing to do" is true of that version only. So are those on which
-/// the command relied. The payloads move into the append.
+/// It also includes, without events, the streams that got a command but did not change, because "nothing to do" is true of that version
+/// only, and the streams on which the command relied. The payloads are moved out of `work`.
 pub(crate) fn append(
     work: &mut Work<'_>,
     permission: &str,
@@ -71,17 +71,17 @@ pub(crate) fn append(
         expected: 0,
         events: Vec::new(),
     }));
-    let claims = work.claims.iter().map(|wanted| Claim {
-        kind: wanted.kind.name,
-        key: hasher.hash(tenant, wanted.kind.name, &wanted.value),
-        holder: wanted.holder.clone(),
-        act: wanted.act,
+    let claims = work.claims.iter().map(|claim| Claim {
+        kind: claim.kind.name,
+        key: hasher.hash(tenant, claim.kind.name, &claim.value),
+        holder: claim.holder.clone(),
+        act: claim.act,
     });
     let command = CommandRecord { id: command_id.to_owned(), request_hash: work.request.request_hash, answer };
     Ok(Append { tenant, command, streams, claims: claims.collect() })
 }
 
-/// All that the caller needed for what the attempt does.
+/// All permissions that the attempt needed, separated by spaces.
 fn permissions(work: &Work<'_>, permission: &str) -> String {
     let backdated =
         work.request.occurred_at.is_some() || work.streams.iter().any(|stream| stream.occurred_at.is_some());
@@ -92,7 +92,7 @@ fn changed(streams: &[Stream]) -> impl Iterator<Item = &Stream> {
     streams.iter().filter(|stream| !stream.events.is_empty())
 }
 
-/// Metadata as JSON, written once for all events of one time that follow on each other.
+/// Builds event metadata as JSON. Consecutive events with the same time share one text.
 struct Metadata<'a> {
     request: &'a Request,
     permissions: String,

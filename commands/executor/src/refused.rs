@@ -1,18 +1,18 @@
-//! The one mapping from what the log says to what the caller is told.
+//! Maps errors of the log, of keys and of serialization to refusals. The only place that does so.
 
 use eventstore::append;
 use kernel::{DecodeError, Refusal};
 
 use crate::ClaimKind;
 
-/// The log can't be read.
+/// The refusal for a failed read of the log.
 pub(crate) fn by_the_log(error: &eventstore::Error) -> Refusal {
     match error {
         eventstore::Error::Unavailable(reason) => {
             tracing::warn!(%reason, "the log is not available");
             unavailable()
         }
-        eventstore::Error::Key(error) => by_a_key(error),
+        eventstore::Error::Key(error) => refusal_of_key_error(error),
         error => {
             tracing::error!(%error, "the log can't be read");
             failed()
@@ -20,8 +20,8 @@ pub(crate) fn by_the_log(error: &eventstore::Error) -> Refusal {
     }
 }
 
-/// A key does not do its work: our fault, or that of who keeps the master key. Nothing was written.
-pub fn by_a_key(error: &keys::Error) -> Refusal {
+/// The refusal for a key that can't be used: because of us, or because the key store of the master key is unavailable. Nothing was written.
+pub fn refusal_of_key_error(error: &keys::Error) -> Refusal {
     tracing::error!(%error, "a key does not do its work");
     match error {
         keys::Error::Unavailable(_) => Refusal::unavailable(
@@ -32,20 +32,20 @@ pub fn by_a_key(error: &keys::Error) -> Refusal {
     }
 }
 
-/// A stored event can't be read by this program.
+/// The refusal for a stored event that this program can't decode.
 pub(crate) fn by_history(error: &DecodeError) -> Refusal {
     let (event_type, event_version) = named(error);
     tracing::error!(event_type, event_version, "a stored event can't be read");
     Refusal::internal("history_unreadable", "a stored event can't be read by this version of the program")
 }
 
-/// The same, where it is done without it.
+/// Logs that an event that can't be decoded is skipped.
 pub(crate) fn passed_over(error: &DecodeError) {
     let (event_type, event_version) = named(error);
     tracing::warn!(event_type, event_version, "a stored event can't be read, and is passed over to erase somebody");
 }
 
-/// Which event it was. Not what serde says: it quotes values, and so perhaps a person.
+/// The type and version of the event. Serde's message is not logged: it quotes values, which may be personal data.
 fn named(error: &DecodeError) -> (&str, u32) {
     match error {
         DecodeError::Unknown { event_type, version, .. } | DecodeError::Payload { event_type, version, .. } => {
@@ -54,14 +54,14 @@ fn named(error: &DecodeError) -> (&str, u32) {
     }
 }
 
-/// A value of ours can't be written as JSON, or an answer of ours can't be read back.
+/// The refusal for an event or answer that can't be serialized or deserialized.
 pub(crate) fn by_json(error: &serde_json::Error) -> Refusal {
-    // Not what serde says: it quotes values, and so perhaps a person.
+    // Serde's message is not logged: it quotes values, which may be personal data.
     tracing::error!(class = ?error.classify(), "an event or answer can't be turned into JSON or back");
     Refusal::internal("not_serializable", "the command's outcome can't be stored or read back")
 }
 
-/// The append was not done. `kinds`: the claims that it wanted.
+/// The refusal for a failed append. `kinds`: the kinds of claims that it requested.
 pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<Item = &'a ClaimKind>) -> Refusal {
     match error {
         append::Error::VersionConflict { aggregate_type, aggregate_id, .. } => Refusal::conflict(
@@ -80,7 +80,7 @@ pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<
             format!("this makes an event of {bytes} bytes; allowed are {allowed}"),
         ),
         append::Error::Invalid(reason) => Refusal::invalid("not_storable", reason.as_str()),
-        append::Error::Keyless(error) => by_a_key(error),
+        append::Error::Keyless(error) => refusal_of_key_error(error),
         append::Error::Busy(reason) => {
             tracing::warn!(%reason, "the log is busy");
             Refusal::unavailable(

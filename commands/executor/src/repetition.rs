@@ -1,4 +1,4 @@
-//! The same command once: its id, and the answer that is stored with its events.
+//! Idempotency: recognizes repeated requests by their command id, and returns the stored answer.
 
 use eventstore::{EventStore, StoredCommand};
 use kernel::{Kind, Position, Refusal};
@@ -10,19 +10,19 @@ use crate::{Done, Request, refused};
 /// A command's answer as stored.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Answer<T> {
-    /// Version of the first aggregate after the command.
+    /// Version of the first aggregate after the command ([`Done::version`]).
     pub(crate) version: u64,
-    /// What the command answered.
+    /// The command's answer.
     pub(crate) answer: T,
 }
 
-/// The answer of the first time.
+/// The result of a repeated request, from the stored answer.
 pub(crate) fn first_answer<T: DeserializeOwned>(stored: &str, position: Position) -> Result<Done<T>, Refusal> {
     let stored: Answer<T> = serde_json::from_str(stored).map_err(|error| refused::by_json(&error))?;
     Ok(Done { answer: stored.answer, version: stored.version, position, repeated: true })
 }
 
-/// What this request was answered before under a command id, if it was carried out.
+/// The stored answer under a command id; `None` if it was not carried out yet.
 pub(crate) async fn look_up<T: DeserializeOwned>(
     store: &EventStore,
     request: &Request,
@@ -36,8 +36,8 @@ pub(crate) async fn look_up<T: DeserializeOwned>(
     first_answer(&answer, last).map(Some)
 }
 
-/// Whether a refusal may only say that the command was done before: then the state does not allow it again.
-pub(crate) fn may_follow_success(refusal: &Refusal) -> bool {
+/// Whether the refusal may be caused by the request's own earlier success, because the state no longer allows the command.
+pub(crate) fn may_be_repetition(refusal: &Refusal) -> bool {
     !matches!(refusal.kind(), Kind::Internal | Kind::Unavailable | Kind::Timeout)
 }
 
@@ -49,8 +49,7 @@ pub(crate) fn check_id(id: &str) -> Result<(), Refusal> {
     Err(Refusal::invalid("idempotency_key_invalid", "an idempotency key has 1 to 255 printable ASCII characters"))
 }
 
-/// The command id of a part of a request. A control character is in no id that a caller may send, so the ids of parts are
-/// never those of requests.
+/// The command id of a part of a request. It contains a control character, which ids from clients can't, so it never equals a request's id.
 pub(crate) fn part_id(id: &str, part: u64) -> String {
     format!("{id}\u{1f}{part}")
 }

@@ -1,4 +1,4 @@
-//! Snapshots of long streams: taken behind the commands' backs, so that none waits for one.
+//! Writes snapshots of long streams in a background task, so that no command waits for one.
 
 use std::any::Any;
 
@@ -8,19 +8,19 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::cache::{Baseline, StreamKey};
-use crate::work::written;
+use crate::work::to_marked_json;
 
-/// How many may wait to be written. What does not fit is left out: the stream's next one comes soon.
-const WAITING: usize = 256;
+/// Capacity of the queue of snapshots to write. If it is full, a snapshot is dropped: the stream gets another one later.
+const QUEUE_CAPACITY: usize = 256;
 
-/// A state as it is written.
-type Written = serde_json::Result<Vec<u8>>;
+/// A serialized state.
+type Serialized = serde_json::Result<Vec<u8>>;
 
-/// How an aggregate's state is written, without its Rust type.
+/// The snapshot format of an aggregate, with its Rust type erased.
 #[derive(Clone, Copy)]
 pub(crate) struct Form {
     name: fn() -> String,
-    write: fn(&(dyn Any + Send + Sync), &str) -> Option<Written>,
+    write: fn(&(dyn Any + Send + Sync), &str) -> Option<Serialized>,
 }
 
 impl Form {
@@ -28,7 +28,8 @@ impl Form {
         Self { name: name::<A>, write: write::<A> }
     }
 
-    /// The form's name: the one that the aggregate gives, and what its empty state looks like.
+    /// The format's name: [`Aggregate::FORM`] and a hash of the serialized default state, so that most changes of the state's fields change
+    /// it.
     pub(crate) fn name(self) -> String {
         (self.name)()
     }
@@ -40,12 +41,12 @@ fn name<A: Aggregate>() -> String {
     format!("{}-{:08x}", A::FORM, u32::from_be_bytes([a, b, c, d]))
 }
 
-fn write<A: Aggregate>(state: &(dyn Any + Send + Sync), id: &str) -> Option<Written> {
-    state.downcast_ref::<A>().map(|state| written(state, id, state).map(String::into_bytes))
+fn write<A: Aggregate>(state: &(dyn Any + Send + Sync), id: &str) -> Option<Serialized> {
+    state.downcast_ref::<A>().map(|state| to_marked_json(state, id, state).map(String::into_bytes))
 }
 
-/// A stream's state that is to be kept.
-struct Kept {
+/// A snapshot in the queue.
+struct PendingSnapshot {
     tenant: TenantId,
     aggregate_type: &'static str,
     id: String,
@@ -53,50 +54,50 @@ struct Kept {
     baseline: Baseline,
 }
 
-/// Takes snapshots. Ends when it is dropped.
+/// Queues snapshots for the background task, which ends when this is dropped.
 pub(crate) struct Snapshots {
-    /// A stream gets one each time it has so many more events; 0: never.
+    /// The interval in events at which a stream gets a snapshot; 0: never.
     every: u64,
-    waiting: mpsc::Sender<Kept>,
+    queue: mpsc::Sender<PendingSnapshot>,
 }
 
 impl Snapshots {
-    /// Begins to write what it is given. To be called within a runtime.
+    /// Spawns the background task. Must be called within a Tokio runtime.
     pub(crate) fn new(store: EventStore, every: u64) -> Self {
-        let (waiting, kept) = mpsc::channel(WAITING);
+        let (queue, pending) = mpsc::channel(QUEUE_CAPACITY);
         if every > 0 {
-            tokio::spawn(keep_all(store, kept));
+            tokio::spawn(write_all(store, pending));
         }
-        Self { every, waiting }
+        Self { every, queue }
     }
 
-    /// A stream has grown from `before` to what the baseline is.
-    pub(crate) fn grown(&self, key: &StreamKey, form: Form, before: u64, baseline: &Baseline) {
+    /// Queues a snapshot if an append took the stream from version `before` across a multiple of the interval.
+    pub(crate) fn after_append(&self, key: &StreamKey, form: Form, before: u64, baseline: &Baseline) {
         if self.every > 0 && before / self.every < baseline.version / self.every {
-            self.keep(key, form, baseline);
+            self.enqueue(key, form, baseline);
         }
     }
 
-    /// A stream was loaded, and so many events had to be read for it.
-    pub(crate) fn loaded(&self, key: &StreamKey, form: Form, read: u64, baseline: &Baseline) {
+    /// Queues a snapshot if a load had to read more events (`read`) than the interval.
+    pub(crate) fn after_load(&self, key: &StreamKey, form: Form, read: u64, baseline: &Baseline) {
         if self.every > 0 && read > self.every {
-            self.keep(key, form, baseline);
+            self.enqueue(key, form, baseline);
         }
     }
 
-    fn keep(&self, key: &StreamKey, form: Form, baseline: &Baseline) {
+    fn enqueue(&self, key: &StreamKey, form: Form, baseline: &Baseline) {
         let StreamKey { tenant, aggregate_type, id } = key.clone();
-        let kept = Kept { tenant, aggregate_type, id, form, baseline: baseline.clone() };
-        if self.waiting.try_send(kept).is_err() {
+        let snapshot = PendingSnapshot { tenant, aggregate_type, id, form, baseline: baseline.clone() };
+        if self.queue.try_send(snapshot).is_err() {
             tracing::debug!(aggregate_type, "a snapshot is left out: too many wait");
         }
     }
 }
 
-async fn keep_all(store: EventStore, mut waiting: mpsc::Receiver<Kept>) {
-    while let Some(Kept { tenant, aggregate_type, id, form, baseline }) = waiting.recv().await {
+async fn write_all(store: EventStore, mut queue: mpsc::Receiver<PendingSnapshot>) {
+    while let Some(PendingSnapshot { tenant, aggregate_type, id, form, baseline }) = queue.recv().await {
         let Some(state) = (form.write)(&*baseline.state, &id) else { continue };
-        let kept = match state {
+        let result = match state {
             Ok(state) => {
                 let Baseline { version: sequence, occurred_at, .. } = baseline;
                 let snapshot = Snapshot { sequence, occurred_at, state: state.into() };
@@ -106,8 +107,8 @@ async fn keep_all(store: EventStore, mut waiting: mpsc::Receiver<Kept>) {
             }
             Err(error) => Err(error.to_string()),
         };
-        if let Err(error) = kept {
-            // Nothing depends on it.
+        if let Err(error) = result {
+            // A snapshot is optional: a load then reads more events.
             tracing::warn!(%tenant, aggregate_type, id, error, "a snapshot could not be kept");
         }
     }

@@ -1,15 +1,14 @@
-//! When something happened: now, or earlier with the permission to say so.
+//! Checks of the time at which an event happened: earlier than now needs a permission.
 
 use chrono::{DateTime, Utc};
 use kernel::{Caller, Refusal};
 
-/// What one needs to say when something happened.
+/// The permission to name the time of an event.
 pub(crate) fn backdate(service: &str) -> String {
     format!("{service}:history:backdate")
 }
 
-/// Refuses a time that the caller may not name: without the permission, before 1970 or in the future. `service` owns the permission
-/// `<service>:history:backdate`.
+/// Refuses a time that the caller may not use: without the permission `<service>:history:backdate`, before 1970, or in the future.
 pub(crate) fn may_backdate(
     caller: &Caller,
     service: &str,
@@ -32,7 +31,7 @@ pub(crate) fn may_backdate(
     Ok(())
 }
 
-/// A history is told in order: what happened before a stream's last event can't be added to it.
+/// Refuses a time before the stream's last event: the events of a stream are in order of time.
 pub(crate) fn in_order(occurred_at: DateTime<Utc>, last: DateTime<Utc>, stream: &str) -> Result<(), Refusal> {
     if occurred_at >= last {
         return Ok(());

@@ -1,4 +1,4 @@
-//! One attempt at a command: what it read and what it wants to become true, all together or not at all.
+//! The unit of work of one attempt at a command: the streams that it read, and the events, claims and jobs to append atomically.
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
@@ -11,15 +11,15 @@ use kernel::{Aggregate, Caller, Event, IdSource, Refusal, Versions};
 use uuid::Uuid;
 
 use crate::cache::Baseline;
-use crate::claim::{ClaimHasher, Wanted};
-use crate::history::{Found, Freshness, Histories, Reading};
+use crate::claim::{ClaimHasher, ClaimRequest};
+use crate::history::{Found, Freshness, Histories, Undecodable};
 use crate::snapshots::Form;
 use crate::{ClaimKind, Request, refused, time};
 
-/// What a command works with: aggregates to read and change, claims to take, identifiers, the time.
+/// A command's unit of work: reads and changes aggregates, takes claims, and gives ids and the time.
 ///
-/// Nothing is written while it runs. What it collected goes into one append when the command answers, and is forgotten
-/// when it refuses.
+/// Nothing is written while the command runs. If the command succeeds, all collected changes go into one append. If it refuses, they are
+/// discarded.
 pub struct Work<'a> {
     pub(crate) request: &'a Request,
     histories: &'a Histories,
@@ -28,13 +28,14 @@ pub struct Work<'a> {
     pub(crate) service: &'static str,
     now: DateTime<Utc>,
     freshness: Freshness,
-    /// It was asked who has claims: somebody may take one of them before the append.
-    pub(crate) looked: bool,
+    /// The command looked up holders of claims, so another writer may take one of these claims before the append.
+    pub(crate) claims_looked_up: bool,
     pub(crate) streams: Vec<Stream>,
-    places: HashMap<(&'static str, String), usize>,
-    /// Aggregates that must not come to be before the append: that they are not there is what the command rests on.
+    /// Indexes into `streams`, by aggregate type and id.
+    indexes: HashMap<(&'static str, String), usize>,
+    /// Aggregates that the command found absent and relies on being absent: the append requires version 0 of them.
     missing: BTreeSet<(&'static str, String)>,
-    pub(crate) claims: Vec<Wanted>,
+    pub(crate) claims: Vec<ClaimRequest>,
     pub(crate) jobs: Vec<AskedJob>,
 }
 
@@ -42,36 +43,36 @@ pub struct Work<'a> {
 pub(crate) struct Stream {
     pub(crate) aggregate_type: &'static str,
     pub(crate) id: String,
-    /// The version that the attempt found; 0: none.
+    /// The version that the attempt found, which the append requires. 0: the stream does not exist yet.
     pub(crate) expected: u64,
-    /// The state with the attempt's own events.
+    /// The state, including the attempt's own events.
     pub(crate) baseline: Baseline,
-    /// The log has not vouched for what was found.
+    /// The state is from the cache, so it may be stale.
     from_cache: bool,
-    /// Whether all of its history that matters could be read.
-    pub(crate) whole: bool,
-    /// How its state is written.
+    /// False if an event was skipped that could not be decoded (not counting events before an erasure).
+    pub(crate) complete: bool,
+    /// The snapshot format of its aggregate.
     pub(crate) form: Form,
-    /// The command asked it for something, be it in vain.
-    pub(crate) asked: bool,
-    /// The command rests on its being as it was found.
+    /// The command sent it an aggregate command, even if that produced no events.
+    pub(crate) commanded: bool,
+    /// The command depends on the state that was found: the append requires that version.
     relied_on: bool,
-    /// It must not be there yet.
-    pub(crate) begun: bool,
-    pub(crate) events: Vec<Pending>,
-    /// When its events happened, if not when the request's other events did.
+    /// The attempt creates it, so it must not exist yet.
+    pub(crate) created: bool,
+    pub(crate) events: Vec<PendingEvent>,
+    /// The time of its events, if it differs from the request's other events.
     pub(crate) occurred_at: Option<DateTime<Utc>>,
 }
 
 impl Stream {
-    /// Whether the append is about it, if only to require that it is as it was found.
+    /// Whether the stream is part of the append, if only to check its version.
     pub(crate) const fn is_required(&self) -> bool {
-        self.asked || self.relied_on
+        self.commanded || self.relied_on
     }
 }
 
-/// An event without its circumstances.
-pub(crate) struct Pending {
+/// An event without its id, time and metadata.
+pub(crate) struct PendingEvent {
     pub(crate) event_type: &'static str,
     pub(crate) event_version: u32,
     pub(crate) payload: String,
@@ -95,25 +96,25 @@ impl<'a> Work<'a> {
             service,
             now,
             freshness,
-            looked: false,
+            claims_looked_up: false,
             streams: Vec::new(),
-            places: HashMap::new(),
+            indexes: HashMap::new(),
             missing: BTreeSet::new(),
             claims: Vec::new(),
             jobs: Vec::new(),
         }
     }
 
-    /// Begins an aggregate that nobody knows yet.
+    /// Creates an aggregate with a new id.
     ///
     /// # Errors
-    /// What the aggregate says; `header_invalid` when the request has an `If-Match`: nothing is there to match.
+    /// The aggregate's refusal; `header_invalid` if the request has an `If-Match`, because there is no version to match.
     pub fn create<A: Aggregate>(&mut self, id: impl Display, command: A::Command) -> Result<(), Refusal> {
-        let place = self.begin::<A>(id.to_string())?;
-        self.decide::<A>(place, command)
+        let index = self.begin::<A>(id.to_string())?;
+        self.decide::<A>(index, command)
     }
 
-    /// As [`create`](Self::create), for something that happened at `occurred_at` whatever the rest of the request says.
+    /// As [`create`](Self::create), for an event that happened at `occurred_at`, whatever time the request names.
     ///
     /// # Errors
     /// Also without the permission `<service>:history:backdate`, or for a time in the future.
@@ -124,67 +125,66 @@ impl<'a> Work<'a> {
         command: A::Command,
     ) -> Result<(), Refusal> {
         time::may_backdate(self.caller(), self.service, occurred_at, self.now)?;
-        let place = self.begin::<A>(id.to_string())?;
-        self.streams[place].occurred_at = Some(kernel::to_micros(occurred_at));
-        self.decide::<A>(place, command)
+        let index = self.begin::<A>(id.to_string())?;
+        self.streams[index].occurred_at = Some(kernel::to_micros(occurred_at));
+        self.decide::<A>(index, command)
     }
 
-    /// Asks an aggregate that exists for something.
+    /// Sends a command to an aggregate that exists.
     ///
     /// # Errors
-    /// `not_found` when it does not exist, `version_differs` when `If-Match` names another version, or what the aggregate
-    /// says.
+    /// `not_found` if it does not exist, `version_differs` if `If-Match` names another version, or the aggregate's refusal.
     pub async fn update<A: Aggregate>(&mut self, id: impl Display + Send, command: A::Command) -> Result<(), Refusal> {
         let id = id.to_string();
-        let Some(place) = self.place::<A>(&id).await? else { return Err(not_found::<A>(&id)) };
-        self.ask::<A>(place, command)
+        let Some(index) = self.index::<A>(&id).await? else { return Err(not_found::<A>(&id)) };
+        self.ask::<A>(index, command)
     }
 
-    /// Asks an aggregate for something, be it the first thing ever: for aggregates of which a tenant has exactly one.
+    /// Sends a command to an aggregate, and creates the aggregate if needed. For aggregates of which a tenant has exactly one.
     ///
     /// # Errors
     /// As [`update`](Self::update), but for `not_found`.
     pub async fn upsert<A: Aggregate>(&mut self, id: impl Display + Send, command: A::Command) -> Result<(), Refusal> {
         let id = id.to_string();
-        let place = match self.place::<A>(&id).await? {
-            Some(place) => place,
-            None => self.add::<A>(id, nothing::<A>(self.now)),
+        let index = match self.index::<A>(&id).await? {
+            Some(index) => index,
+            None => self.add::<A>(id, initial::<A>(self.now)),
         };
-        self.ask::<A>(place, command)
+        self.ask::<A>(index, command)
     }
 
-    /// An aggregate's state, changes of this attempt included; none: it does not exist.
+    /// An aggregate's state, including changes of this attempt. `None` if it does not exist.
     ///
-    /// What is only read is not part of the append: another writer (also of another process, whose changes the cache here
-    /// does not know yet) may have changed it when the command is stored. A rule that spans aggregates must rest on
-    /// something that the append checks: [`rely`](Self::rely), a [claim](Self::take), or a change of the aggregate itself.
+    /// A stream that is only read is not checked by the append: another writer may change it before the command is stored. That writer may
+    /// be another process, whose changes are not in this cache. A rule that spans aggregates must depend on something that the append
+    /// checks: [`rely`](Self::rely), a [claim](Self::take), or a change of the aggregate itself.
     ///
     /// # Errors
     /// When the log can't be read.
     pub async fn find<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<Option<Arc<A>>, Refusal> {
-        match self.place::<A>(&id.to_string()).await? {
-            Some(place) => self.state(place).map(Some),
+        match self.index::<A>(&id.to_string()).await? {
+            Some(index) => self.state(index).map(Some),
             None => Ok(None),
         }
     }
 
-    /// As [`find`](Self::find), for what the command rests on, such as what somebody may do: the append requires that it is just as it
-    /// was found here, or still is not there. When it is not so, the command runs again, on what the log has. Costs no read; those
-    /// who rely on the same do not wait for each other.
+    /// As [`find`](Self::find), for a state on which the command depends, such as somebody's permissions. The append requires that the
+    /// stream still has the version found here, or is still absent; otherwise the command runs again on the state in the log. This costs no
+    /// extra read, and commands that rely on the same stream do not block each other.
     ///
     /// # Errors
     /// When the log can't be read.
     pub async fn rely<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<Option<Arc<A>>, Refusal> {
         let id = id.to_string();
-        let Some(place) = self.place::<A>(&id).await? else {
+        let Some(index) = self.index::<A>(&id).await? else {
             self.missing.insert((A::TYPE, id));
             return Ok(None);
         };
-        self.streams[place].relied_on = true;
-        self.state(place).map(Some)
+        self.streams[index].relied_on = true;
+        self.state(index).map(Some)
     }
 
-    /// An aggregate's state, changes of this attempt included; as [`find`](Self::find), perhaps not the latest.
+    /// An aggregate's state, including changes of this attempt. As with [`find`](Self::find), it may be stale.
     ///
     /// # Errors
     /// `not_found` when it does not exist.
@@ -193,54 +193,54 @@ impl<'a> Work<'a> {
         self.find(&id).await?.ok_or_else(|| not_found::<A>(&id))
     }
 
-    /// Looks at an aggregate by what can be read of its history, where something can't: for what has to be done all the same, such as
-    /// erasing somebody. To be called before anything else is asked of it, which then gets the same state in this attempt; nothing of it
-    /// is kept. Whether all was read that matters; what decides who may must not rest on the rest.
+    /// Loads an aggregate and skips the events that can't be decoded, for changes that must be possible all the same, such as erasing
+    /// somebody. Call it before any other access to the aggregate: this attempt then uses the same state throughout, and neither caches it
+    /// nor takes a snapshot of it. Returns true if no relevant event was skipped. If false, do not base authorization on the state.
     ///
     /// # Errors
     /// When the log can't be read.
     pub async fn salvage<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<bool, Refusal> {
-        let place = self.place_of::<A>(&id.to_string(), Reading::Remains).await?;
-        Ok(place.is_none_or(|place| self.streams[place].whole))
+        let index = self.index_of::<A>(&id.to_string(), Undecodable::Skip).await?;
+        Ok(index.is_none_or(|index| self.streams[index].complete))
     }
 
-    /// Refuses when `If-Match` names another version of an aggregate than it has: for a command that may answer without asking it for
-    /// anything.
+    /// Refuses if `If-Match` does not name the aggregate's version. For a command that may answer without sending the aggregate a command.
     ///
     /// # Errors
     /// `version_differs`; `not_found` when it does not exist.
     pub async fn matches<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<(), Refusal> {
         let id = id.to_string();
-        let Some(place) = self.place::<A>(&id).await? else { return Err(not_found::<A>(&id)) };
-        let version = self.streams[place].expected;
+        let Some(index) = self.index::<A>(&id).await? else { return Err(not_found::<A>(&id)) };
+        let version = self.streams[index].expected;
         match &self.request.if_match {
             Some(wanted) if !wanted.contains(version) => Err(version_differs(wanted, version)),
             _ => Ok(()),
         }
     }
 
-    /// Takes a claim for `holder`: refused when another holder has it.
+    /// Takes a claim for `holder`. The append is refused if another holder has it.
     pub fn take(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {
         self.claim(kind, value, &holder, ClaimAct::Take);
     }
 
-    /// Gives a claim back; nothing happens when `holder` does not have it.
+    /// Releases a claim. Does nothing if `holder` does not have it.
     pub fn release(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {
         self.claim(kind, value, &holder, ClaimAct::Release);
     }
 
-    /// Notes a claim, if it is not noted yet. Never refused.
+    /// Takes a claim if nobody has it; otherwise does nothing. Never refused.
     pub fn mark(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {
         self.claim(kind, value, &holder, ClaimAct::Mark);
     }
 
-    /// Requires that nobody has a claim: refused when somebody does. `holder` is who asks.
+    /// Requires that nobody has a claim. The append is refused if somebody has it, `holder` included.
     pub fn absent(&mut self, kind: &'static ClaimKind, value: &str, holder: impl Display) {
         self.claim(kind, value, &holder, ClaimAct::Absent);
     }
 
-    /// Who has claims of a kind now, by value; values that nobody has claimed are left out. For a command that goes on without what is
-    /// taken: should somebody take one of them before the append, the command runs again.
+    /// The current holders of claims of a kind, by value; values that nobody has claimed are left out. For a command that skips what is
+    /// taken:
+    /// if somebody takes one of the values before the append, the command runs again.
     ///
     /// # Errors
     /// When the log can't be read.
@@ -255,20 +255,20 @@ impl<'a> Work<'a> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
-        self.looked = true;
+        self.claims_looked_up = true;
         let held = self.histories.store().holders(tenant, kind.name, keys.keys().copied()).await;
         let held = held.map_err(|error| refused::by_the_log(&error))?;
         Ok(held.into_iter().filter_map(|(key, holder)| Some((*keys.get(&key)?, holder))).collect())
     }
 
-    /// Asks for a job in the append's transaction: it is there when what the command says is, and not if it is not. Jobs are made by
-    /// the crate `jobs` (`Kind::asked`); whoever runs them hears of it from `Jobs::wake`, or looks by itself within seconds.
+    /// Enqueues a job in the transaction of the append, so that it exists if and only if the events do. Jobs are created by the crate
+    /// `jobs` (`Kind::asked`); a worker is told by `Jobs::wake`, or finds the job by polling within seconds.
     pub fn enqueue(&mut self, job: AskedJob) {
         self.jobs.push(job);
     }
 
     fn claim(&mut self, kind: &'static ClaimKind, value: &str, holder: &dyn Display, act: ClaimAct) {
-        self.claims.push(Wanted { kind, value: value.to_owned(), holder: holder.to_string(), act });
+        self.claims.push(ClaimRequest { kind, value: value.to_owned(), holder: holder.to_string(), act });
     }
 
     /// A new identifier.
@@ -281,97 +281,97 @@ impl<'a> Work<'a> {
         self.now
     }
 
-    /// When the caller says that it happened; without that, now. The events of a stream are never told out of order: if
-    /// its last one happened later than now (another machine's clock is ahead), they get that one's time.
+    /// The time at which the caller says the change happened; otherwise the time of this attempt. Events of a stream are never out of
+    /// order: if the stream's last event is later than now (another machine's clock is ahead), new events get that event's time.
     pub fn occurred_at(&self) -> DateTime<Utc> {
         self.request.occurred_at.map_or(self.now, kernel::to_micros)
     }
 
-    /// Who asks.
+    /// The caller.
     pub fn caller(&self) -> &Caller {
         &self.request.caller
     }
 
-    /// What must not come to be before the append, but by the attempt itself.
+    /// The aggregates that must still be absent at the append, except those that the attempt creates itself.
     pub(crate) fn missing(&self) -> impl Iterator<Item = &(&'static str, String)> {
-        self.missing.iter().filter(|missing| !self.places.contains_key(*missing))
+        self.missing.iter().filter(|missing| !self.indexes.contains_key(*missing))
     }
 
-    /// Whether the attempt rests on something that the log has not vouched for.
+    /// Whether the attempt used a cached state that may be stale.
     pub(crate) fn rests_on_cache(&self) -> bool {
         self.streams.iter().any(|stream| stream.from_cache)
     }
 
-    /// Whether there is nothing to write.
+    /// Whether there is nothing to write: no events, claims or jobs.
     pub(crate) fn changes_nothing(&self) -> bool {
         self.claims.is_empty() && self.jobs.is_empty() && self.streams.iter().all(|stream| stream.events.is_empty())
     }
 
-    /// The stream that the answer's version is about: the first that was asked for something, else the first read.
+    /// The stream whose version is the answer's ETag: the first that got a command, otherwise the first that was read.
     pub(crate) fn first(&self) -> Option<&Stream> {
-        self.streams.iter().find(|stream| stream.asked).or_else(|| self.streams.first())
+        self.streams.iter().find(|stream| stream.commanded).or_else(|| self.streams.first())
     }
 
     fn begin<A: Aggregate>(&mut self, id: String) -> Result<usize, Refusal> {
-        if self.request.if_match.is_some() && self.streams.iter().all(|stream| !stream.asked) {
+        if self.request.if_match.is_some() && self.streams.iter().all(|stream| !stream.commanded) {
             return Err(Versions::of_something_new());
         }
-        if self.places.contains_key(&(A::TYPE, id.clone())) {
+        if self.indexes.contains_key(&(A::TYPE, id.clone())) {
             return Err(already_exists(A::TYPE, &id));
         }
-        let place = self.add::<A>(id, nothing::<A>(self.now));
-        let stream = &mut self.streams[place];
-        (stream.asked, stream.begun) = (true, true);
-        Ok(place)
+        let index = self.add::<A>(id, initial::<A>(self.now));
+        let stream = &mut self.streams[index];
+        (stream.commanded, stream.created) = (true, true);
+        Ok(index)
     }
 
-    fn ask<A: Aggregate>(&mut self, place: usize, command: A::Command) -> Result<(), Refusal> {
-        let first = self.streams.iter().all(|stream| !stream.asked);
-        let stream = &mut self.streams[place];
-        stream.asked = true;
+    fn ask<A: Aggregate>(&mut self, index: usize, command: A::Command) -> Result<(), Refusal> {
+        let first = self.streams.iter().all(|stream| !stream.commanded);
+        let stream = &mut self.streams[index];
+        stream.commanded = true;
         if let (true, Some(wanted)) = (first, &self.request.if_match)
             && !wanted.contains(stream.expected)
         {
             return Err(version_differs(wanted, stream.expected));
         }
-        self.decide::<A>(place, command)
+        self.decide::<A>(index, command)
     }
 
-    fn decide<A: Aggregate>(&mut self, place: usize, command: A::Command) -> Result<(), Refusal> {
-        let state = self.state::<A>(place)?;
+    fn decide<A: Aggregate>(&mut self, index: usize, command: A::Command) -> Result<(), Refusal> {
+        let state = self.state::<A>(index)?;
         let events = state.decide(command).map_err(Into::into)?;
         if events.is_empty() {
             return Ok(());
         }
-        let stream = &mut self.streams[place];
+        let stream = &mut self.streams[index];
         let mut next = A::clone(&state);
         for event in events {
-            // Whose it is, the state after it says.
+            // The state after the event tells whose personal data the event has (`Aggregate::person`).
             next.evolve(event.clone());
-            let payload = written(&next, &stream.id, &event).map_err(|error| refused::by_json(&error))?;
+            let payload = to_marked_json(&next, &stream.id, &event).map_err(|error| refused::by_json(&error))?;
             stream.baseline.version += 1;
             stream.baseline.bytes += payload.len() as u64;
-            stream.events.push(Pending { event_type: event.name(), event_version: event.version(), payload });
+            stream.events.push(PendingEvent { event_type: event.name(), event_version: event.version(), payload });
         }
         stream.baseline.state = Arc::new(next);
         Ok(())
     }
 
-    async fn place<A: Aggregate>(&mut self, id: &str) -> Result<Option<usize>, Refusal> {
-        self.place_of::<A>(id, Reading::Whole).await
+    async fn index<A: Aggregate>(&mut self, id: &str) -> Result<Option<usize>, Refusal> {
+        self.index_of::<A>(id, Undecodable::Fail).await
     }
 
-    async fn place_of<A: Aggregate>(&mut self, id: &str, reading: Reading) -> Result<Option<usize>, Refusal> {
-        if let Some(place) = self.places.get(&(A::TYPE, id.to_owned())) {
-            return Ok(Some(*place));
+    async fn index_of<A: Aggregate>(&mut self, id: &str, undecodable: Undecodable) -> Result<Option<usize>, Refusal> {
+        if let Some(index) = self.indexes.get(&(A::TYPE, id.to_owned())) {
+            return Ok(Some(*index));
         }
-        let found = self.histories.find::<A>(self.request.caller.tenant(), id, self.freshness, reading).await?;
+        let found = self.histories.find::<A>(self.request.caller.tenant(), id, self.freshness, undecodable).await?;
         Ok(found.map(|found| self.add::<A>(id.to_owned(), found)))
     }
 
-    fn add<A: Aggregate>(&mut self, id: String, Found { baseline, from_cache, whole }: Found) -> usize {
-        let place = self.streams.len();
-        self.places.insert((A::TYPE, id.clone()), place);
+    fn add<A: Aggregate>(&mut self, id: String, Found { baseline, from_cache, complete }: Found) -> usize {
+        let index = self.streams.len();
+        self.indexes.insert((A::TYPE, id.clone()), index);
         self.streams.push(Stream {
             aggregate_type: A::TYPE,
             form: Form::of::<A>(),
@@ -379,26 +379,31 @@ impl<'a> Work<'a> {
             expected: baseline.version,
             baseline,
             from_cache,
-            whole,
-            asked: false,
+            complete,
+            commanded: false,
             relied_on: false,
-            begun: false,
+            created: false,
             events: Vec::new(),
             occurred_at: None,
         });
-        place
+        index
     }
 
-    fn state<A: Aggregate>(&self, place: usize) -> Result<Arc<A>, Refusal> {
-        let state: Arc<dyn Any + Send + Sync> = self.streams[place].baseline.state.clone();
+    fn state<A: Aggregate>(&self, index: usize) -> Result<Arc<A>, Refusal> {
+        let state: Arc<dyn Any + Send + Sync> = self.streams[index].baseline.state.clone();
         state.downcast().map_err(|_| {
             Refusal::internal("aggregate_type_twice", format!("two aggregates call themselves {}", A::TYPE))
         })
     }
 }
 
-/// What belongs to an aggregate in this state, as the log takes it: with what it has to seal marked.
-pub(crate) fn written<A: Aggregate>(state: &A, id: &str, value: &impl serde::Serialize) -> serde_json::Result<String> {
+/// Serializes an event or a state of an aggregate as JSON in which personal data is marked, so that the log encrypts it. `state` tells
+/// whose data it is.
+pub(crate) fn to_marked_json<A: Aggregate>(
+    state: &A,
+    id: &str,
+    value: &impl serde::Serialize,
+) -> serde_json::Result<String> {
     let write = || serde_json::to_string(value);
     if !A::SEALED {
         return write();
@@ -409,19 +414,19 @@ pub(crate) fn written<A: Aggregate>(state: &A, id: &str, value: &impl serde::Ser
     }
 }
 
-fn nothing<A: Aggregate>(now: DateTime<Utc>) -> Found {
-    // Nothing happened yet; when something does, it gets its own time.
+fn initial<A: Aggregate>(now: DateTime<Utc>) -> Found {
+    // A placeholder: the first event sets the time.
     let occurred_at = DateTime::UNIX_EPOCH.min(now);
     let baseline = Baseline { state: Arc::new(A::default()), version: 0, occurred_at, bytes: 0 };
-    Found { baseline, from_cache: false, whole: true }
+    Found { baseline, from_cache: false, complete: true }
 }
 
-/// The refusal of an id that names nothing of the caller's tenant: never made, or another tenant's.
+/// The refusal `not_found`, for an id that never existed in the caller's tenant (it may exist in another).
 pub fn not_found<A: Aggregate>(id: &str) -> Refusal {
     Refusal::not_found("not_found", format!("there is no {} {id}", named::<A>())).with("resource", A::TYPE)
 }
 
-/// What people call an aggregate: its type without the service.
+/// An aggregate's name for people: its type without the service.
 pub fn named<A: Aggregate>() -> &'static str {
     A::TYPE.rsplit('.').next().unwrap_or(A::TYPE)
 }

@@ -1,4 +1,4 @@
-//! Other headers of columns that several kinds of rows have: the members of a postal address.
+//! Alternative headers of columns that several kinds of imports share: the parts of a postal address.
 
 /// City, town or village.
 pub const LOCALITY: &[&str] = &["city"];

@@ -1,4 +1,4 @@
-//! An import that is under way, chunk by chunk.
+//! A running import, which proceeds chunk by chunk and can be resumed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,20 +15,22 @@ use crate::report::{ImportReport, RowError, Taken, errors_of};
 use crate::sheet::Sheet;
 use crate::{CHUNK, Import, Pace, row};
 
-/// How many chunks an import is ahead of whom it has to wait for: so many that they always have enough to do.
+/// How many chunks an import may be ahead of the consumer with which it [keeps pace](Importing::keep_pace): enough to keep the consumer
+/// busy.
 const AHEAD: usize = 10;
-/// The same while other tenants write: while one is dealt with, the next is read and written.
+/// The same while other tenants write: the consumer processes one chunk while the next is read and appended.
 const AHEAD_BESIDE_OTHERS: usize = 1;
-/// How much of the time belongs to other tenants while they write: so many times what a chunk has taken; and the longest rest. (Half
-/// of the time was tried: who waited for a row then waited twice as long as with three quarters.)
-const THEIRS: u32 = 3;
-const REST: Duration = Duration::from_millis(150);
-/// Who wrote so lately writes.
-const LATELY: Duration = Duration::from_secs(1);
-/// The rows of a chunk before places told them.
-const FORMER_CHUNK: usize = 500;
+/// While other tenants write, the import pauses after each chunk for this many times the chunk's duration, which leaves them three quarters
+/// of the time. (With half of the time, a client that waited for a row waited twice as long.)
+const PAUSE_FACTOR: u32 = 3;
+/// The longest pause between two chunks.
+const MAX_PAUSE: Duration = Duration::from_millis(150);
+/// A tenant counts as writing if it requested an append within this time.
+const RECENTLY: Duration = Duration::from_secs(1);
+/// The chunk size of places that were stored before they recorded it.
+const LEGACY_CHUNK: usize = 500;
 
-/// An import that is under way: whoever does it may stop between any two chunks, and go on later, or elsewhere, where it was.
+/// A running import. It may be stopped between any two chunks and resumed later, also in another process, from its [`ImportPlace`].
 pub struct Importing<'a, I: Import> {
     executor: &'a Executor,
     request: &'a Request,
@@ -37,64 +39,64 @@ pub struct Importing<'a, I: Import> {
     records: Records<'a>,
     seen: I::Seen,
     report: ImportReport,
-    /// How many rows were read.
+    /// Rows read so far.
     read: u64,
     place: ImportPlace,
-    /// The positions after the chunks that others may still be busy with, the oldest first.
+    /// Log positions of the chunks that the consumer may not have processed yet, the oldest first.
     ahead: VecDeque<Position>,
-    /// When the chunk began that was done last.
+    /// When the latest chunk began.
     began: Instant,
 }
 
-/// How far an import is.
+/// The progress of an import: a checkpoint from which it can be resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportPlace {
-    /// Chunks that are done.
+    /// Completed chunks.
     chunks: u64,
-    /// Rows of a chunk: an import keeps to what it began with.
-    #[serde(default = "former_chunk")]
+    /// Rows per chunk. Stored so that a resumed import keeps the size with which it began.
+    #[serde(default = "legacy_chunk")]
     chunk: usize,
-    /// Its id, once a row was taken.
+    /// The import's id, once a row was imported.
     import: Option<Uuid>,
-    /// Rows that were taken.
+    /// Imported rows.
     taken: u64,
-    /// What was wrong with well-formed rows: that can't be seen again in the file.
+    /// Number of errors that the chunk commands reported for valid rows. A resumed import can't find these again by reading the file.
     #[serde(default)]
     errors: u64,
 }
 
-fn former_chunk() -> usize {
-    FORMER_CHUNK
+fn legacy_chunk() -> usize {
+    LEGACY_CHUNK
 }
 
 impl Default for ImportPlace {
-    /// Where an import begins.
+    /// The start of an import.
     fn default() -> Self {
         Self { chunks: 0, chunk: CHUNK, import: None, taken: 0, errors: 0 }
     }
 }
 
-/// A chunk that is done.
+/// A completed chunk.
 #[derive(Clone, Debug)]
 pub struct ImportedChunk {
-    /// Rows of the file that are done, with this chunk's.
+    /// Rows processed so far, including this chunk's.
     pub rows: u64,
-    /// What is wrong with rows of this chunk.
+    /// Errors in rows of this chunk.
     pub errors: Vec<RowError>,
-    /// The log's position after it; none: no row of it was taken.
+    /// The log's position after its append; `None` if no row of it was imported.
     pub position: Option<Position>,
 }
 
-/// Rows of a chunk, read.
-struct Read<R> {
+/// The rows of a chunk as read from the file, before its command ran.
+struct ReadChunk<R> {
     rows: Vec<R>,
     errors: Vec<RowError>,
     count: u64,
 }
 
 impl<'a, I: Import> Importing<'a, I> {
-    /// An import that goes on at `place`, with the same file and options as before, under the same command id, which has to be there:
-    /// each chunk is done once under it. `most_rows`: what a file may have.
+    /// Opens an import and continues at `place`. File, options and the request's command id must be the same as before, and there must be a
+    /// command id, because each chunk is executed exactly once under it. `most_rows`: the maximum rows of a file.
     ///
     /// # Errors
     /// As for [`check`](crate::check).
@@ -112,12 +114,12 @@ impl<'a, I: Import> Importing<'a, I> {
         let (seen, ahead, began) = (I::Seen::default(), VecDeque::new(), Instant::now());
         let mut importing =
             Self { executor, request, import, sheet, records, seen, report, read: 0, place, ahead, began };
-        // What is done is read once more for what is wrong with it: the report speaks of the whole file.
+        // Reads the completed chunks again for their errors, because the report covers the whole file.
         for _ in 0..place.chunks {
             let Some(done) = importing.read() else { break };
             importing.read += done.count;
             importing.report.refuse(done.errors);
-            // Many of them take long, and others wait for this thread.
+            // Reading many chunks takes long; other tasks need this thread.
             tokio::task::yield_now().await;
         }
         importing.report.import_id = place.import;
@@ -131,20 +133,20 @@ impl<'a, I: Import> Importing<'a, I> {
         self.sheet.rows()
     }
 
-    /// Where it is: what was done does not have to be done again by whoever goes on there.
+    /// The current checkpoint, from which the import can be resumed.
     pub fn place(&self) -> ImportPlace {
         self.place
     }
 
-    /// What became of the rows so far.
+    /// The report on the rows so far.
     pub fn report(&self) -> ImportReport {
         self.report.clone().finished()
     }
 
-    /// Does the next chunk; none: there are no more rows.
+    /// Imports the next chunk; `None` if there are no more rows.
     ///
     /// # Errors
-    /// When the log fails, or refuses: nothing of this chunk was written then, unless the log does not know.
+    /// If the log fails or the chunk's command is refused. Nothing of this chunk was written then, unless the log's outcome is unknown.
     pub async fn step(&mut self) -> Result<Option<ImportedChunk>, Refusal> {
         self.began = Instant::now();
         let Some(chunk) = self.read() else { return Ok(None) };
@@ -170,14 +172,14 @@ impl<'a, I: Import> Importing<'a, I> {
             errors: self.place.errors + unfit.len() as u64,
             ..self.place
         };
-        let errors = self.noted(chunk.count, chunk.errors, unfit);
+        let errors = self.record_errors(chunk.count, chunk.errors, unfit);
         Ok(Some(ImportedChunk { rows: self.read, errors, position: reached }))
     }
 
-    /// What the next chunk would become, and nothing is written; false: there are no more rows.
+    /// Dry run of the next chunk; returns false if there are no more rows.
     ///
     /// # Errors
-    /// When the log can't be read, or what the chunk itself would be refused with.
+    /// If the log can't be read, or the chunk's refusal.
     pub(crate) async fn rehearse(&mut self) -> Result<bool, Refusal> {
         let Some(chunk) = self.read() else { return Ok(false) };
         let mut unfit = Vec::new();
@@ -192,14 +194,15 @@ impl<'a, I: Import> Importing<'a, I> {
                 Err(refusal) => unfit = errors_of(refusal)?,
             }
         }
-        self.noted(chunk.count, chunk.errors, unfit);
+        self.record_errors(chunk.count, chunk.errors, unfit);
         Ok(true)
     }
 
-    /// Waits until whoever has to keep up is near enough: nearer while other tenants write, so that what they wait for is not
-    /// behind many rows of this file. And then three times as long as the chunk has taken, so that most of the time is theirs.
+    /// Waits until the consumer is at most 10 chunks behind, or one while other tenants write, so that their events do not wait behind many
+    /// rows of this file. While other tenants write, it then also pauses for three times the duration of the chunk (at most 150 ms), to
+    /// leave them most of the time.
     pub async fn keep_pace(&mut self, pace: &impl Pace) {
-        let others = self.executor.others_write(self.request.caller.tenant(), LATELY);
+        let others = self.executor.other_tenants_write(self.request.caller.tenant(), RECENTLY);
         let allowed = if others { AHEAD_BESIDE_OTHERS } else { AHEAD };
         while self.ahead.len() > allowed
             && let Some(position) = self.ahead.pop_front()
@@ -207,7 +210,7 @@ impl<'a, I: Import> Importing<'a, I> {
             pace.reached(position).await;
         }
         if others {
-            tokio::time::sleep((self.began.elapsed() * THEIRS).min(REST)).await;
+            tokio::time::sleep((self.began.elapsed() * PAUSE_FACTOR).min(MAX_PAUSE)).await;
         }
     }
 
@@ -219,8 +222,8 @@ impl<'a, I: Import> Importing<'a, I> {
         self.executor.execute(self.request, &self.import.complete(self.report.finished())).await
     }
 
-    /// Notes what is wrong with a chunk, in the order of its lines: with its form, and with what well-formed rows say.
-    fn noted(&mut self, count: u64, mut errors: Vec<RowError>, unfit: Vec<RowError>) -> Vec<RowError> {
+    /// Adds the errors of a chunk to the report, sorted by line: those of malformed rows and those that its command reported (`unfit`).
+    fn record_errors(&mut self, count: u64, mut errors: Vec<RowError>, unfit: Vec<RowError>) -> Vec<RowError> {
         self.read += count;
         let header = |field: String| self.sheet.header(&field).unwrap_or(field);
         errors.extend(unfit.into_iter().map(|error| RowError { column: error.column.map(header), ..error }));
@@ -229,14 +232,14 @@ impl<'a, I: Import> Importing<'a, I> {
         errors
     }
 
-    /// The next rows of the file; none: there are no more. Chunks are counted in rows of the file, good, bad or blank, so that the same
-    /// file always falls into the same chunks.
-    fn read(&mut self) -> Option<Read<I::Row>> {
+    /// Reads the next chunk of the file; `None` if there are no more rows. A chunk's size counts all rows, including invalid and blank
+    /// ones, so that the same file is always split into the same chunks.
+    fn read(&mut self) -> Option<ReadChunk<I::Row>> {
         let now: DateTime<Utc> = self.executor.now();
         let Self { records, sheet, import, seen, place, .. } = self;
         let mut records = records.flatten().take(place.chunk).peekable();
         records.peek()?;
-        let mut chunk = Read { rows: Vec::new(), errors: Vec::new(), count: 0 };
+        let mut chunk = ReadChunk { rows: Vec::new(), errors: Vec::new(), count: 0 };
         for record in records.filter(|record| !record.is_blank()) {
             chunk.count += 1;
             match row::read(*import, seen, &record, sheet, now) {

@@ -28,57 +28,58 @@ pub use importing::{ImportPlace, ImportedChunk, Importing};
 pub use report::{ImportReport, RowError, Taken, none_taken};
 pub use sheet::{Column, Field, Sheet};
 
-/// Rows of the file in one append: what another tenant's command may have to wait for.
+/// Rows of the file in one append. Another tenant's command may have to wait for one such append.
 const CHUNK: usize = 50;
-/// The most rows of a file that is imported while its caller waits.
+/// Maximum rows of a file that is imported synchronously, within the request.
 pub const MOST_ROWS: u64 = 100_000;
-/// The most rows of a file that is imported while nobody waits.
+/// Maximum rows of a file that is imported by a background job.
 pub const MOST_ROWS_OF_A_JOB: u64 = 1_000_000;
 
-/// What the rows of a file become, and how the file is to be read.
+/// A kind of import: how the file is read, and which commands its rows become.
 pub trait Import: Send + Sync {
-    /// What a column can be.
+    /// The fields that a column can have.
     type Field: Field;
-    /// A row that is well-formed.
+    /// A valid row.
     type Row: Send;
-    /// What is remembered of the rows before, to find what stands twice in the file.
+    /// State kept across rows, to find duplicates within the file.
     type Seen: Default + Send;
-    /// Takes the rows of a chunk, all in one append; refuses with [`none_taken`] when it takes none.
+    /// The command that imports the rows of a chunk in one append. It refuses with [`none_taken`] if it can import none of them.
     type Chunk: Command<Answer = Taken>;
-    /// Records that the import is complete, and its report as the answer to the request. Its permission is the import's.
+    /// The command that records that the import is complete, with the report as the answer to the request. Its permission is the permission
+    /// to import.
     type Complete: Command<Answer = ImportReport>;
 
-    /// Header in the file → name of the field (or `ignore`), for headers that are not named like the field.
+    /// Maps headers in the file to field names (or `ignore`), for headers that differ from the name of the field.
     fn mapping(&self) -> &std::collections::BTreeMap<String, String>;
 
     /// Whether the caller may import a file with these columns.
     ///
     /// # Errors
-    /// What they lack, or which columns can't be there.
+    /// If the caller lacks a permission, or the file has columns that are not allowed.
     fn allow(&self, caller: &Caller, sheet: &Sheet<'_, Self::Field>) -> Result<(), Refusal>;
 
-    /// The row that these cells stand for; only those with something in them are there. What is wrong goes into `checks`, under
-    /// pointers of one field each (`/email`). `line`: where it begins in the file, from 1. `now`: nothing occurred later.
+    /// Builds a row from its non-empty cells. Validation errors go into `checks`, each under a pointer of one field (`/email`). `line`: the
+    /// line on which the row begins, from 1. `now`: the latest time that the row may name.
     fn row(&self, line: u64, cells: Vec<(Self::Field, String)>, checks: &mut Checks, now: DateTime<Utc>) -> Self::Row;
 
-    /// Refuses a well-formed row that says again what one before it said.
+    /// Refuses a valid row that duplicates an earlier one.
     fn again(&self, _seen: &mut Self::Seen, _row: &Self::Row, _checks: &mut Checks) {}
 
-    /// The command for a chunk. `import`: its id; none: this is the first chunk of which something may be taken.
+    /// The command for a chunk. `import`: the import's id, or `None` until a chunk has been imported.
     fn chunk(&self, import: Option<Uuid>, rows: Vec<Self::Row>) -> Self::Chunk;
 
-    /// The command at the end.
+    /// The command that completes the import.
     fn complete(&self, report: ImportReport) -> Self::Complete;
 }
 
-/// Whoever has to keep up with an import, such as read models: it goes no faster than they do ([`Importing::keep_pace`]), so that
-/// what other tenants write meanwhile is not behind a file of theirs.
+/// A consumer of the log with which an import keeps pace, such as the read models ([`Importing::keep_pace`]). Without it, other tenants'
+/// events would wait behind all rows of the file.
 pub trait Pace: Send + Sync {
-    /// Returns when everything up to the position has been dealt with, or when there is no point in waiting any more.
+    /// Returns when the consumer has processed everything up to the position, or when waiting is pointless.
     fn reached(&self, position: Position) -> impl Future<Output = ()> + Send;
 }
 
-/// Nobody has to keep up.
+/// Imports at full speed: waits for no consumer.
 #[derive(Clone, Copy, Debug)]
 pub struct Unpaced;
 
@@ -89,9 +90,9 @@ impl Pace for Unpaced {
 /// Imports a CSV file (UTF-8, RFC 4180, with a header; at most 100 columns and 100,000 rows).
 ///
 /// # Errors
-/// Codes that begin with `csv_`: the file as a whole can't be read, or none of its rows can be taken, and nothing was
-/// written. Some rows that can't be taken are no error; the report lists them. When the log fails midway, the chunks before that
-/// stay; the same request under the same command id goes on after them.
+/// Codes that begin with `csv_`: the file as a whole can't be read, or none of its rows can be imported; nothing was written.
+/// Invalid rows are not an error if other rows can be imported; the report lists them. If the log fails midway, the chunks before that
+/// stay; the same request under the same command id continues after them.
 pub async fn import<I: Import>(
     executor: &Executor,
     request: &Request,
@@ -117,10 +118,11 @@ pub async fn import<I: Import>(
     importing.complete().await
 }
 
-/// What an import of the file would answer now, but for the import's id: a dry run, which writes nothing and uses no key up.
+/// Dry run: the report that an import of the file would return now, without the import's id. Writes nothing and does not use up the
+/// `Idempotency-Key`.
 ///
 /// # Errors
-/// As for [`import`]: also a file of which nothing could be taken is refused as that would refuse it.
+/// As for [`import`], including the refusal of a file of which no row can be imported.
 pub async fn rehearse<I: Import>(
     executor: &Executor,
     request: &Request,
@@ -138,10 +140,10 @@ pub async fn rehearse<I: Import>(
     Ok(Done { answer, version: 0, position: Position::START, repeated: false })
 }
 
-/// Whether a file can be imported by this caller; how many rows it has. Nothing is written.
+/// Checks that this caller may import the file, and returns its number of rows. Nothing is written.
 ///
 /// # Errors
-/// Without the permission for it; codes that begin with `csv_`: the file as a whole can't be read.
+/// If the permission is missing; codes that begin with `csv_`: the file as a whole can't be read.
 pub fn check<I: Import>(caller: &Caller, csv: &[u8], import: &I, most_rows: u64) -> Result<u64, Refusal> {
     caller.require(I::Complete::PERMISSION)?;
     let sheet = Sheet::<I::Field>::read(csv, import.mapping(), most_rows)?;

@@ -1,9 +1,9 @@
-//! CSV as RFC 4180 has it, strictly: what a lenient reader would guess at is said to be broken. Only what separates the cells may be
-//! another character than the comma, as spreadsheets save it where numbers have a decimal comma.
+//! A strict CSV reader (RFC 4180): a misplaced quote marks the row as broken, where a lenient reader would guess. The one extension is the
+//! separator, which may be a semicolon or a tab, because spreadsheets use these where numbers have a decimal comma.
 
 use std::borrow::Cow;
 
-/// More cells of a row than this are counted, not kept.
+/// Further cells of a row are counted but not kept.
 pub(crate) const MAX_COLUMNS: usize = 100;
 
 /// One row of a file.
@@ -13,41 +13,40 @@ pub(crate) struct Record<'a> {
     pub(crate) line: u64,
     /// Its cells, without their quotes; at most [`MAX_COLUMNS`].
     pub(crate) cells: Vec<Cow<'a, str>>,
-    /// How many cells there are.
+    /// The number of cells, including those that were not kept.
     pub(crate) width: usize,
-    /// A quote stands where none may stand.
+    /// Whether a quote is in a place where none is allowed.
     pub(crate) broken: bool,
 }
 
 impl Record<'_> {
-    /// Whether none of its cells has anything in it (`,,,`): spreadsheets save such rows where somebody emptied one. It counts as none,
-    /// like an empty line.
+    /// Whether all its cells are empty (`,,,`). Spreadsheets save such rows where somebody emptied one; they are ignored like empty lines.
     pub(crate) fn is_blank(&self) -> bool {
         !self.broken && self.width == self.cells.len() && self.cells.iter().all(|cell| cell.trim().is_empty())
     }
 }
 
-/// A quote that is never closed: where the rows are from there on, nobody can say.
+/// The error for a quote that is never closed, after which the rows can't be told apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unterminated {
     /// The line on which the quote was opened.
     pub(crate) line: u64,
 }
 
-/// The rows of a text, without empty lines.
+/// An iterator over the rows of a text, without empty lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Records<'a> {
     rest: &'a str,
     line: u64,
-    /// Of one byte.
+    /// A character of one byte.
     separator: char,
 }
 
-/// What may separate cells.
+/// The allowed separators.
 const SEPARATORS: [char; 3] = [',', ';', '\t'];
 
-/// What separates cells, where a line of its own before the header says so, as programs write it for Excel (`sep=;`); and that line.
-fn told(text: &str) -> Option<(char, &str)> {
+/// The separator and the line that declares it, if the file begins with such a line, as programs write it for Excel (`sep=;`).
+fn declared_separator(text: &str) -> Option<(char, &str)> {
     let line = text.split_inclusive('\n').next()?;
     let said = line.strip_suffix('\n').unwrap_or(line);
     let said = said.strip_suffix('\r').unwrap_or(said);
@@ -55,9 +54,9 @@ fn told(text: &str) -> Option<(char, &str)> {
     SEPARATORS.into_iter().find(|allowed| separator.strip_prefix(*allowed) == Some("")).map(|found| (found, line))
 }
 
-/// What separates cells: what parts the header into most columns that are `known`, for a comma, too, may stand in the name of one that is
-/// not. Where it is the same with several: a comma, unless the header has none, but a semicolon or a tab.
-fn separator(text: &str, known: impl Fn(&str) -> bool) -> char {
+/// Detects the separator: the one that splits the header into the most `known` columns, because the name of an unknown column may contain a
+/// comma. On a tie: a comma, or the first semicolon or tab if the header has no comma.
+fn detect_separator(text: &str, known: impl Fn(&str) -> bool) -> char {
     let columns = |separator: char| {
         let header = Records { rest: text, line: 1, separator }.next().and_then(Result::ok);
         header.map_or(0, |header| header.cells.iter().filter(|cell| known(cell.trim())).count())
@@ -73,7 +72,7 @@ fn separator(text: &str, known: impl Fn(&str) -> bool) -> char {
     best
 }
 
-/// What may separate cells and stands in the header, outside quotes: a comma before all.
+/// The separator in the header, outside quotes: a comma if it has one, otherwise the first semicolon or tab.
 fn first_separator(text: &str) -> char {
     let (mut quoted, mut other) = (false, None);
     for c in text.trim_start_matches(['\r', '\n']).chars() {
@@ -90,10 +89,10 @@ fn first_separator(text: &str) -> char {
 }
 
 impl<'a> Records<'a> {
-    /// The rows of a file some of whose columns are `known` by their headers.
+    /// The rows of a file. `known`: whether a header names a column of the import.
     pub(crate) fn of(text: &'a str, known: impl Fn(&str) -> bool) -> Self {
-        let Some((separator, line)) = told(text) else {
-            return Self { rest: text, line: 1, separator: separator(text, known) };
+        let Some((separator, line)) = declared_separator(text) else {
+            return Self { rest: text, line: 1, separator: detect_separator(text, known) };
         };
         let mut records = Self { rest: text, line: 1, separator };
         records.advance(line.len());
@@ -107,7 +106,7 @@ impl<'a> Records<'a> {
         passed
     }
 
-    /// Takes what stands before the next separator or line end.
+    /// Consumes an unquoted cell, up to the next separator or line end.
     fn plain(&mut self) -> &'a str {
         let end = self.rest.find([self.separator, '\n']).unwrap_or(self.rest.len());
         let passed = self.advance(end);
@@ -115,7 +114,7 @@ impl<'a> Records<'a> {
         passed.strip_suffix('\r').filter(|_| at_line_end).unwrap_or(passed)
     }
 
-    /// Takes a cell that begins with a quote.
+    /// Consumes a cell that begins with a quote.
     fn quoted(&mut self) -> Result<Cow<'a, str>, Unterminated> {
         let opened = Unterminated { line: self.line };
         let inside = &self.rest[1..];

@@ -1,39 +1,39 @@
-//! What became of a file, and of a chunk of it.
+//! Reports of an import and of its chunks.
 
 use kernel::{Kind, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// How many errors a report lists.
+/// Maximum errors that a report lists.
 const LISTED_ERRORS: usize = 1_000;
 
-/// The code by which a chunk says that it takes none of its rows.
+/// The code with which a chunk's command refuses if it can import none of its rows.
 const NONE_TAKEN: &str = "import_takes_no_row";
 
-/// What became of a file.
+/// The report of an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportReport {
-    /// The import's id; none: a dry run.
+    /// The import's id; `None` in a dry run.
     pub import_id: Option<Uuid>,
     /// Rows in the file, without its header, empty lines and rows of empty cells.
     pub rows: u64,
-    /// Rows that were taken (dry run: that would have been).
+    /// Rows that were imported (in a dry run: that would be).
     pub taken: u64,
     /// Rows that were refused.
     pub refused: u64,
-    /// Why; the first 1,000.
+    /// The first 1,000 errors.
     pub errors: Vec<RowError>,
-    /// How many errors there are in all.
+    /// Total number of errors.
     pub error_count: u64,
 }
 
-/// One thing that is wrong with one row.
+/// One error in one row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowError {
     /// Line of the file on which the row begins, from 1.
     pub line: u64,
-    /// The column's header; none: the row as a whole.
+    /// The column's header; `None` if the error concerns the row as a whole.
     pub column: Option<String>,
     /// Stable code, for programs.
     pub code: String,
@@ -41,14 +41,14 @@ pub struct RowError {
     pub detail: String,
 }
 
-/// What became of a chunk.
+/// The result of a chunk's command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
     /// The import that it belongs to.
     pub import: Uuid,
-    /// How many of its rows were taken.
+    /// How many of its rows were imported.
     pub taken: u64,
-    /// What is wrong with the others: their columns are named by field.
+    /// Errors in the other rows; their columns are named by field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<RowError>,
 }
@@ -68,7 +68,7 @@ impl ImportReport {
         Self { refused: self.rows - self.taken.min(self.rows), ..self }
     }
 
-    /// A file of which nothing could be taken leaves nothing behind.
+    /// The refusal of a file of which no row can be imported; nothing was written.
     pub(crate) fn nothing_taken(&self) -> Refusal {
         let detail = format!("none of the {} rows can be imported; row_errors lists the reasons by row", self.rows);
         Refusal::invalid("csv_no_row_taken", detail)
@@ -77,12 +77,12 @@ impl ImportReport {
     }
 }
 
-/// What a chunk refuses with that takes none of its rows: nothing of it is written, and the import goes on after it.
+/// The refusal of a chunk none of whose rows can be imported. Nothing of the chunk is written, and the import continues with the next.
 pub fn none_taken(errors: &[RowError]) -> Refusal {
     Refusal::conflict(NONE_TAKEN, "none of these rows can be imported").with("row_errors", json(errors))
 }
 
-/// What is wrong with the rows of a chunk that took none; anything else is a refusal of the import.
+/// The row errors of a chunk that was refused with [`none_taken`]; any other refusal ends the import and is returned as an error.
 pub(crate) fn errors_of(refusal: Refusal) -> Result<Vec<RowError>, Refusal> {
     if (refusal.kind(), refusal.code()) != (Kind::Conflict, NONE_TAKEN) {
         return Err(refusal);

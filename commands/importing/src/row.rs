@@ -1,4 +1,4 @@
-//! One row of a file: well-formed, or what is wrong with it.
+//! Validates one row of a file.
 
 use chrono::{DateTime, Utc};
 use kernel::{Checks, FieldError};
@@ -8,10 +8,10 @@ use crate::records::Record;
 use crate::report::RowError;
 use crate::sheet::{Field, Sheet};
 
-/// The most bytes of one cell; fields have their own, smaller limits in characters.
+/// Maximum bytes of a cell; fields have their own, smaller limits in characters.
 const MAX_CELL: usize = 10_000;
 
-/// What a row stands for.
+/// Turns a record of the file into a row of the import, or into its errors.
 pub(crate) fn read<I: Import>(
     import: &I,
     seen: &mut I::Seen,
@@ -48,7 +48,7 @@ pub(crate) fn read<I: Import>(
     if errors.is_empty() { Ok(row) } else { Err(placed(errors, record.line, sheet)) }
 }
 
-/// A cell's text; none: it is empty, or refused.
+/// A cell's trimmed text; `None` if it is empty or was refused.
 fn text<F: Field>(checks: &mut Checks, field: F, cell: &str) -> Option<String> {
     let pointer = || format!("/{}", field.name());
     if cell.len() > MAX_CELL {
@@ -59,7 +59,7 @@ fn text<F: Field>(checks: &mut Checks, field: F, cell: &str) -> Option<String> {
         );
         return None;
     }
-    // Nobody who fills in a sheet means a formula to be a name. A telephone number begins with + by right.
+    // Cells that spreadsheets would run as formulas are refused, except telephone numbers, which may begin with +.
     let text = cell.trim();
     let number = field.is_telephone_number() && text.starts_with('+');
     if !number && kernel::is_formula(cell) {
@@ -73,13 +73,13 @@ fn text<F: Field>(checks: &mut Checks, field: F, cell: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Errors of fields as errors of the columns that they came from.
+/// Maps field errors to errors of the columns that the fields came from.
 fn placed<F: Field>(errors: Vec<FieldError>, line: u64, sheet: &Sheet<'_, F>) -> Vec<RowError> {
     let mut placed: Vec<RowError> = Vec::with_capacity(errors.len());
     for error in errors {
-        // What a column is may be a member of what the error points to, as the street of an address.
+        // The pointer may be deeper or shallower than a column: the column `street` is a member of `/address`.
         let column = error.pointer.rsplit('/').find_map(|name| sheet.header(name));
-        // A refused cell counts as absent; that the name is then "empty" is no second error.
+        // A refused cell counts as absent, so its field may also be reported as "empty". That second error is dropped.
         let said = placed.iter().any(|earlier| earlier.column == column);
         if !(said && error.code == "empty") {
             placed.push(RowError { line, column, code: error.code.to_owned(), detail: error.detail });
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// Nothing is written here.
+    /// A command that is never executed: these tests write nothing.
     struct Never;
 
     impl Command for Never {
@@ -245,7 +245,7 @@ mod tests {
             rows(",nobody,=1"),
             [Err(vec![said("phone", "formula"), said("Name", "empty"), said("email", "email")])]
         );
-        // A name that was refused is not missing besides.
+        // A name that was refused is not reported as missing, too.
         assert_eq!(rows("=1,,"), error("Name", "formula"));
     }
 

@@ -1,4 +1,4 @@
-//! A file as a whole: its encoding, its header, how many rows it has. What is wrong here refuses the file.
+//! Checks of the file as a whole: encoding, header, number of rows. An error here refuses the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,24 +6,24 @@ use kernel::Refusal;
 
 use crate::records::{MAX_COLUMNS, Records, Unterminated};
 
-/// What a column of a file can be: an enum with a variant for each field that its rows have.
+/// The fields of a kind of row, each of which a column of the file can fill: an enum with a variant for each.
 pub trait Field: Copy + Ord + Send + Sync + std::fmt::Debug + 'static {
-    /// All of them, in the order in which messages list them.
+    /// All fields, in the order in which messages list them.
     const ALL: &'static [Self];
-    /// Those without which a row is nothing.
+    /// The fields for which the file must have a column.
     const REQUIRED: &'static [Self];
-    /// What the rows are, for messages: `a lead`.
+    /// The kind of row, for messages: `a lead`.
     const OF: &'static str;
 
-    /// The header that a column has without a mapping.
+    /// The field's name, which is the default header of its column.
     fn name(self) -> &'static str;
 
-    /// Other headers that say the same.
+    /// Alternative headers.
     fn also(self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Whether its cells begin with `+` by right.
+    /// Whether it is a telephone number, so that its cells may begin with `+`.
     fn is_telephone_number(self) -> bool {
         false
     }
@@ -40,26 +40,26 @@ fn names<F: Field>(fields: &[F]) -> Vec<&'static str> {
 /// A column of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column<F> {
-    /// As it stands in the file.
+    /// The header as written in the file.
     pub header: String,
-    /// What it is; none: nobody wants to know.
+    /// Its field; `None` if the column is ignored.
     pub field: Option<F>,
 }
 
-/// A file that can be read row by row.
+/// A file whose header and encoding are valid, so that its rows can be read.
 #[derive(Debug)]
 pub struct Sheet<'a, F> {
     columns: Vec<Column<F>>,
-    /// The rows, each of which is well-ended; blank ones are among them.
+    /// The rows, including blank ones. No quote in them is unterminated.
     pub(crate) records: Records<'a>,
     rows: u64,
 }
 
 impl<'a, F: Field> Sheet<'a, F> {
-    /// Looks at a file as a whole.
+    /// Checks a file as a whole.
     ///
     /// # Errors
-    /// Codes that begin with `csv_`: it can't be read.
+    /// Codes that begin with `csv_`: the file can't be read.
     pub fn read(csv: &'a [u8], mapping: &BTreeMap<String, String>, most_rows: u64) -> Result<Self, Refusal> {
         let known = |header: &str| mapping.contains_key(header) || named::<F>(&header.to_lowercase()).is_some();
         let mut records = Records::of(text(csv)?, known);
@@ -81,22 +81,22 @@ impl<'a, F: Field> Sheet<'a, F> {
         Ok(Self { columns, records, rows })
     }
 
-    /// Its columns, from left to right.
+    /// The columns, from left to right.
     pub fn columns(&self) -> &[Column<F>] {
         &self.columns
     }
 
-    /// How many rows it has, without its header, empty lines and rows of empty cells.
+    /// Number of rows, without the header, empty lines and rows of empty cells.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Whether it has a column for this field.
+    /// Whether there is a column for this field.
     pub fn has(&self, field: F) -> bool {
         self.columns.iter().any(|column| column.field == Some(field))
     }
 
-    /// The header of the column that is `name`, as it stands in the file.
+    /// The header, as written in the file, of the column of the field `name`.
     pub fn header(&self, name: &str) -> Option<String> {
         let column = self.columns.iter().find(|column| column.field.is_some_and(|field| field.name() == name));
         column.map(|column| column.header.clone())
@@ -128,7 +128,7 @@ fn text(csv: &[u8]) -> Result<&str, Refusal> {
     Ok(text)
 }
 
-/// Whether bytes are text in UTF-16: by its mark, or, without one, by every other byte of what comes first being zero.
+/// Whether the bytes are UTF-16: they begin with a byte order mark, or every other one of the first 64 bytes is zero.
 fn is_utf16(csv: &[u8]) -> bool {
     if csv.starts_with(b"\xFF\xFE") || csv.starts_with(b"\xFE\xFF") {
         return true;
@@ -210,7 +210,7 @@ fn unterminated(error: &Unterminated) -> Refusal {
     Refusal::invalid("csv_unterminated_quote", detail).with("line", error.line)
 }
 
-/// A header as a message can show it: short, without control characters.
+/// A header shortened to 100 characters and without control characters, for messages.
 fn shown(header: &str) -> String {
     header.chars().take(100).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }

@@ -1,7 +1,8 @@
-//! What roles allow, and who may give them: nobody gives, takes or holds power over more than they have themselves.
+//! Resolves the permissions of roles, and protects against privilege escalation: nobody may grant, take or control more permissions than
+//! they have themselves.
 //!
-//! All that is looked up here is [relied](Work::rely) on: what is decided by it is not written when another process, or another
-//! command, has made a role or a group allow something else meanwhile.
+//! Everything that is looked up here is [relied](Work::rely) on: if another command or process changes the permissions of a role or group
+//! in the meantime, the append fails and the command runs again.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,10 +14,10 @@ use user_aggregates::{Group, GroupId, Role, RoleId, User};
 
 use crate::references::unknown;
 
-/// How many roles are looked at, one including the other, before it is given up.
+/// Limit on the roles that are followed through inclusions.
 const MOST_ROLES: usize = 200;
 
-/// What there is to be allowed: the permission tables of all services.
+/// All permissions: the permission tables of all services.
 #[derive(Clone)]
 pub struct Catalogue(Arc<[Grant]>);
 
@@ -33,7 +34,7 @@ impl From<Vec<Grant>> for Catalogue {
 }
 
 impl Catalogue {
-    /// Whether there is such a permission, and roles can have it.
+    /// Whether the permission exists and roles can have it.
     pub(crate) fn has(&self, permission: &str) -> bool {
         self.0.iter().any(|grant| grant.permission == permission && !grant.roles.is_empty())
     }
@@ -43,7 +44,7 @@ impl Catalogue {
         self.0.iter().filter(|grant| caller.may(grant.permission)).map(|grant| grant.permission.to_owned()).collect()
     }
 
-    /// Somebody who has these permissions, as far as there still are such: what they rest on was looked up before.
+    /// A caller with those of these permissions that exist. Nothing is looked up, so the caller of this must have verified them.
     pub fn holder(&self, tenant: TenantId, subject: &str, permissions: &[String]) -> Caller {
         let held = self.0.iter().map(|grant| grant.permission).filter(|one| permissions.iter().any(|held| held == one));
         Caller::holding(tenant, subject, held.collect())
@@ -54,14 +55,14 @@ impl Catalogue {
     }
 }
 
-/// What a role allows, with what it includes.
+/// The permissions of roles, including those of included roles.
 pub(crate) struct Allowed {
     pub(crate) permissions: BTreeSet<String>,
-    /// Every role that was looked at: itself, and what it includes.
+    /// All roles that were looked up: the given ones and those they include.
     pub(crate) roles: BTreeSet<String>,
 }
 
-/// What roles allow together; a name that is no role's, or a retired one's, allows nothing and is in `roles` all the same.
+/// The union of the permissions of roles. The name of an unknown or retired role adds no permissions, but is in `roles`.
 pub(crate) async fn allowed(
     work: &mut Work<'_>,
     catalogue: &Catalogue,
@@ -87,13 +88,13 @@ pub(crate) async fn allowed(
     Ok(found)
 }
 
-/// A role that the tenant defined and did not retire.
+/// A role that the tenant defined and has not retired.
 async fn find(work: &mut Work<'_>, name: &str) -> Result<Option<Arc<Role>>, Refusal> {
     let id = RoleId::of(work.caller().tenant(), name);
     Ok(work.rely::<Role>(id).await?.filter(|role| !role.retired))
 }
 
-/// Refuses a role that there is not.
+/// Refuses a role that does not exist.
 pub(crate) async fn existing_role(work: &mut Work<'_>, name: &str, pointer: &str) -> Result<(), Refusal> {
     if name.parse::<kernel::Role>().is_ok() || find(work, name).await?.is_some() {
         return Ok(());
@@ -103,8 +104,8 @@ pub(crate) async fn existing_role(work: &mut Work<'_>, name: &str, pointer: &str
     Err(unknown(pointer, "not_found", detail))
 }
 
-/// Refuses to give or take roles that allow more than the caller may.
-pub(crate) async fn within_own(
+/// Refuses to give or take roles that have permissions that the caller lacks.
+pub(crate) async fn require_within_own(
     work: &mut Work<'_>,
     catalogue: &Catalogue,
     roles: impl IntoIterator<Item = String>,
@@ -113,18 +114,18 @@ pub(crate) async fn within_own(
     work.caller().reaches(allowed.iter().map(String::as_str))
 }
 
-/// Refuses to act on a user who may do more than the caller.
-pub(crate) async fn over(work: &mut Work<'_>, catalogue: &Catalogue, user: &User) -> Result<(), Refusal> {
+/// Refuses to act on a user who has permissions that the caller lacks.
+pub(crate) async fn authorize_over(work: &mut Work<'_>, catalogue: &Catalogue, user: &User) -> Result<(), Refusal> {
     let roles = roles_of(work, user).await?;
-    within_own(work, catalogue, roles).await
+    require_within_own(work, catalogue, roles).await
 }
 
-/// Refuses to act on a user of whom it can't be told what they may do, by who may do less than an administrator.
-pub(crate) async fn over_anybody(work: &mut Work<'_>, catalogue: &Catalogue) -> Result<(), Refusal> {
-    within_own(work, catalogue, [kernel::Role::Admin.as_str().to_owned()]).await
+/// Refuses to act on a user whose permissions can't be determined, unless the caller has all permissions of administrators.
+pub(crate) async fn authorize_over_anybody(work: &mut Work<'_>, catalogue: &Catalogue) -> Result<(), Refusal> {
+    require_within_own(work, catalogue, [kernel::Role::Admin.as_str().to_owned()]).await
 }
 
-/// A user's roles: their own, and those of their groups.
+/// A user's roles: their own and those of their groups.
 pub(crate) async fn roles_of(work: &mut Work<'_>, user: &User) -> Result<BTreeSet<String>, Refusal> {
     let mut roles = user.roles.clone();
     for group in user.groups.clone() {
@@ -133,13 +134,13 @@ pub(crate) async fn roles_of(work: &mut Work<'_>, user: &User) -> Result<BTreeSe
     Ok(roles)
 }
 
-/// The roles that a group gives.
+/// The roles that a group gives its members.
 pub(crate) async fn group_roles(work: &mut Work<'_>, group: GroupId) -> Result<BTreeSet<String>, Refusal> {
     let group = work.rely::<Group>(group).await?.filter(|group| !group.dissolved);
     Ok(group.map(|group| group.roles.clone()).unwrap_or_default())
 }
 
-/// The error of a permission that there is not.
+/// The error for a permission that does not exist.
 pub(crate) fn unknown_permission(pointer: String, permission: &str) -> FieldError {
     let detail = format!("there is no permission {permission:?}; `GET /v1/user/permissions` lists all permissions");
     FieldError { pointer, code: "permission_unknown", detail }

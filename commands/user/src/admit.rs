@@ -1,4 +1,4 @@
-//! Users for whom an identity provider of the tenant vouches as they sign in.
+//! Just-in-time provisioning: creates or updates a user who signs in through an identity provider of the tenant.
 
 use executor::{Command, Work};
 use kernel::{Checks, Refusal, UserId};
@@ -8,40 +8,40 @@ use crate::access::existing_role;
 use crate::user::{begin, named};
 use crate::{lengths, owners};
 
-/// A user of whom an identity provider speaks.
+/// An existing user whom the identity provider names.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     pub id: UserId,
-    /// Whether it is said that they have shown that their address is theirs. If they have not, the caller has seen to it that nobody but
-    /// who is vouched for can come in by their account.
+    /// Whether the caller claims that the user's e-mail address is verified. If not, the caller must have made sure that only the person
+    /// for whom the provider vouches can sign in to this account.
     pub email_verified: bool,
 }
 
-/// Lets somebody in: makes them a user, or gives a user the roles that the provider gives, and takes those that it does not give
-/// any more. Which roles it may give, the tenant's administrators said. Refused (`login_changed`) when the address is not, or not as
-/// it is said, that of the user.
+/// Registers a user who signs in through an identity provider, or updates an existing user's roles: gives the roles that the provider
+/// gives, and takes the other managed ones. The tenant's administrators decide which roles a provider may manage. Refused (`login_changed`)
+/// if the user's e-mail address, or whether it is verified, differs from the input.
 #[derive(Clone, Debug)]
 pub struct AdmitUser {
-    /// Who it is; none: somebody who is no user yet.
+    /// The existing user; `None` registers a new one.
     pub user: Option<Known>,
-    /// Their address, for which the provider vouches.
+    /// The e-mail address, for which the provider vouches.
     pub email: String,
-    /// Their name; none, or none that can be shown: they are called by their address.
+    /// The user's name. If it is missing or not valid, the address is used.
     pub name: Option<String>,
-    /// The roles that it gives them.
+    /// The roles that the provider gives the user.
     pub roles: Vec<String>,
-    /// All roles that it gives and takes.
+    /// All roles that the provider manages, so that roles missing in `roles` are taken.
     pub managed: Vec<String>,
 }
 
 impl AdmitUser {
-    /// The roles that it gives, of those that there still are.
+    /// The roles that the provider gives and that still exist.
     async fn given(&self, work: &mut Work<'_>) -> Result<Vec<String>, Refusal> {
         let mut given = Vec::with_capacity(self.roles.len());
         for role in &self.roles {
             match existing_role(work, role, "").await {
                 Ok(()) => given.push(role.clone()),
-                // It was retired since it was mapped.
+                // The role was retired after it was mapped.
                 Err(refusal) if !refusal.errors().is_empty() => {}
                 Err(refusal) => return Err(refusal),
             }
@@ -78,9 +78,10 @@ impl Command for AdmitUser {
         let given = self.given(work).await?;
         let Some(Known { id: user, email_verified }) = self.user else { return self.register(work, given).await };
         let before = work.read::<User>(user).await?;
-        // Who was locked meanwhile is not signed in, and so not changed either.
+        // A user who was locked in the meantime can't sign in, so they are not changed.
         if before.may_sign_in() {
-            // What the provider says is about an address. Whose that was a moment ago must not get what is said of whose it is.
+            // The provider vouches for an address. A user who had that address until a moment ago must not get what the new owner should
+            // get.
             let email = before.login.email.reveal().clone();
             if kernel::folded(&email) != kernel::folded(&self.email) || (email_verified && !before.email_verified) {
                 return Err(Refusal::conflict(

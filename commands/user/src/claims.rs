@@ -1,9 +1,9 @@
-//! What events did to claims, told from the events alone. To add a kind of claim: what its events do, in the function of its
-//! aggregate; a test holds every claim that commands take against it.
+//! Derives the claims of the user service from its events. To add a kind of claim, handle its events in the function of its aggregate; a
+//! test compares the result with every claim that commands take.
 
 use std::collections::HashMap;
 
-use executor::{ClaimHistory, ClaimKind, Held};
+use executor::{ClaimHistory, ClaimKind, HeldClaims};
 use kernel::{Aggregate, DecodeError, RecordedEvent};
 use user_aggregates::{
     ClaimedDomain, DomainEvent, Group, GroupEvent, Invitation, InvitationEvent, Login, Organization, OrganizationEvent,
@@ -13,11 +13,11 @@ use user_aggregates::{
 use crate::user::LOGIN;
 use crate::{domain, group, invitation, organization};
 
-/// The claims of a tenant's history.
+/// The claims of one tenant, and the state needed to derive them.
 #[derive(Debug, Default)]
 pub struct Claims {
-    held: Held,
-    /// What each user signs in with.
+    held: HeldClaims,
+    /// Each user's login names.
     logins: HashMap<String, Login>,
     /// The name of each group and organization, lower case, the address of each invitation, and each domain.
     values: HashMap<String, String>,
@@ -37,7 +37,7 @@ impl ClaimHistory for Claims {
         Ok(())
     }
 
-    fn held(&self) -> &Held {
+    fn held(&self) -> &HeldClaims {
         &self.held
     }
 }
@@ -106,7 +106,7 @@ impl Claims {
 
     fn invitation(&mut self, id: &str, event: InvitationEvent) {
         match event {
-            // Whoever was erased has no invitation any more.
+            // The address of an erased person can't be read; their invitation is over and holds no claim.
             InvitationEvent::InvitationSent(e) if !e.email.is_known() => {}
             InvitationEvent::InvitationSent(e) => self.value(&invitation::EMAIL, id, Some(e.email.into_inner())),
             InvitationEvent::InvitationAccepted(_) | InvitationEvent::InvitationRevoked(_) => {

@@ -1,8 +1,8 @@
-//! What is texted: codes that only we can make, and that stand nowhere.
+//! Verification codes that are sent by text message. They are not stored.
 //!
-//! A code is a MAC over tenant, user, turn and number under a key of the service, cut to six digits as one-time passwords are (RFC
-//! 4226). Whether it is still good, and how often it was guessed, is known to the user's own history. So nobody who reads log or
-//! database finds a code there, nor one to try against, and a message that could not be sent is made again with the same code.
+//! A code is a MAC over tenant, user, turn and number under a key of the service, truncated to six digits like one-time passwords (RFC
+//! 4226). The user's stream records whether the code is still valid and how many wrong guesses there were. So nobody who reads the log or a
+//! database finds a code, or a hash to test guesses against; and a message that could not be sent is created again with the same code.
 
 use hmac::{Hmac, Mac};
 use kernel::{Checks, TenantId, UserId};
@@ -12,7 +12,7 @@ use crate::links::keyed;
 
 const DIGITS: usize = 6;
 
-/// The key under which codes are made.
+/// The MAC key for codes.
 #[derive(Clone)]
 pub struct CodeKey(Hmac<Sha256>);
 
@@ -22,22 +22,22 @@ impl std::fmt::Debug for CodeKey {
     }
 }
 
-/// A code: six digits. Shown nowhere but in the message.
+/// A code of six digits. It appears only in the message.
 #[derive(Clone)]
 pub struct Code([u8; DIGITS]);
 
 impl CodeKey {
-    /// The key that belongs to a secret of the service.
+    /// Derives the key from a secret of the service.
     pub fn derive(secret: &[u8; 32]) -> Self {
         let derived = keyed(secret).chain_update(b"inopsio user phone codes 1").finalize().into_bytes();
         Self(keyed(&derived.into()))
     }
 
-    /// The code of this turn that shows that a number is a user's.
+    /// The code of this turn that verifies a user's number.
     pub fn code(&self, tenant: TenantId, user: UserId, turn: u32, number: &str) -> Code {
         let mac = self.0.clone().chain_update(tenant.uuid().as_bytes()).chain_update(user.uuid().as_bytes());
         let mac = mac.chain_update(turn.to_be_bytes()).chain_update(number.as_bytes()).finalize().into_bytes();
-        // Of 128 bits, so that no code is noticeably likelier than another.
+        // The remainder of 128 bits, so that the bias towards some codes is negligible.
         let mut rest = mac.iter().take(16).fold(0, |sum: u128, byte| (sum << 8) | u128::from(*byte));
         let mut digits = [b'0'; DIGITS];
         for digit in digits.iter_mut().rev() {
@@ -49,7 +49,7 @@ impl CodeKey {
 }
 
 impl Code {
-    /// A code as it was entered; spaces and hyphens between the digits do not matter.
+    /// Parses a code as entered; spaces and hyphens between the digits are ignored.
     pub(crate) fn read(checks: &mut Checks, pointer: &str, text: &str) -> Self {
         let mut digits = [0; DIGITS];
         let mut entered = text.bytes().filter(|byte| !matches!(byte, b' ' | b'-'));
@@ -64,7 +64,7 @@ impl Code {
 }
 
 impl PartialEq for Code {
-    /// In the same time, however much of it is right.
+    /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
     }
@@ -108,7 +108,7 @@ mod tests {
             code(1, 1, 1, 1, "+4930123457"),
         ];
         assert!(others.iter().all(|other| *other != one), "{one} {others:?}");
-        // All digits, everywhere.
+        // All digits occur in all places.
         let many: Vec<String> = (0..1_000).map(|turn| code(1, 1, 1, turn, "")).collect();
         assert!(many.iter().collect::<HashSet<_>>().len() > 990);
         for place in 0..DIGITS {

@@ -1,4 +1,4 @@
-//! Domains of a tenant: claim, and what a look at the domain name system showed.
+//! Domains of a tenant: claiming a domain, and the results of DNS lookups.
 
 use executor::{ClaimKind, Command, Work};
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
@@ -7,52 +7,52 @@ use user_aggregates::{ClaimedDomain, DomainClaimed, DomainCommand, DomainId};
 
 use crate::lengths;
 
-/// A tenant claims a domain once.
+/// Claims on domain names: a tenant claims each domain once.
 pub(crate) static DOMAIN: ClaimKind = ClaimKind {
     name: "user.domain.name",
     code: "domain_claimed",
     detail: "this tenant has already claimed this domain (holder)",
 };
 
-/// Says that a domain is the tenant's own.
+/// Claims a domain for the tenant.
 #[derive(Clone, Debug)]
 pub struct ClaimDomain {
     pub domain: String,
 }
 
-/// Its record was seen.
+/// Records that the domain's DNS record was found.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyDomain {
     pub domain: DomainId,
 }
 
-/// Its record was looked for, and not seen.
+/// Records that the domain's DNS record was not found.
 #[derive(Clone, Copy, Debug)]
 pub struct NoteDomainRecordMissing {
     pub domain: DomainId,
 }
 
-/// It is the tenant's no more.
+/// Removes a domain from the tenant.
 #[derive(Clone, Copy, Debug)]
 pub struct ReleaseDomain {
     pub domain: DomainId,
 }
 
-/// Why a text is not the name of a domain that somebody can have.
+/// Why a text is not a valid domain name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotADomain {
-    /// Not a name at all.
+    /// Not a domain name.
     #[error(
         "not a domain name such as example.com: labels of 1 to 63 letters, digits and hyphens (no hyphen at either end), separated by dots, at most 240 characters in total"
     )]
     Form,
-    /// An address.
+    /// An IP address.
     #[error("IP addresses are not allowed; give a domain name, such as example.com")]
     Address,
-    /// A name whose last part is a number.
+    /// A name whose last label is a number.
     #[error("the last label of a domain name can't be a number: other programs would read it as an IP address")]
     Number,
-    /// A name of one part.
+    /// A name of a single label.
     #[error("a top-level domain can't be claimed; give a domain under it, such as example.com")]
     OnePart,
 }
@@ -69,14 +69,13 @@ impl NotADomain {
     }
 }
 
-/// The name of a domain in the form of the domain name system: lower case, `xn--` where it is another script, without a dot at its
-/// end.
+/// Normalizes a domain name to the form of the DNS: lower case, `xn--` for other scripts, without a trailing dot.
 ///
 /// # Errors
-/// What it is instead.
+/// If the text is not a valid domain name.
 pub fn domain_name(text: &str) -> Result<String, NotADomain> {
     let text = text.trim();
-    // The domain name system passes over them, and people do not see them.
+    // IDNA ignores these characters, and people do not see them.
     if text.contains(kernel::deceives) {
         return Err(NotADomain::Form);
     }
@@ -89,7 +88,7 @@ pub fn domain_name(text: &str) -> Result<String, NotADomain> {
     let last = name.rsplit('.').next().unwrap_or_default();
     let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if is_number(last) {
-        // Addresses in a short form among them.
+        // This includes IP addresses in a short form.
         return Err(if name.split('.').all(is_number) { NotADomain::Address } else { NotADomain::Number });
     }
     if last.len() == name.len() {

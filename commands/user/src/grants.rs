@@ -11,7 +11,7 @@ const fn grant(permission: &'static str, roles: &'static [kernel::Role], meaning
     Grant { permission, roles, meaning }
 }
 
-/// The user service's permissions, the roles that have them, and what they allow.
+/// The user service's permissions, the roles that have them, and their descriptions.
 pub const GRANTS: &[Grant] = &[
     grant(
         "user:self:write",
@@ -62,7 +62,7 @@ pub const GRANTS: &[Grant] = &[
         "See events that a read model, saga or webhook could not process, with their payloads",
     ),
     grant("user:dead_letter:write", &[Admin], "Redrive, edit and discard events that could not be processed"),
-    // For administrators of the operators' tenant only, whatever their role is called.
+    // Only for administrators of the operators' tenant, whatever their role is called.
     grant("user:projection:rebuild", &[Admin], "Rebuild read models, as an operator of the installation"),
     grant("user:history:read", OVERSEERS, "See the history of users, and who made each change"),
     grant("user:history:backdate", &[Admin], "Record that something happened earlier than now"),

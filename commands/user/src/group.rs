@@ -1,61 +1,61 @@
-//! Groups: as people here make them, and as an identity provider keeps them.
+//! Groups, as managed by the tenant's users or by an identity provider (SCIM).
 
 use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId};
 
-use crate::access::{Catalogue, existing_role, within_own};
+use crate::access::{Catalogue, existing_role, require_within_own};
 use crate::lengths;
 use crate::membership::change_members;
 use crate::values::{self, present};
 
-/// Groups of a tenant have different names, in whatever case.
+/// Claims on the names of groups, which are unique in a tenant regardless of case.
 pub(crate) static NAME: ClaimKind = ClaimKind {
     name: "user.group.name",
     code: "group_name_taken",
     detail: "another group (holder) has this name; choose another name",
 };
 
-/// Makes a group.
+/// Creates a group.
 #[derive(Clone, Debug)]
 pub struct CreateGroup {
     pub name: String,
-    /// The roles that its members have besides their own.
+    /// The roles that its members have in addition to their own.
     pub roles: Vec<String>,
     pub catalogue: Catalogue,
 }
 
-/// Gives it another name.
+/// Renames a group.
 #[derive(Clone, Debug)]
 pub struct RenameGroup {
     pub group: GroupId,
     pub name: String,
 }
 
-/// Makes a group with these members. Its roles are given here, not by the provider.
+/// Creates a group with these members for an identity provider. Its roles are assigned here, not by the provider.
 #[derive(Clone, Debug)]
 pub struct ProvisionGroup {
     pub name: String,
-    /// By which the provider knows it.
+    /// The provider's id for the group.
     pub external_id: Option<String>,
     pub members: Vec<UserId>,
     pub catalogue: Catalogue,
 }
 
-/// What a provider says of a value that may be absent.
+/// An update of an optional value by a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Said {
-    /// Nothing: it stays as it is.
+    /// Not mentioned: the value does not change.
     #[default]
     Nothing,
-    /// It is absent.
+    /// The value is removed.
     Absent,
-    /// It is this.
+    /// The new value.
     Is(String),
 }
 
 impl Said {
-    /// What a new thing begins with.
+    /// The value for a new object.
     pub fn value(self) -> Option<String> {
         match self {
             Self::Is(value) => Some(value),
@@ -64,20 +64,20 @@ impl Said {
     }
 }
 
-/// Makes a group what a provider says: its names, and who comes and goes, all of it or nothing.
+/// Applies a provider's update to a group: its name, external id and members, all or nothing.
 #[derive(Clone, Debug)]
 pub struct ReviseGroup {
     pub group: GroupId,
-    /// None: it keeps its name.
+    /// The new name; `None` keeps the name.
     pub name: Option<String>,
-    /// By which the provider knows it.
+    /// The provider's id for the group.
     pub external_id: Said,
     pub join: Vec<UserId>,
     pub leave: Vec<UserId>,
     pub catalogue: Catalogue,
 }
 
-/// Gives its members a role.
+/// Gives a role to a group's members.
 #[derive(Clone, Debug)]
 pub struct GrantGroupRole {
     pub group: GroupId,
@@ -85,7 +85,7 @@ pub struct GrantGroupRole {
     pub catalogue: Catalogue,
 }
 
-/// Takes a role from its members.
+/// Takes a role from a group's members.
 #[derive(Clone, Debug)]
 pub struct RevokeGroupRole {
     pub group: GroupId,
@@ -93,7 +93,7 @@ pub struct RevokeGroupRole {
     pub catalogue: Catalogue,
 }
 
-/// It gives nobody a role any more.
+/// Dissolves a group: its roles no longer apply to anybody.
 #[derive(Clone, Debug)]
 pub struct DissolveGroup {
     pub group: GroupId,
@@ -107,12 +107,12 @@ impl Command for CreateGroup {
     async fn run(&self, work: &mut Work<'_>) -> Result<GroupId, Refusal> {
         let mut checks = Checks::default();
         let name = checks.line("/name", &self.name, lengths::NAME);
-        let roles = values::few(&mut checks, "/roles", &self.roles, user_aggregates::MOST_GROUP_ROLES);
+        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, user_aggregates::MOST_GROUP_ROLES);
         checks.finish()?;
         for (place, role) in roles.iter().enumerate() {
             existing_role(work, role, &format!("/roles/{place}")).await?;
         }
-        within_own(work, &self.catalogue, roles.iter().cloned()).await?;
+        require_within_own(work, &self.catalogue, roles.iter().cloned()).await?;
         begin(work, name, roles)
     }
 }
@@ -145,7 +145,7 @@ impl Command for ReviseGroup {
             Said::Is(text) => Some(Some(external_id(&mut checks, text))),
         };
         checks.finish()?;
-        // The group comes first, also where its name stays: it is what `If-Match` is about.
+        // The group gets its command first, even if its name does not change, because `If-Match` is about the group.
         let name = match &self.name {
             Some(name) => name.clone(),
             None => work.read::<Group>(self.group).await?.name.clone(),
@@ -166,7 +166,7 @@ fn external_id(checks: &mut Checks, text: &str) -> String {
     checks.identifier("/external_id", text, lengths::EXTERNAL_ID)
 }
 
-/// Begins a group: the claim on its name, the first event.
+/// Creates a group: claims its name and appends the first event.
 fn begin(work: &mut Work<'_>, name: String, roles: Vec<String>) -> Result<GroupId, Refusal> {
     let group: GroupId = work.new_id();
     work.take(&NAME, &name.to_lowercase(), group);
@@ -174,7 +174,7 @@ fn begin(work: &mut Work<'_>, name: String, roles: Vec<String>) -> Result<GroupI
     Ok(group)
 }
 
-/// Gives a group another name, or the same.
+/// Renames a group, or keeps its name.
 async fn rename(work: &mut Work<'_>, group: GroupId, name: &str) -> Result<(), Refusal> {
     let mut checks = Checks::default();
     let name = checks.line("/name", name, lengths::NAME);
@@ -205,7 +205,7 @@ impl Command for GrantGroupRole {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         work.read::<Group>(self.group).await?;
         existing_role(work, &self.role, "/role").await?;
-        within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
         work.update::<Group>(self.group, GroupCommand::GrantRole { role: self.role.clone() }).await
     }
 }
@@ -215,7 +215,7 @@ impl Command for RevokeGroupRole {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
         work.update::<Group>(self.group, GroupCommand::RevokeRole { role: self.role.clone() }).await
     }
 }
@@ -226,7 +226,7 @@ impl Command for DissolveGroup {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let group = work.read::<Group>(self.group).await?;
-        within_own(work, &self.catalogue, group.roles.clone()).await?;
+        require_within_own(work, &self.catalogue, group.roles.clone()).await?;
         work.update::<Group>(self.group, GroupCommand::Dissolve).await?;
         if !group.dissolved {
             work.release(&NAME, &group.name.to_lowercase(), self.group);

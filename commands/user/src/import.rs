@@ -1,5 +1,5 @@
-//! Import of users from a CSV file: what its columns are (`row`), and the commands that it is made of (`chunk`). How files are read
-//! and taken is the crate `importing`'s.
+//! Imports users from a CSV file: the columns and rows are in `row`, the commands in `chunk`. The crate `importing` reads the file and runs
+//! the import.
 
 mod chunk;
 mod row;
@@ -19,27 +19,27 @@ use crate::{Catalogue, InviteUser, RegisterUser};
 pub use chunk::{CompleteUserImport, TakeUsers};
 pub use row::{UserField, UserRow};
 
-/// The permission for importing at all.
+/// The permission to import.
 pub const IMPORT: &str = CompleteUserImport::PERMISSION;
 
-/// What a file of users is to become, and how it is to be read.
+/// An import of users.
 #[derive(Clone, Debug)]
 pub struct UserImport {
-    /// Users at once, or invitations that are mailed.
+    /// Whether the rows become users immediately, or get invitations by mail.
     pub kind: ImportKind,
-    /// Header in the file → field of the user (or `ignore`), for headers that are not named like the field.
+    /// Maps headers in the file to fields of the user (or `ignore`), for headers that differ from the name of the field.
     pub mapping: BTreeMap<String, String>,
-    /// It is done later than it was asked for: then whoever asked gives no more than they can still give.
+    /// Set if a background job runs the import: the requester's current permissions then limit what it may give.
     pub later: Option<Later>,
     pub catalogue: Catalogue,
 }
 
-/// What it takes to tell later what whoever asked for an import may still do.
+/// Data with which a background job determines the requester's current permissions.
 #[derive(Clone)]
 pub struct Later {
-    /// When they asked.
+    /// When the import was requested.
     pub asked_at: DateTime<Utc>,
-    /// Who knows how it stands with those who are no users.
+    /// Looks up requesters that are machines.
     pub machines: Arc<dyn Machines>,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Debug for Later {
 }
 
 impl UserImport {
-    /// What each row needs who does the same by hand.
+    /// The permission for one row: that of the corresponding single command.
     fn permission(&self) -> &'static str {
         match self.kind {
             ImportKind::Users => RegisterUser::PERMISSION,
@@ -62,7 +62,7 @@ impl UserImport {
 impl Import for UserImport {
     type Field = UserField;
     type Row = UserRow;
-    /// What each row before signs in with, and on which line it stands.
+    /// Login names of earlier rows, with their lines.
     type Seen = HashMap<String, u64>;
     type Chunk = TakeUsers;
     type Complete = CompleteUserImport;

@@ -1,4 +1,4 @@
-//! Invitations: somebody is asked by mail to become a user, and accepts.
+//! Invitations: a person gets a link by mail, and becomes a user by accepting.
 
 use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Personal, Refusal, UserId};
@@ -8,62 +8,62 @@ use user_aggregates::{
     InvitationSent, Login, UserRegistered,
 };
 
-use crate::access::{self, Catalogue, within_own};
-use crate::user::{LOGIN, begin, beginnings, named};
+use crate::access::{self, Catalogue, require_within_own};
+use crate::user::{LOGIN, begin, check_initial_access, named};
 use crate::values::{self, present};
 use crate::{lengths, references, registration};
 
-/// An address has one invitation at a time.
+/// Claims on e-mail addresses of open invitations: an address has at most one.
 pub(crate) static EMAIL: ClaimKind = ClaimKind {
     name: "user.invitation.email",
     code: "invited_already",
     detail: "this e-mail address is already invited (holder); resend that invitation, or revoke it first",
 };
 
-/// Asks somebody by mail to become a user.
+/// Invites a person by mail.
 #[derive(Clone, Debug)]
 pub struct InviteUser {
     pub email: String,
-    /// Who it is, as far as known.
+    /// The person's name, if known.
     pub name: Option<String>,
-    /// The roles that they begin with.
+    /// The roles that the new user gets.
     pub roles: Vec<String>,
-    /// The groups that they begin in.
+    /// The groups that the new user joins.
     pub groups: Vec<GroupId>,
     pub catalogue: Catalogue,
 }
 
-/// Sends a new link, and makes the old one worthless, unless it is the policy's. Who may is who may give what the invitation gives: one that
-/// expired gives it anew.
+/// Sends a new link and invalidates the old one. Not for invitations by the registration policy. The caller needs all permissions that the
+/// invitation gives, because resending an expired invitation grants them again.
 #[derive(Clone, Debug)]
 pub struct ResendInvitation {
     pub invitation: InvitationId,
     pub catalogue: Catalogue,
 }
 
-/// Takes an invitation back. Who may is who may give what it gives.
+/// Revokes an invitation. The caller needs all permissions that it gives.
 #[derive(Clone, Debug)]
 pub struct RevokeInvitation {
     pub invitation: InvitationId,
     pub catalogue: Catalogue,
 }
 
-/// An invitation's link was followed: who followed it becomes a user.
+/// Accepts an invitation through its link: registers the user.
 #[derive(Clone, Debug)]
 pub struct AcceptInvitation {
     pub invitation: InvitationId,
-    /// Which of the links that were sent.
+    /// The number of the link: each resend increases it.
     pub turn: u32,
-    /// Their name, as they want it.
+    /// The name that the user chose.
     pub name: String,
 }
 
-/// What became of it.
+/// The outcome of accepting an invitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Acceptance {
-    /// They are a user.
+    /// The user was registered.
     Accepted { user: UserId },
-    /// The link is not good, which is on record now. (When it was before, the command is refused with `link_not_good`.)
+    /// The link is not valid, which was now recorded. (If it was recorded before, the command is refused with `link_not_good`.)
     Refused { reason: InvitationFault },
 }
 
@@ -75,16 +75,16 @@ impl Command for InviteUser {
         let mut checks = Checks::default();
         let email = checks.email("/email", &self.email);
         let name = present(self.name.as_ref(), |text| checks.line("/name", text, lengths::NAME).into());
-        let roles = values::few(&mut checks, "/roles", &self.roles, lengths::ROLES);
-        let groups = values::few(&mut checks, "/groups", &self.groups, lengths::GROUPS);
+        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, lengths::ROLES);
+        let groups = values::distinct_list(&mut checks, "/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
-        beginnings(work, &self.catalogue, &roles, &groups).await?;
-        registration::give_way(work, &email).await?;
+        check_initial_access(work, &self.catalogue, &roles, &groups).await?;
+        registration::replace_registration(work, &email).await?;
         send(work, email, name, roles, groups, false)
     }
 }
 
-/// Sends an invitation to somebody who is neither a user nor invited.
+/// Sends an invitation. The append is refused if the address belongs to a user or has an invitation.
 pub(crate) fn send(
     work: &mut Work<'_>,
     email: String,
@@ -108,7 +108,7 @@ impl Command for ResendInvitation {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let invitation = work.read::<Invitation>(self.invitation).await?;
-        over(work, &self.catalogue, &invitation).await?;
+        authorize_over_invitation(work, &self.catalogue, &invitation).await?;
         let expires_at = kernel::to_micros(work.now() + INVITATION_GOOD_FOR);
         work.update::<Invitation>(self.invitation, InvitationCommand::Resend { expires_at }).await
     }
@@ -120,21 +120,25 @@ impl Command for RevokeInvitation {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let invitation = work.read::<Invitation>(self.invitation).await?;
-        over(work, &self.catalogue, &invitation).await?;
+        authorize_over_invitation(work, &self.catalogue, &invitation).await?;
         take_back(work, self.invitation).await
     }
 }
 
-/// Refuses to act on an invitation that gives more than the caller has.
-async fn over(work: &mut Work<'_>, catalogue: &Catalogue, invitation: &Invitation) -> Result<(), Refusal> {
+/// Refuses to act on an invitation that gives permissions that the caller lacks.
+async fn authorize_over_invitation(
+    work: &mut Work<'_>,
+    catalogue: &Catalogue,
+    invitation: &Invitation,
+) -> Result<(), Refusal> {
     let mut given = invitation.roles.clone();
     for group in &invitation.groups {
         given.extend(access::group_roles(work, *group).await?);
     }
-    within_own(work, catalogue, given).await
+    require_within_own(work, catalogue, given).await
 }
 
-/// Takes an invitation back, whatever it gives.
+/// Revokes an invitation, whatever permissions it gives.
 pub(crate) async fn take_back(work: &mut Work<'_>, id: InvitationId) -> Result<(), Refusal> {
     let invitation = work.read::<Invitation>(id).await?;
     work.update::<Invitation>(id, InvitationCommand::Revoke).await?;
@@ -143,14 +147,14 @@ pub(crate) async fn take_back(work: &mut Work<'_>, id: InvitationId) -> Result<(
 }
 
 impl AcceptInvitation {
-    /// Puts on record that the link was followed in vain.
+    /// Records that an invalid link was used.
     async fn refuse(
         &self,
         work: &mut Work<'_>,
         invitation: &Invitation,
         reason: InvitationFault,
     ) -> Result<Acceptance, Refusal> {
-        // It is already: whoever follows it again, and needs no token for that, writes nothing at all.
+        // Recorded before. No token is needed to follow a link, so repeated attempts must not write anything.
         if invitation.refused.contains(&self.turn) {
             return Err(InvitationError::Link.into());
         }
@@ -174,8 +178,8 @@ impl Command for AcceptInvitation {
         }
         let mut roles = invitation.roles.clone();
         if invitation.by_policy {
-            // It counts what the policy says now: it may have been closed since, or give less.
-            let Some(given) = registration::admitted(work, invitation.email.reveal()).await? else {
+            // The current policy counts: registration may have been closed since, or the roles reduced.
+            let Some(given) = registration::roles_by_policy(work, invitation.email.reveal()).await? else {
                 return self.refuse(work, &invitation, InvitationFault::Revoked).await;
             };
             roles.retain(|role| given.contains(role));
@@ -184,7 +188,7 @@ impl Command for AcceptInvitation {
         let accept = InvitationCommand::Accept { turn: self.turn, at, user };
         work.update::<Invitation>(self.invitation, accept).await?;
         work.release(&EMAIL, invitation.email.reveal(), self.invitation);
-        // What was dissolved since is left out: the invitation is still good for the rest.
+        // Groups that were dissolved in the meantime are left out; the rest of the invitation is still valid.
         let mut groups = Vec::with_capacity(invitation.groups.len());
         for group in &invitation.groups {
             if references::existing_group(work, *group, "").await.is_ok() {

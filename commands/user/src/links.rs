@@ -1,8 +1,8 @@
-//! What is mailed: links that only we can make, and that stand nowhere.
+//! Tokens in links that are sent by mail. They are not stored.
 //!
-//! A link is what it is for, the tenant, the thing's id and a turn, with a MAC over them under a key of the service. Whether it
-//! is still good is known to the thing itself, which counts turns and times. So no secret has to be stored, a mail that could
-//! not be sent is made again with the same link, and a stranger's guess costs one MAC and reads nothing.
+//! A token contains its purpose, the tenant, an id (of the invitation or user) and a turn, with a MAC over them under a key of the service.
+//! The aggregate itself knows whether the link is still valid, because it counts turns and expiry. So no secret is stored, a mail that
+//! could not be sent is created again with the same link, and a forged link costs one MAC and no database read.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,12 +14,12 @@ use uuid::Uuid;
 const BODY: usize = 1 + 16 + 16 + 4;
 const MAC: usize = 32;
 
-/// What a link is for.
+/// The purpose of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To accept an invitation.
+    /// Accepting an invitation.
     Invitation,
-    /// To show that an e-mail address is one's own.
+    /// Verifying an e-mail address.
     Email,
 }
 
@@ -32,18 +32,18 @@ impl Purpose {
     }
 }
 
-/// A link, read.
+/// A parsed link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
     pub purpose: Purpose,
     pub tenant: TenantId,
-    /// The invitation's or user's id.
+    /// The id of the invitation or user.
     pub id: Uuid,
-    /// Which of the links that were sent for it.
+    /// The number of the link: each new link for the same id increases it.
     pub turn: u32,
 }
 
-/// The key under which links are made.
+/// The MAC key for links.
 #[derive(Clone)]
 pub struct LinkKey(Hmac<Sha256>);
 
@@ -54,7 +54,7 @@ impl std::fmt::Debug for LinkKey {
 }
 
 impl LinkKey {
-    /// The key that belongs to a secret of the service.
+    /// Derives the key from a secret of the service.
     pub fn derive(secret: &[u8; 32]) -> Self {
         let mut derived = keyed(secret);
         derived.update(b"inopsio user links 1");
@@ -62,7 +62,7 @@ impl LinkKey {
         Self(keyed(&key))
     }
 
-    /// The text of a link: letters, digits, `-` and `_`.
+    /// The text of a link: letters, digits, `-` and `_` (base64url).
     pub fn write(&self, link: &Link) -> String {
         let mut bytes = Vec::with_capacity(BODY + MAC);
         bytes.push(link.purpose.byte());
@@ -74,10 +74,10 @@ impl LinkKey {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads a link for this purpose; none: it is not one of ours.
+    /// Parses and verifies a link for this purpose; `None` if it is not one of ours.
     #[expect(clippy::disallowed_methods, reason = "a MAC of ours vouches for the tenant")]
     pub fn read(&self, purpose: Purpose, text: &str) -> Option<Link> {
-        // Longer ones are not decoded first.
+        // Longer texts are refused before decoding.
         let bytes = (text.len() < 128).then(|| URL_SAFE_NO_PAD.decode(text).ok())??;
         let (body, mac) = bytes.split_at_checked(BODY)?;
         self.0.clone().chain_update(body).verify_slice(mac).ok()?;

@@ -1,10 +1,10 @@
-//! What a user has and belongs to: roles, groups, organizations.
+//! A user's roles, groups and organizations.
 
 use executor::{Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{GroupId, OrganizationId, User, UserCommand};
 
-use crate::access::{Catalogue, existing_role, group_roles, over, within_own};
+use crate::access::{Catalogue, authorize_over, existing_role, group_roles, require_within_own};
 use crate::references::{existing_group, existing_organization};
 use crate::{lengths, owners, values};
 
@@ -24,7 +24,7 @@ pub struct RevokeRole {
     pub catalogue: Catalogue,
 }
 
-/// Takes users into a group and out of it, all of them or none.
+/// Adds users to a group and removes others from it, all or none.
 #[derive(Clone, Debug)]
 pub struct ChangeGroupMembers {
     pub group: GroupId,
@@ -33,7 +33,7 @@ pub struct ChangeGroupMembers {
     pub catalogue: Catalogue,
 }
 
-/// Takes users into an organization and out of it, all of them or none.
+/// Adds users to an organization and removes others from it, all or none.
 #[derive(Clone, Debug)]
 pub struct ChangeOrganizationMembers {
     pub organization: OrganizationId,
@@ -48,7 +48,7 @@ impl Command for GrantRole {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         work.read::<User>(self.user).await?;
         existing_role(work, &self.role, "/role").await?;
-        within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
         owners::change(work, self.user, UserCommand::GrantRole { role: self.role.clone() }).await
     }
 }
@@ -58,19 +58,19 @@ impl Command for RevokeRole {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        within_own(work, &self.catalogue, [self.role.clone()]).await?;
-        // Who loses something is signed out by it.
+        require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        // Revoking a role also ends the user's sessions, so the caller must be allowed to act on the user.
         let user = work.read::<User>(self.user).await?;
-        over(work, &self.catalogue, &user).await?;
+        authorize_over(work, &self.catalogue, &user).await?;
         owners::change(work, self.user, UserCommand::RevokeRole { role: self.role.clone() }).await
     }
 }
 
-/// Those who come and those who go: of each at most so many, and nobody on both lists.
-fn lists(join: &[UserId], leave: &[UserId], most: usize) -> Result<(Vec<UserId>, Vec<UserId>), Refusal> {
+/// Validates the users to add and to remove: the length of each list, and that nobody is on both.
+fn check_lists(join: &[UserId], leave: &[UserId], most: usize) -> Result<(Vec<UserId>, Vec<UserId>), Refusal> {
     let mut checks = Checks::default();
-    let join = values::few(&mut checks, "/join", join, most);
-    let leave = values::few(&mut checks, "/leave", leave, most);
+    let join = values::distinct_list(&mut checks, "/join", join, most);
+    let leave = values::distinct_list(&mut checks, "/leave", leave, most);
     if let Some(both) = join.iter().find(|user| leave.binary_search(user).is_ok()) {
         checks.refuse("/leave", "both", format!("{both} can't be added and removed at the same time"));
     }
@@ -78,8 +78,8 @@ fn lists(join: &[UserId], leave: &[UserId], most: usize) -> Result<(Vec<UserId>,
     Ok((join, leave))
 }
 
-/// Asks users for something; one that there is not is refused with its place.
-async fn each(
+/// Sends a command to users. A user who does not exist is refused with a pointer to their place in the list.
+async fn update_each(
     work: &mut Work<'_>,
     users: &[UserId],
     pointer: &str,
@@ -105,7 +105,7 @@ impl Command for ChangeGroupMembers {
     }
 }
 
-/// Takes users into a group that there is and out of it: of each list at most so many.
+/// Adds users to an existing group and removes others. `most` limits each list.
 pub(crate) async fn change_members(
     work: &mut Work<'_>,
     catalogue: &Catalogue,
@@ -113,21 +113,21 @@ pub(crate) async fn change_members(
     (join, leave): (&[UserId], &[UserId]),
     most: usize,
 ) -> Result<(), Refusal> {
-    let (join, leave) = lists(join, leave, most)?;
+    let (join, leave) = check_lists(join, leave, most)?;
     work.read::<user_aggregates::Group>(group).await?;
     if !join.is_empty() {
         existing_group(work, group, "").await?;
     }
     let given = group_roles(work, group).await?;
-    within_own(work, catalogue, given).await?;
-    each(work, &join, "/join", || UserCommand::JoinGroup { group }).await?;
-    // Who leaves is signed out by it.
+    require_within_own(work, catalogue, given).await?;
+    update_each(work, &join, "/join", || UserCommand::JoinGroup { group }).await?;
+    // Leaving a group also ends the user's sessions, so the caller must be allowed to act on the user.
     for user in &leave {
         if let Some(user) = work.find::<User>(*user).await? {
-            over(work, catalogue, &user).await?;
+            authorize_over(work, catalogue, &user).await?;
         }
     }
-    each(work, &leave, "/leave", || UserCommand::LeaveGroup { group }).await
+    update_each(work, &leave, "/leave", || UserCommand::LeaveGroup { group }).await
 }
 
 impl Command for ChangeOrganizationMembers {
@@ -135,13 +135,13 @@ impl Command for ChangeOrganizationMembers {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let (join, leave) = lists(&self.join, &self.leave, lengths::BATCH)?;
+        let (join, leave) = check_lists(&self.join, &self.leave, lengths::BATCH)?;
         let organization = self.organization;
         work.read::<user_aggregates::Organization>(organization).await?;
         if !join.is_empty() {
             existing_organization(work, organization, "").await?;
         }
-        each(work, &join, "/join", || UserCommand::JoinOrganization { organization }).await?;
-        each(work, &leave, "/leave", || UserCommand::LeaveOrganization { organization }).await
+        update_each(work, &join, "/join", || UserCommand::JoinOrganization { organization }).await?;
+        update_each(work, &leave, "/leave", || UserCommand::LeaveOrganization { organization }).await
     }
 }

@@ -7,29 +7,29 @@ use user_aggregates::{Organization, OrganizationCommand, OrganizationCreated, Or
 use crate::lengths;
 use crate::references::existing_organization;
 
-/// Organizations of a tenant have different names, in whatever case.
+/// Claims on the names of organizations, which are unique in a tenant regardless of case.
 pub(crate) static NAME: ClaimKind = ClaimKind {
     name: "user.organization.name",
     code: "organization_name_taken",
     detail: "another organization (holder) has this name; choose another name",
 };
 
-/// Makes an organization.
+/// Creates an organization.
 #[derive(Clone, Debug)]
 pub struct CreateOrganization {
     pub name: String,
-    /// The organization that it is a part of.
+    /// The parent organization.
     pub parent: Option<OrganizationId>,
 }
 
-/// Gives it another name.
+/// Renames an organization.
 #[derive(Clone, Debug)]
 pub struct RenameOrganization {
     pub organization: OrganizationId,
     pub name: String,
 }
 
-/// It is no more.
+/// Closes an organization.
 #[derive(Clone, Copy, Debug)]
 pub struct CloseOrganization {
     pub organization: OrganizationId,

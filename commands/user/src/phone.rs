@@ -1,4 +1,4 @@
-//! Showing that a telephone number is one's own: a code is sent to it, and entered.
+//! Verification of a user's telephone number with a code by text message.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use user_aggregates::{CodeFault, User, UserCommand, UserError};
 
 use crate::codes::{Code, CodeKey};
 
-/// Where text messages go.
+/// The telephone numbers to which text messages are sent.
 #[derive(Clone, Debug, Default)]
 pub struct TextReach {
-    /// How the numbers begin to which they go; empty: all of them. None: none are sent.
+    /// Allowed prefixes of numbers. Empty: all numbers. `None`: no text messages are sent.
     pub prefixes: Option<Arc<[String]>>,
 }
 
@@ -30,18 +30,18 @@ impl TextReach {
     }
 }
 
-/// Sends a code to the caller's own telephone number, to show that it is theirs.
+/// Sends a code to the caller's own telephone number, to verify it.
 #[derive(Clone, Debug)]
 pub struct RequestPhoneVerification {
     pub user: UserId,
     pub reach: TextReach,
 }
 
-/// The caller enters the code that was sent to their number.
+/// Verifies the caller's number with the code that they entered.
 #[derive(Clone, Debug)]
 pub struct VerifyPhone {
     pub user: UserId,
-    /// As it was entered.
+    /// The code as entered.
     pub code: String,
     pub key: CodeKey,
 }
@@ -62,7 +62,7 @@ impl Command for RequestPhoneVerification {
 
 impl Command for VerifyPhone {
     const PERMISSION: &'static str = "user:self:write";
-    /// Why the code is not good, which is on record now; none: the number is verified.
+    /// Why the code is not valid, which was recorded; `None` if the number is now verified.
     type Answer = Option<CodeFault>;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Option<CodeFault>, Refusal> {

@@ -1,23 +1,23 @@
-//! The picture that a user uploads: set and removed by those who look after users, or by themselves.
+//! Uploaded pictures of users: set and removed by administrators or by the users themselves.
 
 use executor::{Command, Work};
 use kernel::{Checks, Picture, Refusal, UserId};
 use user_aggregates::{UploadedPicture, User, UserCommand};
 
 use crate::access::{self, Catalogue};
-use crate::profile::oneself;
+use crate::profile::caller_as_user;
 
-/// A picture as it was sent; checked when the command runs.
+/// A picture as sent; validated when the command runs.
 #[derive(Clone, Debug)]
 pub struct PictureFields {
     /// A PNG, JPEG or WebP file, in base64.
     pub file: String,
-    /// What its address ends with: at least 128 bits that nobody foresees, base64url. Of a picture that they have already it is not used.
+    /// The last part of the picture's address: at least 128 random bits, base64url. Not used if the user already has the same picture.
     pub id: String,
 }
 
 impl PictureFields {
-    /// That a user has it, from now on.
+    /// The aggregate command that sets it as a user's picture.
     fn check(&self, work: &Work<'_>) -> Result<UserCommand, Refusal> {
         let mut checks = Checks::default();
         let picture = Picture::check(&mut checks, "/picture", &self.file);
@@ -27,7 +27,7 @@ impl PictureFields {
     }
 }
 
-/// Gives a user a picture, in place of whichever they have.
+/// Sets or replaces a user's picture.
 #[derive(Clone, Debug)]
 pub struct SetPicture {
     pub user: UserId,
@@ -35,20 +35,20 @@ pub struct SetPicture {
     pub catalogue: Catalogue,
 }
 
-/// Takes a user's picture from them, be it uploaded or elsewhere.
+/// Removes a user's picture, whether uploaded or linked.
 #[derive(Clone, Debug)]
 pub struct RemovePicture {
     pub user: UserId,
     pub catalogue: Catalogue,
 }
 
-/// Gives the caller a picture.
+/// Sets the caller's picture.
 #[derive(Clone, Debug)]
 pub struct SetOwnPicture {
     pub picture: PictureFields,
 }
 
-/// Takes the caller's picture from them.
+/// Removes the caller's picture.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoveOwnPicture;
 
@@ -58,7 +58,7 @@ impl Command for SetPicture {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let user = work.read::<User>(self.user).await?;
-        access::over(work, &self.catalogue, &user).await?;
+        access::authorize_over(work, &self.catalogue, &user).await?;
         let set = self.picture.check(work)?;
         work.update::<User>(self.user, set).await
     }
@@ -70,7 +70,7 @@ impl Command for RemovePicture {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let user = work.read::<User>(self.user).await?;
-        access::over(work, &self.catalogue, &user).await?;
+        access::authorize_over(work, &self.catalogue, &user).await?;
         work.update::<User>(self.user, UserCommand::RemovePicture).await
     }
 }
@@ -81,7 +81,7 @@ impl Command for SetOwnPicture {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
         let set = self.picture.check(work)?;
-        let user = oneself(work)?;
+        let user = caller_as_user(work)?;
         work.update::<User>(user, set).await?;
         Ok(user)
     }
@@ -92,7 +92,7 @@ impl Command for RemoveOwnPicture {
     type Answer = UserId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
-        let user = oneself(work)?;
+        let user = caller_as_user(work)?;
         work.update::<User>(user, UserCommand::RemovePicture).await?;
         Ok(user)
     }

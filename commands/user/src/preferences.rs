@@ -1,39 +1,39 @@
-//! How things are to be, for oneself and for all users of the tenant.
+//! Preferences: of the caller, and the tenant's defaults.
 
 use executor::{Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{PREFERENCES, Preference, PreferenceValue, Preferences, PreferencesCommand};
 use uuid::Uuid;
 
-use crate::profile::oneself;
+use crate::profile::caller_as_user;
 
-/// Says how something is to be for the caller.
+/// Sets a preference of the caller.
 #[derive(Clone, Debug)]
 pub struct ChooseOwnPreference {
     pub key: String,
     pub value: PreferenceValue,
 }
 
-/// Lets something be for the caller as it is for all.
+/// Resets a preference of the caller to the tenant's default.
 #[derive(Clone, Debug)]
 pub struct ResetOwnPreference {
     pub key: String,
 }
 
-/// Says how something is to be for users who do not say otherwise.
+/// Sets a default of the tenant, for users without a preference of their own.
 #[derive(Clone, Debug)]
 pub struct ChooseTenantPreference {
     pub key: String,
     pub value: PreferenceValue,
 }
 
-/// Lets something be as the platform has it.
+/// Resets a default of the tenant to the platform's default.
 #[derive(Clone, Debug)]
 pub struct ResetTenantPreference {
     pub key: String,
 }
 
-/// Refuses a key that there is not, and a value that it can't have.
+/// Refuses an unknown key or a value that the key does not allow.
 fn chosen(key: &str, value: &PreferenceValue) -> Result<PreferencesCommand, Refusal> {
     let preference = known(key)?;
     if !preference.allows(value) {
@@ -57,7 +57,7 @@ fn known(key: &str) -> Result<&'static Preference, Refusal> {
     })
 }
 
-/// Preferences begin with the first that is chosen; where there are none, there is nothing to reset.
+/// The stream of preferences begins with the first one that is set; without it, there is nothing to reset.
 async fn ask(work: &mut Work<'_>, of: Uuid, command: PreferencesCommand) -> Result<(), Refusal> {
     if matches!(command, PreferencesCommand::Reset { .. }) && work.find::<Preferences>(of).await?.is_none() {
         return Ok(());
@@ -89,9 +89,9 @@ impl Command for ResetOwnPreference {
     }
 }
 
-/// The caller, who is a user of the tenant.
+/// The caller, if they are a user of the tenant.
 async fn existing(work: &mut Work<'_>) -> Result<UserId, Refusal> {
-    let user = oneself(work)?;
+    let user = caller_as_user(work)?;
     work.read::<user_aggregates::User>(user).await?;
     Ok(user)
 }

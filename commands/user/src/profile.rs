@@ -1,4 +1,4 @@
-//! Who a user is: their profile, changed by those who look after users, or by themselves. (The picture that they upload: `picture.rs`.)
+//! Profiles of users, changed by administrators or by the users themselves. (Uploaded pictures: `picture.rs`.)
 
 use executor::{Command, Work};
 use kernel::{Checks, PostalAddress, Refusal, TenantId, UserId, is_picture_address};
@@ -6,10 +6,10 @@ use user_aggregates::{Profile, User, UserCommand};
 
 use crate::access::{self, Catalogue};
 use crate::lengths;
-use crate::sure::sure_of_oneself;
+use crate::recent_sign_in::require_recent_sign_in_for_oneself;
 use crate::values::{self, present};
 
-/// A profile, as sent; checked when the command runs.
+/// A profile as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct ProfileFields {
     pub name: String,
@@ -18,16 +18,16 @@ pub struct ProfileFields {
     pub title: Option<String>,
     pub phone: Option<String>,
     pub address: Option<PostalAddress>,
-    /// Where a picture of them is. The address of one that was uploaded here says of who has a profile already: they keep whichever they have.
+    /// The address of a picture. If it is the address of an uploaded picture, an existing user keeps their current picture.
     pub picture: Option<String>,
     pub locale: Option<String>,
     pub time_zone: Option<String>,
 }
 
 impl ProfileFields {
-    /// The profile that this makes of a user who has one already; and whether they keep the picture that they uploaded. Whoever sends the
-    /// address of an upload sends what they were shown, perhaps before another one took its place: it is not for them to undo that.
-    fn over(&self, before: &User, tenant: TenantId) -> Result<(Profile, Uploaded), Refusal> {
+    /// The new profile of an existing user, and whether their uploaded picture is kept. A client that sends the address of an upload
+    /// repeats what it read, perhaps before a newer upload; that must not undo the newer one.
+    fn apply_to(&self, before: &User, tenant: TenantId) -> Result<(Profile, Uploaded), Refusal> {
         let mut checks = Checks::default();
         let kept = self.picture.as_ref().is_some_and(|address| is_picture_address(tenant, address));
         let (profile, uploaded) = if kept {
@@ -59,7 +59,7 @@ impl ProfileFields {
     }
 }
 
-/// Replaces a user's profile: this is all of it.
+/// Replaces a user's whole profile.
 #[derive(Clone, Debug)]
 pub struct ChangeProfile {
     pub user: UserId,
@@ -67,30 +67,30 @@ pub struct ChangeProfile {
     pub catalogue: Catalogue,
 }
 
-/// Replaces the caller's own profile: this is all of it.
+/// Replaces the caller's own whole profile.
 #[derive(Clone, Debug)]
 pub struct ChangeOwnProfile {
     pub profile: ProfileFields,
 }
 
-/// What becomes of a picture that a user uploaded when their profile is another one.
+/// What happens to an uploaded picture when the profile changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Uploaded {
-    /// It stays, unless the profile has the address of another.
+    /// It is kept, unless the profile has the address of another picture.
     Kept,
-    /// It goes.
+    /// It is removed.
     Removed,
 }
 
-/// The user that the caller is; machines, and tokens of before there were users, are none.
-pub(crate) fn oneself(work: &Work<'_>) -> Result<UserId, Refusal> {
+/// The caller's user id. Machines, and tokens from before users existed, have none.
+pub(crate) fn caller_as_user(work: &Work<'_>) -> Result<UserId, Refusal> {
     work.caller().subject().parse().map_err(|_| {
         Refusal::conflict("not_a_user", "the caller is not a user of this tenant; only users have a profile")
     })
 }
 
-/// Replaces a user's profile. It is shown by whoever has the telephone that a number is theirs, and applications are told so: for another one of
-/// their own, somebody has shown a moment ago who they are.
+/// Replaces a user's profile. Whoever has the telephone can verify a new number, and applications are told that it is verified. So users
+/// who change their own number must have authenticated recently.
 pub(crate) async fn change_profile(
     work: &mut Work<'_>,
     user: UserId,
@@ -98,7 +98,7 @@ pub(crate) async fn change_profile(
     (profile, uploaded): (Profile, Uploaded),
 ) -> Result<(), Refusal> {
     if before.profile.phone != profile.phone {
-        sure_of_oneself(work, user)?;
+        require_recent_sign_in_for_oneself(work, user)?;
     }
     let elsewhere = profile.picture.is_some();
     work.update::<User>(user, UserCommand::ChangeProfile { profile }).await?;
@@ -114,8 +114,8 @@ impl Command for ChangeProfile {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let user = work.read::<User>(self.user).await?;
-        let profile = self.profile.over(&user, work.caller().tenant())?;
-        access::over(work, &self.catalogue, &user).await?;
+        let profile = self.profile.apply_to(&user, work.caller().tenant())?;
+        access::authorize_over(work, &self.catalogue, &user).await?;
         change_profile(work, self.user, &user, profile).await
     }
 }
@@ -125,9 +125,9 @@ impl Command for ChangeOwnProfile {
     type Answer = UserId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
-        let user = oneself(work)?;
+        let user = caller_as_user(work)?;
         let before = work.read::<User>(user).await?;
-        let profile = self.profile.over(&before, work.caller().tenant())?;
+        let profile = self.profile.apply_to(&before, work.caller().tenant())?;
         change_profile(work, user, &before, profile).await?;
         Ok(user)
     }

@@ -1,4 +1,4 @@
-//! Users as an identity provider keeps them: all that it says of somebody, at once.
+//! Users that an identity provider manages (SCIM): it sends all attributes of a user at once.
 
 use executor::{Command, Work};
 use kernel::{Checks, Personal, Refusal, UserId};
@@ -10,50 +10,50 @@ use crate::user::{LoginFields, begin, change_login};
 use crate::values::present;
 use crate::{lengths, owners};
 
-/// All that a provider says of a user, as sent; checked when the command runs.
+/// All attributes that a provider sends for a user; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct Provisioned {
     pub login: LoginFields,
     pub profile: ProfileFields,
-    /// By which the provider knows them.
+    /// The provider's id for the user.
     pub external_id: Option<String>,
     pub labels: LabelFields,
-    /// Whether they may sign in.
+    /// Whether the user may sign in.
     pub active: bool,
 }
 
-/// What else a provider says of a user, kept for it as it says it; as sent.
+/// Further attributes, stored only to be returned to the provider.
 #[derive(Clone, Debug, Default)]
 pub struct LabelFields {
-    /// The full name with all that belongs to it.
+    /// The full formatted name.
     pub formatted_name: Option<String>,
-    /// Their postal address as it is written out.
+    /// The formatted postal address.
     pub formatted_address: Option<String>,
-    /// Of their e-mail address.
+    /// The label of the e-mail address.
     pub email: LabelField,
-    /// Of their telephone number.
+    /// The label of the telephone number.
     pub phone: LabelField,
-    /// Of their postal address.
+    /// The label of the postal address.
     pub address: LabelField,
 }
 
-/// What an address or a number is to somebody, as sent.
+/// The label of an address or number, as sent.
 #[derive(Clone, Debug, Default)]
 pub struct LabelField {
-    /// What it is for.
+    /// Its type, such as `work` (SCIM `type`).
     pub purpose: Option<String>,
     /// Whether it is the primary one.
     pub primary: Option<bool>,
 }
 
-/// Makes somebody a user whom a provider keeps. Roles they have none; their groups give them some.
+/// Registers a user for a provider. The user has no roles of their own; groups give them roles.
 #[derive(Clone, Debug)]
 pub struct ProvisionUser {
     pub user: Provisioned,
     pub catalogue: Catalogue,
 }
 
-/// Makes a user what a provider says: this is all of it, but for roles, groups and organizations.
+/// Replaces all attributes of a user, except roles, groups and organizations.
 #[derive(Clone, Debug)]
 pub struct ReplaceUser {
     pub id: UserId,
@@ -132,8 +132,8 @@ impl Command for ReplaceUser {
         let labels = self.user.labels.check(&mut checks);
         checks.finish()?;
         let before = work.read::<User>(self.id).await?;
-        access::over(work, &self.catalogue, &before).await?;
-        // No provider keeps it.
+        access::authorize_over(work, &self.catalogue, &before).await?;
+        // Providers do not manage uploaded pictures.
         change_profile(work, self.id, &before, (profile, Uploaded::Kept)).await?;
         change_login(work, self.id, &before, login).await?;
         work.update::<User>(self.id, UserCommand::ChangeExternalId { external_id }).await?;
@@ -142,7 +142,7 @@ impl Command for ReplaceUser {
             (false, UserStatus::Active | UserStatus::Locked) => {
                 owners::change(work, self.id, UserCommand::Deactivate { reason: None }).await
             }
-            // A lock is somebody's here: no provider opens it.
+            // A lock was set by an administrator here, so a provider can't remove it.
             (true, UserStatus::Deactivated) => owners::change(work, self.id, UserCommand::Reactivate).await,
             _ => Ok(()),
         }

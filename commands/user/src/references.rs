@@ -24,7 +24,7 @@ pub(crate) async fn existing_organization(
     }
 }
 
-/// A reference that leads nowhere. The body is well-formed, so it is no validation error: what it names may have been there.
+/// The refusal of a reference that does not exist. It is not a validation error: the body is well-formed, and the target may have existed.
 pub(crate) fn unknown(pointer: &str, code: &'static str, detail: String) -> Refusal {
     Refusal::references(vec![FieldError { pointer: pointer.to_owned(), code, detail }])
 }

@@ -1,5 +1,5 @@
-//! Registration: somebody asks for an account by themselves, as far as the tenant's policy lets them. It is an invitation that the
-//! policy sends instead of a person: accepting it, its time, its links and its claim are those of [invitations](crate::invitation).
+//! Self-registration: a person requests an account, if the tenant's registration policy allows it. A registration is an invitation that the
+//! policy sends instead of a person; acceptance, expiry, links and claims are those of [invitations](crate::invitation).
 
 use chrono::Duration;
 use executor::{Command, Work};
@@ -10,40 +10,40 @@ use user_aggregates::{
     RegistrationPolicy, RegistrationPolicyCommand, RegistrationPolicySet, User, UserCommand,
 };
 
-use crate::access::{Catalogue, existing_role, within_own};
+use crate::access::{Catalogue, existing_role, require_within_own};
 use crate::domain::{DOMAIN, domain_name};
 use crate::invitation::{self, EMAIL};
 use crate::user::LOGIN;
 use crate::{lengths, values};
 
-/// For so long nothing more is mailed to an address: whoever knows it must not fill its mailbox.
+/// Minimum time between two mails to an address, so that nobody can fill another person's mailbox.
 const PAUSE: Duration = Duration::minutes(10);
 
-/// Says who may register, and which roles they begin with: this is all of it.
+/// Replaces the registration policy: who may register, and which roles they get.
 #[derive(Clone, Debug)]
 pub struct SetRegistrationPolicy {
     pub open_to: OpenTo,
-    /// The domains, where only these are let in; else none.
+    /// The allowed domains, if the policy is limited to a list of domains; otherwise empty.
     pub domains: Vec<String>,
-    /// The roles: not more than the caller may.
+    /// The roles of new users. The caller needs all of their permissions.
     pub roles: Vec<String>,
     pub catalogue: Catalogue,
 }
 
-/// Somebody asks for an account.
+/// Requests an account for an e-mail address.
 #[derive(Clone, Debug)]
 pub struct RequestRegistration {
     pub email: String,
 }
 
-/// What became of it.
+/// The outcome of a request for an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Registration {
-    /// The address is mailed a link, or was a moment ago.
+    /// A link is mailed to the address, or was mailed a moment ago.
     Invited,
-    /// It is a user's: it is mailed that it is, or was a moment ago.
+    /// The address belongs to a user. A mail says so, or did a moment ago.
     Known,
-    /// The policy does not let them.
+    /// The policy does not allow it.
     Refused,
 }
 
@@ -60,8 +60,8 @@ impl Command for SetRegistrationPolicy {
                 Err(wrong) => checks.refuse(format!("/domains/{place}"), wrong.code(), wrong.to_string()),
             }
         }
-        let domains = values::few(&mut checks, "/domains", &domains, lengths::DOMAINS);
-        let roles = values::few(&mut checks, "/roles", &self.roles, lengths::ROLES);
+        let domains = values::distinct_list(&mut checks, "/domains", &domains, lengths::DOMAINS);
+        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, lengths::ROLES);
         match self.open_to {
             OpenTo::Domains if self.domains.is_empty() => {
                 checks.refuse("/domains", "missing", "list the domains whose e-mail addresses may register".to_owned());
@@ -77,16 +77,16 @@ impl Command for SetRegistrationPolicy {
         for (place, role) in roles.iter().enumerate() {
             existing_role(work, role, &format!("/roles/{place}")).await?;
         }
-        within_own(work, &self.catalogue, roles.iter().cloned()).await?;
+        require_within_own(work, &self.catalogue, roles.iter().cloned()).await?;
         let tenant = work.caller().tenant();
         let set = RegistrationPolicySet { open_to: self.open_to, domains, roles };
         work.upsert::<RegistrationPolicy>(tenant, RegistrationPolicyCommand::Set(set)).await
     }
 }
 
-/// The roles with which the policy lets somebody in who has this address; none: it does not. What is decided by it rests on the policy
-/// as the log has it.
-pub(crate) async fn admitted(work: &mut Work<'_>, email: &str) -> Result<Option<Vec<String>>, Refusal> {
+/// The roles that the policy gives to the owner of this address; `None` if it does not admit them. The command relies on the policy, so the
+/// append requires its version.
+pub(crate) async fn roles_by_policy(work: &mut Work<'_>, email: &str) -> Result<Option<Vec<String>>, Refusal> {
     let tenant = work.caller().tenant();
     let Some(policy) = work.rely::<RegistrationPolicy>(tenant).await?.filter(|policy| policy.is_open()) else {
         return Ok(None);
@@ -96,7 +96,7 @@ pub(crate) async fn admitted(work: &mut Work<'_>, email: &str) -> Result<Option<
     Ok(policy.lets(&domain, verified).then(|| policy.roles.clone()))
 }
 
-/// Whether the tenant has shown that a domain is its own, and its record was there when it was last looked for.
+/// Whether the tenant has verified a domain, and its DNS record was found at the last check.
 async fn is_verified(work: &mut Work<'_>, domain: &str) -> Result<bool, Refusal> {
     let held = work.holders(&DOMAIN, [domain]).await?;
     let Some(claim) = held.get(domain).and_then(|holder| holder.parse::<DomainId>().ok()) else { return Ok(false) };
@@ -104,28 +104,28 @@ async fn is_verified(work: &mut Work<'_>, domain: &str) -> Result<bool, Refusal>
     Ok(claimed.is_some_and(|claimed| claimed.verified && !claimed.record_missing && !claimed.released))
 }
 
-/// Takes back a registration of an address: somebody invites them themselves. An invitation by a person stays, and its claim refuses
-/// another one.
-pub(crate) async fn give_way(work: &mut Work<'_>, email: &str) -> Result<(), Refusal> {
+/// Revokes a registration of an address because a person invites them. An invitation by a person is not revoked: its claim causes the
+/// refusal of the new one.
+pub(crate) async fn replace_registration(work: &mut Work<'_>, email: &str) -> Result<(), Refusal> {
     match invited(work, email).await? {
-        Some(before) if gives_way(work, before).await? => take_back(work, before, email).await,
+        Some(before) if is_registration(work, before).await? => take_back(work, before, email).await,
         _ => Ok(()),
     }
 }
 
-/// Whether an invitation is a registration, which gives way to what a person sends.
-pub(crate) async fn gives_way(work: &mut Work<'_>, invitation: InvitationId) -> Result<bool, Refusal> {
+/// Whether an invitation is a registration, which an invitation by a person replaces.
+pub(crate) async fn is_registration(work: &mut Work<'_>, invitation: InvitationId) -> Result<bool, Refusal> {
     Ok(work.read::<Invitation>(invitation).await?.by_policy)
 }
 
-/// Makes an invitation worthless, and its address free for another one.
+/// Revokes an invitation and releases its address.
 pub(crate) async fn take_back(work: &mut Work<'_>, invitation: InvitationId, email: &str) -> Result<(), Refusal> {
     work.update::<Invitation>(invitation, InvitationCommand::Revoke).await?;
     work.release(&EMAIL, email, invitation);
     Ok(())
 }
 
-/// The invitation that an address has.
+/// The open invitation of an address.
 async fn invited(work: &mut Work<'_>, email: &str) -> Result<Option<InvitationId>, Refusal> {
     let held = work.holders(&EMAIL, [email]).await?;
     Ok(held.get(email).and_then(|holder| holder.parse().ok()))
@@ -139,7 +139,7 @@ impl Command for RequestRegistration {
         let mut checks = Checks::default();
         let email = checks.email("/email", &self.email);
         checks.finish()?;
-        let Some(roles) = admitted(work, &email).await? else { return Ok(Registration::Refused) };
+        let Some(roles) = roles_by_policy(work, &email).await? else { return Ok(Registration::Refused) };
         let users = work.holders(&LOGIN, [email.as_str()]).await?;
         if let Some(user) = users.get(email.as_str()).and_then(|holder| holder.parse::<UserId>().ok()) {
             let note = UserCommand::NoteRegistration { at: kernel::to_micros(work.now()), pause: PAUSE };
@@ -155,7 +155,7 @@ impl Command for RequestRegistration {
                         work.update::<Invitation>(before, InvitationCommand::Resend { expires_at }).await?;
                     }
                 } else if work.now() >= found.expires_at {
-                    // What a person gave them is over, and is not given anew by asking: they get what the policy gives.
+                    // An expired invitation by a person is not renewed by a registration: the person gets what the policy gives.
                     take_back(work, before, &email).await?;
                     invitation::send(work, email, None, roles, Vec::new(), true)?;
                 }

@@ -7,13 +7,13 @@ use user_aggregates::{Role, RoleChanged, RoleCommand, RoleDefined, RoleId};
 use crate::access::{self, Catalogue, existing_role, unknown_permission};
 use crate::{lengths, values};
 
-/// What a role allows, as sent; checked when the command runs.
+/// The details of a role as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct RoleFields {
-    /// Its name for people.
+    /// Its display name.
     pub title: String,
     pub permissions: Vec<String>,
-    /// The roles whose permissions it has besides.
+    /// The roles whose permissions it includes.
     pub includes: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ pub struct DefineRole {
     pub catalogue: Catalogue,
 }
 
-/// Changes what a role allows: this is all of it.
+/// Replaces all details of a role.
 #[derive(Clone, Debug)]
 pub struct ChangeRole {
     pub name: String,
@@ -34,7 +34,7 @@ pub struct ChangeRole {
     pub catalogue: Catalogue,
 }
 
-/// It allows nothing any more.
+/// Retires a role: it has no permissions any more.
 #[derive(Clone, Debug)]
 pub struct RetireRole {
     pub name: String,
@@ -49,13 +49,13 @@ impl RoleFields {
                 checks.refuse(error.pointer, error.code, error.detail);
             }
         }
-        let permissions = values::few(checks, "/permissions", &self.permissions, lengths::PERMISSIONS);
-        let includes = values::few(checks, "/includes", &self.includes, lengths::ROLES);
+        let permissions = values::distinct_list(checks, "/permissions", &self.permissions, lengths::PERMISSIONS);
+        let includes = values::distinct_list(checks, "/includes", &self.includes, lengths::ROLES);
         RoleChanged { title, permissions, includes }
     }
 }
 
-/// Refuses a role that includes what there is not, itself, or more than the caller may.
+/// Refuses a role that includes an unknown role or permission, itself, or permissions that the caller lacks.
 async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &Catalogue) -> Result<(), Refusal> {
     for (place, included) in role.includes.iter().enumerate() {
         existing_role(work, included, &format!("/includes/{place}")).await?;
@@ -66,7 +66,7 @@ async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &
         checks.refuse("/includes", "circular", format!("the role {name} would include itself"));
         return checks.finish();
     }
-    access::within_own(work, catalogue, role.includes.iter().cloned()).await?;
+    access::require_within_own(work, catalogue, role.includes.iter().cloned()).await?;
     let exceeding: Vec<&str> =
         role.permissions.iter().map(String::as_str).filter(|permission| !work.caller().may(permission)).collect();
     if exceeding.is_empty() {

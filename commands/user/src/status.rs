@@ -7,14 +7,14 @@ use user_aggregates::{
 };
 
 use crate::access::{self, Catalogue};
-use crate::profile::oneself;
-use crate::sure::sure;
+use crate::profile::caller_as_user;
+use crate::recent_sign_in::require_recent_sign_in;
 use crate::tenant::owner_invitation;
 use crate::user::LOGIN;
 use crate::values::present;
 use crate::{lengths, owners};
 
-/// They may not sign in for now, because something is wrong.
+/// Locks a user: they can't sign in, because something is wrong.
 #[derive(Clone, Debug)]
 pub struct LockUser {
     pub user: UserId,
@@ -22,14 +22,14 @@ pub struct LockUser {
     pub catalogue: Catalogue,
 }
 
-/// They may sign in again.
+/// Unlocks a user.
 #[derive(Clone, Debug)]
 pub struct UnlockUser {
     pub user: UserId,
     pub catalogue: Catalogue,
 }
 
-/// They do not work here for now.
+/// Deactivates a user who does not work here for now.
 #[derive(Clone, Debug)]
 pub struct DeactivateUser {
     pub user: UserId,
@@ -37,46 +37,51 @@ pub struct DeactivateUser {
     pub catalogue: Catalogue,
 }
 
-/// They work here again.
+/// Reactivates a user.
 #[derive(Clone, Debug)]
 pub struct ReactivateUser {
     pub user: UserId,
     pub catalogue: Catalogue,
 }
 
-/// They are no user any more; what they signed in with is free again.
+/// Removes a user, and releases their login names.
 #[derive(Clone, Debug)]
 pub struct RemoveUser {
     pub user: UserId,
     pub catalogue: Catalogue,
 }
 
-/// Nothing that tells who they were is kept any more.
+/// Erases a user: all personal data becomes unreadable.
 #[derive(Clone, Debug)]
 pub struct EraseUser {
     pub user: UserId,
     pub catalogue: Catalogue,
-    /// What removes the files in which they still are. Asked for in the append, once: when they were erased before, so was it.
+    /// The job that deletes stored files with the user's data. Enqueued in the append, only once: not if the user was erased before.
     pub forget: AskedJob,
 }
 
-/// The same for oneself.
+/// As [`EraseUser`], by the user themselves.
 #[derive(Clone, Debug)]
 pub struct EraseOneself {
-    /// One's own e-mail address: that it is meant.
+    /// The user's own e-mail address, as a confirmation.
     pub email: String,
-    /// As of [`EraseUser`].
+    /// As in [`EraseUser`].
     pub forget: AskedJob,
 }
 
-/// Does that if the caller may act on them.
-async fn turn(work: &mut Work<'_>, user: UserId, catalogue: &Catalogue, command: UserCommand) -> Result<(), Refusal> {
+/// Changes a user's status if the caller may act on this user.
+async fn authorize_and_change(
+    work: &mut Work<'_>,
+    user: UserId,
+    catalogue: &Catalogue,
+    command: UserCommand,
+) -> Result<(), Refusal> {
     let before = work.read::<User>(user).await?;
-    access::over(work, catalogue, &before).await?;
+    access::authorize_over(work, catalogue, &before).await?;
     change(work, user, command).await
 }
 
-/// Changes whether a user may sign in. Who is no user any more gives back what they signed in with.
+/// Changes a user's status. A user who is removed or erased releases their login names.
 async fn change(work: &mut Work<'_>, user: UserId, command: UserCommand) -> Result<(), Refusal> {
     let before = work.read::<User>(user).await?;
     owners::change(work, user, command).await?;
@@ -97,7 +102,7 @@ impl Command for LockUser {
         let mut checks = Checks::default();
         let reason = checks.paragraph("/reason", &self.reason, lengths::REASON);
         checks.finish()?;
-        turn(work, self.user, &self.catalogue, UserCommand::Lock { reason }).await
+        authorize_and_change(work, self.user, &self.catalogue, UserCommand::Lock { reason }).await
     }
 }
 
@@ -106,7 +111,7 @@ impl Command for UnlockUser {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        turn(work, self.user, &self.catalogue, UserCommand::Unlock).await
+        authorize_and_change(work, self.user, &self.catalogue, UserCommand::Unlock).await
     }
 }
 
@@ -118,7 +123,7 @@ impl Command for DeactivateUser {
         let mut checks = Checks::default();
         let reason = present(self.reason.as_ref(), |text| checks.paragraph("/reason", text, lengths::REASON));
         checks.finish()?;
-        turn(work, self.user, &self.catalogue, UserCommand::Deactivate { reason }).await
+        authorize_and_change(work, self.user, &self.catalogue, UserCommand::Deactivate { reason }).await
     }
 }
 
@@ -127,7 +132,7 @@ impl Command for ReactivateUser {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        turn(work, self.user, &self.catalogue, UserCommand::Reactivate).await
+        authorize_and_change(work, self.user, &self.catalogue, UserCommand::Reactivate).await
     }
 }
 
@@ -136,7 +141,7 @@ impl Command for RemoveUser {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        turn(work, self.user, &self.catalogue, UserCommand::Remove).await
+        authorize_and_change(work, self.user, &self.catalogue, UserCommand::Remove).await
     }
 }
 
@@ -147,9 +152,9 @@ impl Command for EraseUser {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         if work.salvage::<User>(self.user).await? {
             let before = work.read::<User>(self.user).await?;
-            access::over(work, &self.catalogue, &before).await?;
+            access::authorize_over(work, &self.catalogue, &before).await?;
         } else {
-            access::over_anybody(work, &self.catalogue).await?;
+            access::authorize_over_anybody(work, &self.catalogue).await?;
         }
         erase(work, self.user, &self.forget).await
     }
@@ -163,12 +168,12 @@ impl Command for EraseOneself {
         let mut checks = Checks::default();
         let email = checks.email("/email", &self.email);
         checks.finish()?;
-        let user = oneself(work)?;
-        sure(work.caller(), work.now())?;
+        let user = caller_as_user(work)?;
+        require_recent_sign_in(work.caller(), work.now())?;
         let whole = work.salvage::<User>(user).await?;
         let mut confirmed = kernel::folded(work.read::<User>(user).await?.login.email.reveal()) == email;
         if !whole && !confirmed {
-            // That they have another one now is perhaps what can't be read: then the claim says whose it is.
+            // An event that can't be decoded may have changed the address. The claim then tells whose address it is.
             let holders = work.holders(&LOGIN, [email.as_str()]).await?;
             confirmed = holders.get(email.as_str()).is_some_and(|holder| *holder == user.to_string());
             if confirmed {
@@ -183,21 +188,21 @@ impl Command for EraseOneself {
     }
 }
 
-/// Erases a user, with all that says who they are; where something of it can't be read, by what can.
+/// Erases a user and their data in other aggregates, even if some of their events can't be decoded.
 async fn erase(work: &mut Work<'_>, user: UserId, forget: &AskedJob) -> Result<(), Refusal> {
     let tenant = work.caller().tenant();
     let whole = work.salvage::<User>(user).await?;
     let before = work.read::<User>(user).await?;
     change(work, user, UserCommand::Erase).await?;
     if !whole {
-        // Whether they were an owner, the owners know.
+        // The user's state may be wrong about ownership, so the user is removed from the list of owners in any case.
         work.upsert::<Owners>(tenant, OwnersCommand::Remove { user }).await?;
     }
     if before.status != UserStatus::Erased {
         work.enqueue(forget.clone());
     }
     let invitation = before.invitation;
-    // Who they are stands in what was sent to them, too.
+    // The user's invitation also has personal data.
     let Some(invitation) = invitation else { return Ok(()) };
     work.salvage::<Invitation>(invitation).await?;
     work.update::<Invitation>(invitation, InvitationCommand::Erase).await?;

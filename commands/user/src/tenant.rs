@@ -1,4 +1,4 @@
-//! Tenants: asked for by whoever operates the platform, made by a saga, suspended and resumed, deleted by another saga.
+//! Tenants: requested by the platform's operators, provisioned by a saga, suspended and resumed, and deleted by another saga.
 
 use chrono::{DateTime, Duration, Utc};
 use executor::{Command, Work};
@@ -14,64 +14,65 @@ use crate::lengths;
 use crate::user::LOGIN;
 use crate::values::present;
 
-/// Asks for a tenant: the caller's own, which has no place yet. A saga makes it.
+/// Requests a tenant: the caller's own, which is not provisioned yet. A saga provisions it.
 #[derive(Clone, Debug)]
 pub struct RequestTenant {
-    /// Its short name, in addresses.
+    /// Its short name (slug) for addresses.
     pub slug: String,
-    /// Its name for people.
+    /// Its display name.
     pub name: String,
-    /// Where the invitation of its first owner goes.
+    /// The e-mail address to which the first owner's invitation is sent.
     pub owner: Option<String>,
 }
 
-/// Its place is made.
+/// Records that the tenant is provisioned.
 #[derive(Clone, Copy, Debug)]
 pub struct ActivateTenant;
 
-/// Its place could not be made.
+/// Records that provisioning failed.
 #[derive(Clone, Copy, Debug)]
 pub struct AbandonTenant;
 
-/// Invites its first owner.
+/// Invites the tenant's first owner.
 #[derive(Clone, Copy, Debug)]
 pub struct InviteOwner;
 
-/// Takes that invitation back: the tenant does not come to be.
+/// Revokes the first owner's invitation, because provisioning failed.
 #[derive(Clone, Copy, Debug)]
 pub struct RevokeOwnerInvitation;
 
-/// The invitation of a tenant's first owner: whoever has to take it back knows it, however far it came.
+/// The id of the invitation of a tenant's first owner. It is derived from the tenant's id, so that compensation can revoke the invitation
+/// however far provisioning got.
 pub fn owner_invitation(tenant: TenantId) -> InvitationId {
     InvitationId::new(Uuid::new_v5(&tenant.uuid(), b"user.tenant owner"))
 }
 
-/// Nobody of it may do anything for now.
+/// Suspends a tenant: all requests of its callers are refused.
 #[derive(Clone, Debug)]
 pub struct SuspendTenant {
     pub reason: String,
 }
 
-/// It can be used again.
+/// Resumes a suspended tenant.
 #[derive(Clone, Copy, Debug)]
 pub struct ResumeTenant;
 
-/// The longest that a tenant can be restored, in days.
+/// Maximum grace period in which a tenant can be restored, in days.
 pub const LONGEST_GRACE: u32 = 3_650;
 
-/// It is to be deleted, and nobody of it may do anything from now on.
+/// Schedules a tenant's deletion. All requests of its callers are refused from now on.
 #[derive(Clone, Debug)]
 pub struct RequestTenantDeletion {
     pub reason: String,
-    /// For so many days it can be restored.
+    /// The grace period in which it can be restored, in days.
     pub grace_days: u32,
 }
 
-/// It is not deleted after all.
+/// Cancels a scheduled deletion.
 #[derive(Clone, Copy, Debug)]
 pub struct RestoreTenant;
 
-/// It is deleted, if its time has come.
+/// Deletes a tenant if its grace period has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct DeleteTenant;
 
@@ -97,7 +98,7 @@ impl Command for RequestTenant {
     }
 }
 
-/// Asks the caller's tenant for something.
+/// Sends a command to the caller's tenant.
 async fn ask(work: &mut Work<'_>, command: TenantCommand) -> Result<(), Refusal> {
     let tenant = work.caller().tenant();
     work.update::<Tenant>(tenant, command).await
@@ -127,7 +128,7 @@ impl Command for InviteOwner {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let tenant = work.caller().tenant();
-        // Nobody was named: whoever operates the platform gives the first token.
+        // No owner was named: the platform's operators issue the first token.
         let Some(email) = work.read::<Tenant>(tenant).await?.owner.clone() else { return Ok(()) };
         let invitation = owner_invitation(tenant);
         work.absent(&LOGIN, email.reveal(), invitation);
@@ -171,7 +172,7 @@ impl Command for ResumeTenant {
 
 impl Command for RequestTenantDeletion {
     const PERMISSION: &'static str = "user:tenant:operate";
-    /// When it is deleted.
+    /// When it will be deleted.
     type Answer = DateTime<Utc>;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<DateTime<Utc>, Refusal> {

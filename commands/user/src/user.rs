@@ -1,28 +1,28 @@
-//! How somebody becomes a user, and what they sign in with.
+//! Registration of users, and their login names.
 
 use chrono::Duration;
 use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{GroupId, LinkFault, Login, Profile, User, UserCommand, UserRegistered};
 
-use crate::access::{self, Catalogue, existing_role, within_own};
+use crate::access::{self, Catalogue, existing_role, require_within_own};
 use crate::profile::ProfileFields;
+use crate::recent_sign_in::require_recent_sign_in_for_oneself;
 use crate::references::existing_group;
-use crate::sure::sure_of_oneself;
 use crate::values::{self, present};
 use crate::{lengths, owners};
 
-/// Whatever a user may type to sign in, in lower case: addresses and names share one space, so what is typed means one user.
+/// Claims on login names in lower case. E-mail addresses and user names share one namespace, so that a login name identifies one user.
 pub(crate) static LOGIN: ClaimKind = ClaimKind {
     name: "user.login",
     code: "login_taken",
     detail: "another user of this tenant (holder) has this e-mail address or user name",
 };
 
-/// How long a link that verifies an address is good.
+/// Validity of a link that verifies an address.
 const VERIFICATION: Duration = Duration::hours(48);
 
-/// What a user signs in with, as sent; checked when the command runs.
+/// A user's login names as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
 pub struct LoginFields {
     pub email: String,
@@ -38,19 +38,19 @@ impl LoginFields {
     }
 }
 
-/// Makes somebody a user without an invitation.
+/// Registers a user without an invitation.
 #[derive(Clone, Debug)]
 pub struct RegisterUser {
     pub login: LoginFields,
     pub profile: ProfileFields,
-    /// The roles that they begin with.
+    /// The user's initial roles.
     pub roles: Vec<String>,
-    /// The groups that they begin in.
+    /// The user's initial groups.
     pub groups: Vec<GroupId>,
     pub catalogue: Catalogue,
 }
 
-/// They sign in with something else: this is all of it.
+/// Replaces all login names of a user.
 #[derive(Clone, Debug)]
 pub struct ChangeLogin {
     pub user: UserId,
@@ -58,38 +58,38 @@ pub struct ChangeLogin {
     pub catalogue: Catalogue,
 }
 
-/// Sends a link to the caller's own address, to show that it is theirs.
+/// Sends a link to the caller's own address, to verify it.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestEmailVerification {
     pub user: UserId,
 }
 
-/// A link that verifies an address was followed.
+/// Verifies an address through its link.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyEmail {
     pub user: UserId,
     pub turn: u32,
 }
 
-/// A link was followed that was mailed to an address for something else, such as to set a password: the address is theirs.
+/// Marks an address as verified because a link that was mailed to it for another purpose, such as a password reset, was followed.
 #[derive(Clone, Debug)]
 pub struct ShowEmail {
     pub user: UserId,
-    /// Where the link was mailed.
+    /// The address to which the link was mailed.
     pub email: String,
 }
 
-/// Begins a user: the claims on what they sign in with, the first event, the owners.
+/// Registers a user: claims the login names, appends the first event, updates the owners.
 pub(crate) async fn begin(work: &mut Work<'_>, user: UserId, registered: UserRegistered) -> Result<(), Refusal> {
     for name in registered.login.names() {
         work.take(&LOGIN, name, user);
     }
     work.create::<User>(user, UserCommand::Register(registered))?;
-    owners::settle(work, user, false).await
+    owners::update_owners(work, user, false).await
 }
 
-/// Lets a user sign in with something else, and keeps the claims on it true. Whoever reads the new address sets a password by it: for their own,
-/// somebody has shown a moment ago who they are.
+/// Changes a user's login names and their claims. Whoever reads the mailbox of the new address can set a password, so users who change
+/// their own address must have authenticated recently.
 pub(crate) async fn change_login(
     work: &mut Work<'_>,
     user: UserId,
@@ -97,7 +97,7 @@ pub(crate) async fn change_login(
     login: Login,
 ) -> Result<(), Refusal> {
     if before.login.email != login.email {
-        sure_of_oneself(work, user)?;
+        require_recent_sign_in_for_oneself(work, user)?;
     }
     work.update::<User>(user, UserCommand::ChangeLogin { login: login.clone() }).await?;
     for name in before.login.names().filter(|name| !login.names().any(|kept| kept == *name)) {
@@ -109,8 +109,8 @@ pub(crate) async fn change_login(
     Ok(())
 }
 
-/// Refuses roles and groups that there are not, or that give more than the caller has.
-pub(crate) async fn beginnings(
+/// Refuses roles and groups that do not exist or that give permissions that the caller lacks.
+pub(crate) async fn check_initial_access(
     work: &mut Work<'_>,
     catalogue: &Catalogue,
     roles: &[String],
@@ -124,7 +124,7 @@ pub(crate) async fn beginnings(
         existing_group(work, *group, &format!("/groups/{place}")).await?;
         given.extend(access::group_roles(work, *group).await?);
     }
-    within_own(work, catalogue, given).await
+    require_within_own(work, catalogue, given).await
 }
 
 impl Command for RegisterUser {
@@ -135,10 +135,10 @@ impl Command for RegisterUser {
         let mut checks = Checks::default();
         let login = self.login.check(&mut checks);
         let profile = self.profile.check(&mut checks);
-        let roles = values::few(&mut checks, "/roles", &self.roles, lengths::ROLES);
-        let groups = values::few(&mut checks, "/groups", &self.groups, lengths::GROUPS);
+        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, lengths::ROLES);
+        let groups = values::distinct_list(&mut checks, "/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
-        beginnings(work, &self.catalogue, &roles, &groups).await?;
+        check_initial_access(work, &self.catalogue, &roles, &groups).await?;
         let user = work.new_id();
         let registered = UserRegistered { login, email_verified: false, profile, roles, groups, invitation: None };
         begin(work, user, registered).await?;
@@ -155,7 +155,7 @@ impl Command for ChangeLogin {
         let login = self.login.check(&mut checks);
         checks.finish()?;
         let before = work.read::<User>(self.user).await?;
-        access::over(work, &self.catalogue, &before).await?;
+        access::authorize_over(work, &self.catalogue, &before).await?;
         change_login(work, self.user, &before, login).await
     }
 }
@@ -172,14 +172,14 @@ impl Command for RequestEmailVerification {
 
 impl Command for VerifyEmail {
     const PERMISSION: &'static str = "user:email:verify";
-    /// Why the link is not good, which is on record now (when it was before, the command is refused with `link_not_good`); none: the
-    /// address is verified.
+    /// Why the link is not valid, which was now recorded (if it was recorded before, the command is refused with `link_not_good`); `None`
+    /// if the address is verified.
     type Answer = Option<LinkFault>;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Option<LinkFault>, Refusal> {
         let (user, at) = (work.read::<User>(self.user).await?, work.now());
         let fault = if user.email_verified { None } else { user.link(self.turn, at).err() };
-        // On record already, as with an invitation.
+        // Recorded before; as with invitations, repeated attempts write nothing.
         if fault.is_some() && user.refused_links.contains(&self.turn) {
             return Err(Refusal::conflict("link_not_good", "the link is no longer valid; ask for a new one"));
         }
@@ -197,7 +197,7 @@ impl Command for ShowEmail {
     }
 }
 
-/// The empty profile of somebody of whom only the name is known.
+/// A profile with only a name.
 pub(crate) fn named(name: kernel::Personal<String>) -> Profile {
     Profile { name, ..Profile::default() }
 }

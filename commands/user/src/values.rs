@@ -1,17 +1,17 @@
-//! The forms of values: what a name to sign in with, a role's name, a language and a time zone look like. (How long texts may
+//! Validation of values: user names, role names, languages, time zones and more. (Length limits: `lengths.rs`.)
 //! be: `lengths.rs`.)
 
 use kernel::Checks;
 
 use crate::lengths;
 
-/// Takes over an optional value.
+/// Validates an optional value with `take`, if there is one.
 pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) -> Option<T> {
     text.map(|text| take(text))
 }
 
-/// A name to sign in with: lower-case letters, digits, `.`, `_` and `-`, a letter or digit first. Lower case comes out. It can't
-/// be taken for an e-mail address, which has an `@`.
+/// A user name: lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit. Returned in lower case. It can't be
+/// confused with an e-mail address, which has an `@`.
 pub(crate) fn user_name(checks: &mut Checks, pointer: &str, text: &str) -> String {
     let name = text.trim().to_lowercase();
     let allowed = lengths::USER_NAME.contains(&name.len())
@@ -57,7 +57,7 @@ pub(crate) fn time_zone(checks: &mut Checks, pointer: &str, text: &str) -> Strin
     text.to_owned()
 }
 
-/// Where a picture is: `https://`, a host, no spaces.
+/// The address of a picture: `https://`, a host, no spaces.
 pub(crate) fn picture(checks: &mut Checks, pointer: &str, text: &str) -> String {
     let text = text.trim();
     let host = text.strip_prefix("https://").unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
@@ -68,8 +68,8 @@ pub(crate) fn picture(checks: &mut Checks, pointer: &str, text: &str) -> String 
     text.to_owned()
 }
 
-/// A list of at most so many entries, each once.
-pub(crate) fn few<T: Ord + Clone>(checks: &mut Checks, pointer: &str, list: &[T], most: usize) -> Vec<T> {
+/// A list with a maximum number of entries, without duplicates.
+pub(crate) fn distinct_list<T: Ord + Clone>(checks: &mut Checks, pointer: &str, list: &[T], most: usize) -> Vec<T> {
     if list.len() > most {
         checks.refuse(pointer, "too_many", format!("{} entries; at most {most} are allowed", list.len()));
     }
@@ -120,9 +120,9 @@ mod tests {
     #[test]
     fn lists_are_short_and_name_each_thing_once() {
         let mut checks = Checks::default();
-        assert_eq!(few(&mut checks, "/roles", &["b", "a", "b"], 3), ["a", "b"]);
+        assert_eq!(distinct_list(&mut checks, "/roles", &["b", "a", "b"], 3), ["a", "b"]);
         assert!(checks.ok());
-        few(&mut checks, "/roles", &["b", "a", "b"], 2);
+        distinct_list(&mut checks, "/roles", &["b", "a", "b"], 2);
         assert_eq!(checks.into_errors()[0].code, "too_many");
     }
 }

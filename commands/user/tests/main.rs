@@ -1,4 +1,4 @@
-//! Commands on people and tenants, over a real log.
+//! Tests of the user service's commands with a real log.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! What whoever comes to us meets: the server, its limits, what a question may cost, feeds.
+//! The sections of the API: the HTTP server, rate limits, limits of GraphQL queries, the event feed.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -16,32 +16,31 @@ pub struct Http {
     pub host: IpAddr,
     /// Port to listen on; 0: any free one.
     pub port: u16,
-    /// Where others reach us, such as `https://api.example.com`: the beginning of issuers and of mailed links. Empty: at the
-    /// address on which we listen.
+    /// Public base URL, such as `https://api.example.com`, used in token issuers and mailed links. Empty: the listening address.
     pub public_url: String,
-    /// The most bytes of a JSON body.
+    /// Maximum size of a JSON body, in bytes.
     pub body_limit: usize,
-    /// The most bytes of an uploaded file.
+    /// Maximum size of an uploaded file, in bytes.
     pub upload_limit: usize,
-    /// How many uploaded files are held in memory at once.
+    /// Maximum number of uploads held in memory at once.
     pub uploads: usize,
-    /// How many of them may be one tenant's.
+    /// Maximum number of those uploads per tenant.
     pub uploads_of_a_tenant: usize,
-    /// The most seconds that a request may take.
+    /// Request timeout in seconds.
     pub timeout_seconds: u64,
-    /// After how many seconds in which nothing came or went a connection is closed; later where a request may take longer.
+    /// Idle timeout of a connection in seconds; at least one second longer than the request timeout (see [`idle`](Self::idle)).
     pub idle_seconds: u64,
-    /// The most seconds that running requests get to finish when the server stops.
+    /// Seconds that running requests have to finish when the server stops.
     pub drain_seconds: u64,
-    /// Proxies before us that are believed from whom requests came (`X-Forwarded-For`): addresses, and networks such as `10.0.0.0/8`.
+    /// Proxies whose `X-Forwarded-For` header is trusted: addresses, and networks such as `10.0.0.0/8`.
     pub trusted_proxies: Vec<String>,
-    /// Origins whose scripts may call us, such as `https://app.example.com`; `*`: all.
+    /// Origins allowed by CORS, such as `https://app.example.com`; `*`: all.
     pub cors_origins: Vec<String>,
-    /// Whether answers are compressed for clients that ask for it.
+    /// Whether responses are compressed for clients that accept it.
     pub compression: bool,
 }
 
-/// An address, or `localhost`.
+/// Deserializes an IP address, or `localhost` as 127.0.0.1.
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text == "localhost" {
@@ -73,17 +72,17 @@ impl Default for Http {
 }
 
 impl Http {
-    /// Where we listen; port 0: any free one.
+    /// The listening address; port 0: any free one.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
 
-    /// Where people reach us.
+    /// The public URL; by default that of the listening address.
     pub fn url(&self) -> String {
         if self.public_url.is_empty() { format!("http://{}", self.address()) } else { self.public_url.clone() }
     }
 
-    /// The addresses and networks of the proxies before us that are believed.
+    /// The addresses and networks of the trusted proxies.
     ///
     /// # Errors
     /// The first text that is neither.
@@ -96,23 +95,23 @@ impl Http {
         self.trusted_proxies.iter().map(network).collect()
     }
 
-    /// How long nothing may come or go on a connection.
+    /// The idle timeout of a connection: always longer than a request may take.
     pub fn idle(&self) -> Duration {
         Duration::from_secs(self.idle_seconds.max(self.timeout_seconds + 1))
     }
 }
 
-/// Requests a second. 0: no limit.
+/// Rate limits in requests per second. 0: no limit.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimits {
-    /// Of a tenant.
+    /// Requests per second per tenant.
     pub tenant_per_second: u32,
-    /// How many a tenant may send at once.
+    /// Burst of requests per tenant.
     pub tenant_burst: u32,
-    /// With one token.
+    /// Requests per second per token.
     pub token_per_second: u32,
-    /// How many may be sent with one token at once.
+    /// Burst of requests per token.
     pub token_burst: u32,
 }
 
@@ -122,21 +121,21 @@ impl Default for RateLimits {
     }
 }
 
-/// What a GraphQL query may cost.
+/// Limits of GraphQL queries.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GraphQl {
-    /// The most levels of fields.
+    /// Maximum depth of fields.
     pub depth: usize,
-    /// The most fields, each counted as often as its lists may have rows.
+    /// Maximum cost: the number of fields, each multiplied by the page sizes of the lists around it.
     pub cost: u64,
-    /// The most aliases.
+    /// Maximum number of aliases.
     pub aliases: usize,
-    /// The most seconds of a query.
+    /// Query timeout in seconds.
     pub timeout_seconds: u64,
-    /// The most seconds that a query waits for a read model to reach a position.
+    /// Maximum seconds that a query waits for a read model to reach a position.
     pub wait_seconds: u64,
-    /// The most subscriptions of one connection.
+    /// Maximum subscriptions per connection.
     pub subscriptions: usize,
 }
 
@@ -146,13 +145,13 @@ impl Default for GraphQl {
     }
 }
 
-/// What events offer to others.
+/// The event feed.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Events {
-    /// The most feeds (`GET /v1/events`) of a tenant at a time.
+    /// Maximum concurrent feeds (`GET /v1/events`) per tenant.
     pub feeds_per_tenant: usize,
-    /// How many seconds a feed may be silent before it says that it is there.
+    /// Seconds without an event after which a feed sends a heartbeat.
     pub heartbeat_seconds: u64,
 }
 

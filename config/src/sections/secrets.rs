@@ -1,11 +1,11 @@
-//! Secrets, and where they are kept.
+//! The sections with keys and secrets, and Vault.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// A secret: never shown.
+/// A secret text, which is never shown in debug output or when serialized.
 #[derive(Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(transparent)]
 pub struct SecretText(String);
@@ -21,7 +21,7 @@ impl SecretText {
         &self.0
     }
 
-    /// Whether there is none.
+    /// Whether it is empty, which means that it is not set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -39,31 +39,31 @@ impl Serialize for SecretText {
     }
 }
 
-/// Tokens.
+/// Tokens and keys.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// The key under which tenants' keys are wrapped: 64 hexadecimal digits, or where it is in Vault (`transit:<mount>/<key>`).
+    /// The master key that wraps tenants' keys: 64 hexadecimal digits, or its place in Vault (`transit:<mount>/<key>`).
     pub master_key: SecretText,
-    /// The one before it, which opens what it wrapped until that is wrapped anew.
+    /// The previous master key, needed to unwrap keys until all of them are rewrapped.
     pub former_master_key: SecretText,
-    /// How many seconds an access token of a tenant's issuer is valid.
+    /// Lifetime in seconds of access tokens of a tenant's issuer.
     pub access_token_seconds: u32,
-    /// For how many seconds a new signing key is only shown, before it signs.
+    /// Seconds for which a new signing key is published before it signs.
     pub key_overlap_seconds: u32,
-    /// After how many days of signing a key is followed by another one by itself; 0: never.
+    /// Number of days after which a signing key is rotated automatically; 0: never.
     pub key_rotation_days: u32,
-    /// The Ed25519 public key that verifies tokens of `inopsio token`, as PEM; none: there are none.
+    /// The Ed25519 public key that verifies tokens of `inopsio token`, as PEM; empty: such tokens are not accepted.
     pub public_key: SecretText,
-    /// The Ed25519 private key that mints tokens, as PEM; only `inopsio token` needs it.
+    /// The Ed25519 private key that signs such tokens, as PEM; needed only by `inopsio token`.
     pub signing_key: SecretText,
-    /// Who must have issued a token of `inopsio token`.
+    /// Required issuer (`iss`) of tokens of `inopsio token`.
     pub issuer: String,
-    /// For whom a token must be.
+    /// Required audience (`aud`) of tokens.
     pub audience: String,
-    /// How many seconds clocks may differ.
+    /// Allowed clock skew in seconds.
     pub leeway_seconds: u64,
-    /// Who tells which new passwords were seen in breaches, such as `https://api.pwnedpasswords.com/range`; empty: nobody is asked.
+    /// Service that checks new passwords for known breaches, such as `https://api.pwnedpasswords.com/range`; empty: no check.
     pub breaches_url: String,
 }
 
@@ -85,11 +85,11 @@ impl Default for Auth {
     }
 }
 
-/// Proof.
+/// Signed proofs of tenants' histories.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audit {
-    /// The seed of the Ed25519 key that signs the heads of tenants' trees: 64 hexadecimal digits; none: nobody signs them.
+    /// Seed of the Ed25519 key that signs the tree heads of tenants: 64 hexadecimal digits; empty: they are not signed.
     pub seal_key: SecretText,
 }
 
@@ -99,23 +99,23 @@ pub struct Audit {
 pub struct Vault {
     /// Its URL.
     pub address: String,
-    /// The token that may do that.
+    /// The token.
     pub token: SecretText,
-    /// The file in which it stands, which is read again when somebody writes it anew.
+    /// The file with the token, which is read again when it changes.
     pub token_file: Option<PathBuf>,
-    /// The role that logs in (AppRole), instead of a token.
+    /// The AppRole role id for logging in, instead of a token.
     pub role_id: Option<String>,
-    /// What it logs in with.
+    /// The secret id of that role.
     pub secret_id: SecretText,
-    /// The file in which that stands, read at each login.
+    /// The file with the secret id, which is read at each login.
     pub secret_id_file: Option<PathBuf>,
-    /// Where that way to log in is mounted.
+    /// The mount path of AppRole.
     pub approle_mount: String,
-    /// The namespace, where Vault has several.
+    /// The namespace, if Vault has several.
     pub namespace: Option<String>,
-    /// A file with the authorities by whom Vault's certificate may be signed, PEM; none: those of the machine.
+    /// A file with the trusted certificate authorities for Vault, as PEM; `None`: those of the machine.
     pub ca_file: Option<PathBuf>,
-    /// How many seconds Vault may take, repetitions included.
+    /// Timeout of a request to Vault in seconds, including retries.
     pub timeout_seconds: u64,
 }
 

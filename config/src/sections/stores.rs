@@ -1,4 +1,4 @@
-//! What is written and read: Postgres, the bus, read models.
+//! The sections of data stores: Postgres, NATS, read models.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ pub enum SslMode {
     /// If the server offers it.
     #[default]
     Prefer,
-    /// Always, whoever the server is.
+    /// Always, without verifying the server's certificate.
     Require,
-    /// Always, with a certificate that we trust.
+    /// Always, and the certificate must be trusted.
     VerifyCa,
-    /// Always, with a certificate that we trust for the server's name.
+    /// Always, and the certificate must be trusted and issued for the server's name.
     VerifyFull,
 }
 
@@ -48,21 +48,21 @@ pub struct Postgres {
     pub socket: Option<PathBuf>,
     /// Whether TLS is used.
     pub ssl_mode: SslMode,
-    /// The password of all our roles.
+    /// The password of all Inopsio roles.
     pub password: SecretText,
     /// URL of a role that may create databases and roles; only `migrate` and `rebuild` need it.
     pub admin_url: SecretText,
-    /// Name of the directory of tenants' database.
+    /// Name of the database with the directory of tenants.
     pub directory: String,
-    /// The key under which unique values (e-mail addresses) are hashed: 64 hexadecimal digits, the same for ever.
+    /// The key that hashes unique values (such as e-mail addresses): 64 hexadecimal digits; must never change.
     pub claim_key: SecretText,
-    /// How many MiB of recent aggregates are kept in memory, a service.
+    /// Size of the cache of recent aggregates, in MiB per service.
     pub cache_mib: u64,
-    /// After how many events an aggregate gets a snapshot, from which it is loaded later; 0: never.
+    /// Number of events after which an aggregate gets a snapshot, from which it is loaded later; 0: never.
     pub snapshot_events: u64,
-    /// The most seconds that writing may take, the time of reconnecting included.
+    /// Timeout of an append in seconds, including reconnects.
     pub append_timeout_seconds: u64,
-    /// How many MiB may wait to be written, a service.
+    /// Maximum size of the append queue, in MiB per service.
     pub append_queue_mib: u32,
 }
 
@@ -85,11 +85,11 @@ impl Default for Postgres {
     }
 }
 
-/// The bus.
+/// NATS.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Nats {
-    /// URL of a server; several of one cluster with commas between.
+    /// URL of a server, or of several servers of one cluster, separated by commas.
     pub url: String,
     /// User.
     pub user: Option<String>,
@@ -97,9 +97,9 @@ pub struct Nats {
     pub password: SecretText,
     /// A token, instead of user and password.
     pub token: SecretText,
-    /// The text of a `.creds` file, instead of user and password.
+    /// The content of a `.creds` file, instead of user and password.
     pub creds: SecretText,
-    /// How many servers keep each stream: 1, 3 or 5.
+    /// Number of replicas of each stream: 1, 3 or 5.
     pub replicas: usize,
 }
 
@@ -116,13 +116,13 @@ impl Default for Nats {
     }
 }
 
-/// How many partitions read models have: a power of two.
+/// The numbers of partitions of read models: powers of two.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(untagged, expecting = "a number (1, 2, 4, … 64), or a number for each of some projections, as {leads=4}")]
 pub enum Partitions {
-    /// All of them.
+    /// The same number for all of them.
     All(u32),
-    /// Some of them, by name; the others stay as they are.
+    /// Numbers for some of them, by name; the others do not change.
     Each(BTreeMap<String, u32>),
 }
 
@@ -136,12 +136,12 @@ impl Default for Partitions {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Projections {
-    /// Into how many partitions `migrate` divides them.
+    /// The numbers of partitions that `migrate` sets up.
     pub partitions: Partitions,
 }
 
 impl Projections {
-    /// Into how many partitions a projection shall be divided; none: it stays as it is.
+    /// The configured number of partitions of a projection; `None`: its present number does not change.
     pub fn partitions_of(&self, projection: &str) -> Option<u32> {
         match &self.partitions {
             Partitions::All(partitions) => Some(*partitions),

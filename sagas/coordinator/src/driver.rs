@@ -162,7 +162,7 @@ async fn drive(shared: &Shared, key: InstanceKey) -> Result<(), Error> {
 }
 
 /// Writes the instance's state into its row. If the row no longer exists, the tenant was destroyed meanwhile, and nothing is written.
-async fn rest(
+async fn write_row(
     shared: &Shared,
     key: InstanceKey,
     state: &State,

@@ -206,7 +206,7 @@ impl Case<'_> {
 
     /// A request of the tenant's administrator.
     pub fn request(&self) -> Request {
-        self.bed.executor.unasked(&self.caller, None)
+        self.bed.executor.internal_request(&self.caller, None)
     }
 
     /// Executes a command.

@@ -1,4 +1,4 @@
-//! What happens to an account, and what is refused.
+//! Tests of the account's commands and refusals.
 
 use cqrs_es::test::TestFramework;
 use keys::{Context, DataKey, SystemRandom};
@@ -51,7 +51,7 @@ fn a_link_that_was_mailed_before_all_sessions_ended_sets_no_password() {
         || TestFramework::<Account>::with(()).given(vec![requested(1, 0), ended.clone().into(), requested(2, 6)]);
     given().when(by_link(&password, 1, 7)).then_expect_error(AccountError::LinkUsed);
     given().when(by_link(&password, 2, 7)).then_expect_events(vec![PasswordSet { password: password.clone() }.into()]);
-    // Nor do they wait for another one.
+    // After all sessions ended, a new link can be requested without waiting.
     TestFramework::<Account>::with(())
         .given(vec![requested(1, 0), ended.into()])
         .when(AccountCommand::RequestReset { at: at(6) })
@@ -138,7 +138,7 @@ fn passkey() -> PasskeyEnrolled {
     }
 }
 
-/// Another one.
+/// A sealed value that differs from `sealed`.
 #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
 fn sealed_anew() -> Sealed {
     let context = Context { tenant: kernel::TenantId::vouched(Uuid::nil()), purpose: "", subject: "" };
@@ -169,7 +169,7 @@ fn an_account_is_taken_over_only_when_nobody_can_come_in_by_it_otherwise_and_all
     given(vec![PasswordSet { password: sealed() }.into()]).when(take_over()).then_expect_error(AccountError::InUse);
     given(vec![passkey().into()]).when(take_over()).then_expect_error(AccountError::InUse);
     let client = ClientId::new(Uuid::from_u128(1));
-    // An authenticator lets nobody in by itself, and is asked for all the same.
+    // An authenticator does not suffice to sign in, so it does not prevent the takeover, and stays required.
     let before: Vec<AccountEvent> = vec![
         AccountEntered {}.into(),
         TotpEnrolled { secret: sealed(), step: 1 }.into(),
@@ -179,7 +179,7 @@ fn an_account_is_taken_over_only_when_nobody_can_come_in_by_it_otherwise_and_all
     let ended: AccountEvent = SessionsEnded { at: at(9), reason: "taken_over".to_owned(), era: Some(0) }.into();
     let taken: Vec<AccountEvent> = vec![ConsentWithdrawn { client, at: at(9) }.into(), ended, AccountEntered {}.into()];
     given(before.clone()).when(take_over()).then_expect_events(taken.clone());
-    // Nor does a link that was mailed before, or an invitation, set a password afterwards.
+    // Afterwards, neither an earlier link nor an invitation can set a password.
     for by in [By::Link { turn: 1, at: at(10) }, By::Invitation] {
         given([before.clone(), taken.clone()].concat())
             .when(AccountCommand::SetPassword { password: sealed(), by })

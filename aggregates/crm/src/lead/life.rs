@@ -1,4 +1,4 @@
-//! The life of a lead: what it decides, and what its events make of it.
+//! The state of a lead, with `decide` and `evolve`.
 
 use chrono::{DateTime, Utc};
 use kernel::{Aggregate, Personal, Refusal, listed};
@@ -11,12 +11,12 @@ use crate::{
     LeadRecycled, LeadRestored, LeadSource, LeadStatus, LeadWithdrawn, LeadWorkStarted,
 };
 
-/// A lead as its history has made it.
+/// A lead, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lead {
     /// Its status.
     pub status: LeadStatus,
-    /// Who it is.
+    /// The person's details.
     pub details: LeadDetails,
     /// The source of the lead.
     pub source: LeadSource,
@@ -24,24 +24,24 @@ pub struct Lead {
     pub owner: Option<String>,
     /// The result of its conversion, once it is converted.
     pub conversion: Option<LeadConverted>,
-    /// Why it was sent back, as long as it is.
+    /// Why it was recycled, while it has that status.
     #[serde(default)]
     pub recycled: Option<LeadRecycled>,
-    /// Why it will not buy, as long as it is given up.
+    /// Why it was disqualified, while it has that status.
     #[serde(default)]
     pub disqualified: Option<LeadDisqualified>,
-    /// To whom it was escalated, while it is qualified. If it is qualified again, it is escalated again.
+    /// The user to whom it was escalated, while it is qualified. If it is qualified again, it can be escalated again.
     #[serde(default)]
     pub escalated_to: Option<String>,
     /// The import that created it.
     #[serde(default)]
     pub import: Option<ImportId>,
-    /// Whether anything was done with it since it was captured.
+    /// Whether it was changed since it was captured.
     #[serde(default)]
     pub touched: bool,
 }
 
-/// What can be asked of a lead. Values have been checked for form.
+/// Commands for a lead. The form of their values has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LeadCommand {
     Capture(LeadCaptured),
@@ -59,16 +59,16 @@ pub enum LeadCommand {
     Erase { reason: ErasureReason },
 }
 
-/// Why a lead says no.
+/// Why a lead refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeadError {
-    /// The step does not follow on where the lead stands.
+    /// The lead's status does not allow the step.
     #[error("a lead that is {} can't take the step {}; allowed steps: {}", .status.as_str(), .step.as_str(), listed(.status.allowed().iter().map(|step| step.as_str())))]
     StepNotAllowed { step: LeadStep, status: LeadStatus },
-    /// Only a qualified lead waits for somebody.
+    /// Only a qualified lead can be escalated.
     #[error("a lead that is {} can't be escalated; allowed status: qualified", .status.as_str())]
     NotEscalated { status: LeadStatus },
-    /// Somebody works with it, or it came another way.
+    /// The lead was changed since the import, or was not created by it.
     #[error("a lead can be withdrawn only if this import created it and it was not changed since")]
     NotWithdrawn,
 }
@@ -89,13 +89,13 @@ impl From<LeadError> for Refusal {
 }
 
 impl Lead {
-    /// Why it is given up or sent back, if it is and that is known.
+    /// Why the lead was disqualified or recycled, if it is and the reason is known.
     pub fn reason(&self) -> Option<&str> {
         let recycled = self.recycled.as_ref().and_then(|recycled| recycled.reason.known()).map(String::as_str);
         recycled.or_else(|| self.disqualified.as_ref().map(|disqualified| disqualified.reason.as_str()))
     }
 
-    /// What was noted when it was given up, if it is and that is known.
+    /// The note of its disqualification, if it is disqualified and the note is known.
     pub fn note(&self) -> Option<&str> {
         self.disqualified.as_ref()?.note.as_ref()?.known().map(String::as_str)
     }
@@ -162,7 +162,7 @@ impl Aggregate for Lead {
             LeadCommand::Withdraw { import } => vec![LeadWithdrawn { import }.into()],
             LeadCommand::Restore if self.status == LeadStatus::Withdrawn => vec![LeadRestored {}.into()],
             LeadCommand::Restore => vec![],
-            // Whoever they were has a right to it wherever the lead stands: it is no step of its life.
+            // The person has the right to erasure in every status, so it is not a step of the life cycle.
             LeadCommand::Erase { .. } if self.status == LeadStatus::Erased => vec![],
             LeadCommand::Erase { reason } => vec![LeadErased { reason }.into()],
         })
@@ -207,7 +207,7 @@ impl Aggregate for Lead {
                 self.details = LeadDetails::default();
             }
         }
-        // A reason is that of the present status, and only a qualified lead waits for somebody.
+        // Reasons belong to the current status, and only a qualified lead is escalated.
         if self.status != LeadStatus::Qualified {
             self.escalated_to = None;
         }

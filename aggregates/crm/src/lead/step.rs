@@ -1,4 +1,4 @@
-//! Which step of a lead's life may follow which.
+//! The life cycle of a lead: which steps are allowed in which status.
 
 use crate::LeadStatus;
 
@@ -30,7 +30,7 @@ impl LeadStep {
 }
 
 impl LeadStatus {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 9] = [
         Self::New,
         Self::Assigned,
@@ -70,12 +70,12 @@ impl LeadStatus {
         }
     }
 
-    /// The status of a lead with which nothing was done since it came in, with or without an owner.
+    /// The status of a lead that was not changed since it was captured, with or without an owner.
     pub const fn untouched(owned: bool) -> Self {
         if owned { Self::Assigned } else { Self::New }
     }
 
-    /// The status after the lead got an owner: work that goes on is not begun anew.
+    /// The status after the lead got an owner. A lead on which work has begun keeps its status.
     #[must_use]
     pub const fn once_assigned(self) -> Self {
         match self {

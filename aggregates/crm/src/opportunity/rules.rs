@@ -1,4 +1,4 @@
-//! The rules of an opportunity: open, won, lost, reopened; and amounts that add up.
+//! The state of an opportunity, with `decide` and `evolve`: its life cycle, and the consistency of its amounts.
 
 use chrono::NaiveDate;
 use kernel::{Aggregate, Currency, FieldError, Money, Refusal};
@@ -12,7 +12,7 @@ use crate::{
     StageId,
 };
 
-/// An opportunity as its history has made it.
+/// An opportunity, as it results from its events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opportunity {
     pub status: OpportunityStatus,
@@ -30,7 +30,7 @@ pub struct Opportunity {
     pub lost_reason: Option<String>,
 }
 
-/// Before it is opened: nothing is set yet.
+/// The state before it is opened: nothing is set yet.
 impl Default for Opportunity {
     fn default() -> Self {
         Self {
@@ -49,7 +49,7 @@ impl Default for Opportunity {
     }
 }
 
-/// What can be asked of an opportunity. Values have been checked for form; stages, whether deals can move into them.
+/// Commands for an opportunity. The form of their values has been checked, and that stages admit opportunities.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OpportunityCommand {
     Open(OpportunityOpened),
@@ -108,8 +108,8 @@ impl OpportunityStatus {
         }
     }
 
-    /// The steps that an opportunity of this status may take. What it is called, who is responsible and with whom it is can be put
-    /// right when it is closed, too; what it came to is settled.
+    /// The steps that an opportunity of this status may take. Name, owner, account and contact can be corrected even after it is closed,
+    /// but its amount, stage and close date can't.
     pub const fn allowed(self) -> &'static [OpportunityStep] {
         use OpportunityStep::{
             ChangeAccount, ChangeAmount, ChangeCloseDate, ChangeContact, Lose, Move, Reassign, Rename, Reopen, Win,
@@ -123,7 +123,7 @@ impl OpportunityStatus {
     }
 }
 
-/// Why an opportunity says no.
+/// Why an opportunity refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpportunityError {
     #[error("an opportunity that is {} can't take the step {}; allowed steps: {}", .status.as_str(), .step.as_str(), list(*.status))]
@@ -162,7 +162,7 @@ impl From<OpportunityError> for Refusal {
     }
 }
 
-/// An amount and what it is made of: nothing negative, and with line items their sum.
+/// Checks an amount and its line items: nothing negative, and with line items, their sum.
 fn adds_up(amount: Money, line_items: &[LineItem]) -> Result<(), OpportunityError> {
     if amount.minor < 0 {
         return Err(OpportunityError::AmountNegative { minor: amount.minor });
@@ -175,7 +175,7 @@ fn adds_up(amount: Money, line_items: &[LineItem]) -> Result<(), OpportunityErro
         if item.unit_price_minor < 0 {
             return Err(OpportunityError::PriceNegative { index, minor: item.unit_price_minor });
         }
-        // u32 × i64 fits i128, and so does the sum of as many as fit in memory.
+        // u32 × i64 fits into i128, and so does the sum of as many as fit into memory.
         sum += i128::from(item.quantity) * i128::from(item.unit_price_minor);
     }
     if line_items.is_empty() || sum == i128::from(amount.minor) {

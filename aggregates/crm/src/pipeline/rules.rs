@@ -1,4 +1,4 @@
-//! The rules of a pipeline: its stages, their order, and what may still move into them.
+//! The state of a pipeline, with `decide` and `evolve`: its stages, their order, and which of them admit opportunities.
 
 use std::collections::BTreeSet;
 
@@ -10,20 +10,20 @@ use crate::{
     PipelineStageRetired, PipelineStagesReordered, Stage, StageId,
 };
 
-/// How many stages a pipeline may have.
+/// Maximum stages of a pipeline.
 pub const MAX_STAGES: usize = 50;
 
-/// A pipeline as its history has made it.
+/// A pipeline, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pipeline {
     pub name: String,
-    /// In order, including the retired ones.
+    /// The stages in order, including the retired ones.
     pub stages: Vec<Stage>,
-    /// Nothing moves into these.
+    /// The retired stages, which admit no opportunities.
     pub retired: BTreeSet<StageId>,
 }
 
-/// What can be asked of a pipeline. Names have been checked for form.
+/// Commands for a pipeline. The form of names has been checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PipelineCommand {
     Create {
@@ -33,7 +33,7 @@ pub enum PipelineCommand {
     Rename {
         name: String,
     },
-    /// `index` none: last.
+    /// Adds a stage. `index`: `None` means last.
     AddStage {
         index: Option<u32>,
         stage: Stage,
@@ -47,13 +47,13 @@ pub enum PipelineCommand {
     RetireStage {
         stage: StageId,
     },
-    /// Whoever asks has made sure that no opportunity was ever in it.
+    /// Removes a stage. The caller has made sure that no opportunity was ever in it.
     RemoveStage {
         stage: StageId,
     },
 }
 
-/// Why a pipeline says no.
+/// Why a pipeline refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PipelineError {
     #[error("the pipeline would have {count} stages; allowed are 1 to {MAX_STAGES}")]
@@ -100,12 +100,12 @@ impl Pipeline {
         self.stages.iter().find(|stage| stage.id == id)
     }
 
-    /// The stages that deals can move into, in order.
+    /// The stages that admit opportunities, in order.
     pub fn active(&self) -> impl Iterator<Item = &Stage> {
         self.stages.iter().filter(|stage| !self.retired.contains(&stage.id))
     }
 
-    /// The stage that a deal moves into: the one that is named, or the first.
+    /// The stage into which an opportunity moves: the named one, or the first that admits opportunities.
     pub fn admit(&self, stage: Option<StageId>) -> Result<StageId, PipelineError> {
         let Some(stage) = stage else {
             return self.active().next().map(|stage| stage.id).ok_or(PipelineError::StageCount { count: 0 });
@@ -129,7 +129,7 @@ impl Pipeline {
     }
 }
 
-/// Stages that may stand together in a pipeline.
+/// Checks that stages can be together in a pipeline.
 fn consistent<'a>(stages: impl IntoIterator<Item = &'a Stage>) -> Result<(), PipelineError> {
     let mut names = BTreeSet::new();
     let mut count = 0;

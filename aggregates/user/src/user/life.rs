@@ -1,4 +1,4 @@
-//! The life of a user: what it decides, and what its events make of it.
+//! The state of a user, with `decide` and `evolve`.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{
     UserRegistrationNoted, UserRemoved, UserRoleGranted, UserRoleRevoked, UserStatus, UserUnlocked, code_expires,
 };
 
-/// The most roles, groups or organizations that a user may have, of each.
+/// Maximum roles, groups or organizations of a user, of each.
 pub const MOST_MEMBERSHIPS: usize = 200;
 
 /// A user, as they result from their events.
@@ -220,12 +220,12 @@ impl User {
         self.status == UserStatus::Active
     }
 
-    /// Whether the tenant can rely on them: an administrator who may sign in.
+    /// Whether the user is an owner: an administrator who may sign in.
     pub fn is_owner(&self) -> bool {
         self.may_sign_in() && self.roles.contains(kernel::Role::Admin.as_str())
     }
 
-    /// Whether a link of this turn is good at this time.
+    /// Whether the link with this number is valid at this time.
     pub fn link(&self, turn: u32, at: DateTime<Utc>) -> Result<(), LinkFault> {
         match self.verification {
             Some(sent) if sent.turn == turn && at < sent.expires_at => Ok(()),
@@ -261,8 +261,8 @@ impl User {
         Err(UserError::StepNotAllowed { step, status: self.status })
     }
 
-    /// A step that leads to a status in which they may be already.
-    fn reach(&self, step: UserStep, status: UserStatus, event: UserEvent) -> Result<Vec<UserEvent>, UserError> {
+    /// The events of a step to a status; none if the user has this status already.
+    fn change_status(&self, step: UserStep, status: UserStatus, event: UserEvent) -> Result<Vec<UserEvent>, UserError> {
         if self.status == status {
             return Ok(vec![]);
         }
@@ -271,8 +271,8 @@ impl User {
     }
 }
 
-/// Something is added to a set, unless it is in there or the set is full.
-fn join<T: Ord>(
+/// The events of adding to a set: none if the value is in it already; refused if the set is full.
+fn add_to<T: Ord>(
     set: &BTreeSet<T>,
     value: &T,
     what: &'static str,
@@ -285,7 +285,7 @@ fn join<T: Ord>(
     }
 }
 
-fn leave<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEvent> {
+fn remove_from<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<UserEvent> {
     if set.contains(value) { vec![event] } else { vec![] }
 }
 
@@ -322,11 +322,11 @@ impl Aggregate for User {
             C::VerifyEmail { .. } if self.email_verified => vec![],
             C::VerifyEmail { turn, at } => match self.link(turn, at) {
                 Ok(()) => vec![UserEmailVerified {}.into()],
-                // The refusal itself comes from the command; that somebody tried is on record, once.
+                // The command returns the refusal. The failed attempt is recorded once per link.
                 Err(_) if self.refused_links.contains(&turn) => vec![],
                 Err(reason) => vec![UserEmailVerificationFailed { turn: Some(turn), reason }.into()],
             },
-            // It went to an address that is not theirs any more.
+            // The link was mailed to an address that is no longer the user's.
             C::ShowEmail { email } if *self.login.email.reveal() != email => return Err(UserError::Link),
             C::ShowEmail { .. } if self.email_verified => vec![],
             C::ShowEmail { .. } => vec![UserEmailVerified {}.into()],
@@ -343,37 +343,41 @@ impl Aggregate for User {
             }
             C::VerifyPhone { right, at } => match self.phone.entered(right, at).ok_or(UserError::Code)? {
                 (_, None) => vec![UserPhoneVerified {}.into()],
-                // The refusal itself comes from the command; that somebody tried is on record, and counted.
+                // The command returns the refusal. The failed attempt is recorded and counted.
                 (turn, Some(reason)) => vec![UserPhoneVerificationFailed { turn, reason }.into()],
             },
             C::NoteRegistration { at, pause } => match self.registration_noted_at {
                 Some(noted) if kernel::pauses(noted, pause, at) => vec![],
                 _ => vec![UserRegistrationNoted { at }.into()],
             },
-            C::GrantRole { role } => join(&self.roles, &role, "roles", UserRoleGranted { role: role.clone() }.into())?,
-            C::RevokeRole { role } => leave(&self.roles, &role, UserRoleRevoked { role: role.clone() }.into()),
-            C::JoinGroup { group } => join(&self.groups, &group, "groups", UserGroupJoined { group }.into())?,
-            C::LeaveGroup { group } => leave(&self.groups, &group, UserGroupLeft { group }.into()),
-            C::JoinOrganization { organization } => join(
+            C::GrantRole { role } => {
+                add_to(&self.roles, &role, "roles", UserRoleGranted { role: role.clone() }.into())?
+            }
+            C::RevokeRole { role } => remove_from(&self.roles, &role, UserRoleRevoked { role: role.clone() }.into()),
+            C::JoinGroup { group } => add_to(&self.groups, &group, "groups", UserGroupJoined { group }.into())?,
+            C::LeaveGroup { group } => remove_from(&self.groups, &group, UserGroupLeft { group }.into()),
+            C::JoinOrganization { organization } => add_to(
                 &self.organizations,
                 &organization,
                 "organizations",
                 UserOrganizationJoined { organization }.into(),
             )?,
             C::LeaveOrganization { organization } => {
-                leave(&self.organizations, &organization, UserOrganizationLeft { organization }.into())
+                remove_from(&self.organizations, &organization, UserOrganizationLeft { organization }.into())
             }
-            C::Lock { reason } => self.reach(UserStep::Lock, UserStatus::Locked, UserLocked { reason }.into())?,
+            C::Lock { reason } => {
+                self.change_status(UserStep::Lock, UserStatus::Locked, UserLocked { reason }.into())?
+            }
             C::Unlock => match self.status {
                 UserStatus::Active => vec![],
-                _ => self.reach(UserStep::Unlock, UserStatus::Active, UserUnlocked {}.into())?,
+                _ => self.change_status(UserStep::Unlock, UserStatus::Active, UserUnlocked {}.into())?,
             },
             C::Deactivate { reason } => {
-                self.reach(UserStep::Deactivate, UserStatus::Deactivated, UserDeactivated { reason }.into())?
+                self.change_status(UserStep::Deactivate, UserStatus::Deactivated, UserDeactivated { reason }.into())?
             }
-            C::Reactivate => self.reach(UserStep::Reactivate, UserStatus::Active, UserReactivated {}.into())?,
-            C::Remove => self.reach(UserStep::Remove, UserStatus::Removed, UserRemoved {}.into())?,
-            C::Erase => self.reach(UserStep::Erase, UserStatus::Erased, UserErased {}.into())?,
+            C::Reactivate => self.change_status(UserStep::Reactivate, UserStatus::Active, UserReactivated {}.into())?,
+            C::Remove => self.change_status(UserStep::Remove, UserStatus::Removed, UserRemoved {}.into())?,
+            C::Erase => self.change_status(UserStep::Erase, UserStatus::Erased, UserErased {}.into())?,
         })
     }
 
@@ -408,7 +412,7 @@ impl Aggregate for User {
             UserEvent::UserPictureRemoved(_) => (self.upload, self.profile.picture) = (None, None),
             UserEvent::UserLoginChanged(e) => {
                 let (before, after) = (&self.login.email, &e.login.email);
-                // Another form of the same characters is the same address.
+                // Another Unicode form or case of the same address does not count as a new one.
                 if before.is_known() != after.is_known() || folded(before.reveal()) != folded(after.reveal()) {
                     self.email_verified = false;
                     self.verification = None;
@@ -446,7 +450,7 @@ impl Aggregate for User {
             UserEvent::UserDeactivated(_) => self.status = UserStatus::Deactivated,
             UserEvent::UserRemoved(_) => {
                 self.status = UserStatus::Removed;
-                // What everybody may ask for is there for users alone.
+                // Uploaded pictures are public, so only existing users keep one.
                 self.upload = None;
                 self.verification = None;
                 self.phone.sent = None;

@@ -1,7 +1,7 @@
-//! Whether a user's telephone number is theirs: a code that is sent to it and entered here shows it.
+//! Verification of a user's telephone number: a code is sent to it and entered here.
 //!
-//! The code itself stands nowhere: it is made of whom it is for, under a key of the service, as mailed links are. What is kept is
-//! how many were sent, until when the last one is good, and how often it was guessed.
+//! The code itself is not stored: it is derived from the recipient with a key of the service, like links in mails. The state has the number
+//! of codes sent, the expiry of the last one, and the number of failed attempts.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::LastTimes;
@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::CodeFault;
 
-/// How long a code is good.
+/// Validity of a code.
 const LIFETIME: TimeDelta = TimeDelta::minutes(10);
-/// How often a code may be entered wrongly; afterwards none is right.
+/// Maximum failed attempts; after that no code is accepted until a new one is sent.
 pub(super) const MOST_FAILURES: u32 = 5;
-/// How many codes a user may have sent within which time: each costs money, whatever number it goes to.
+/// Limits on the codes sent to a user: the number per period. Each message costs money, whatever number it goes to.
 const LIMITS: [(usize, TimeDelta); 3] =
     [(1, TimeDelta::minutes(1)), (5, TimeDelta::hours(1)), (10, TimeDelta::days(1))];
 
-/// Until when a code is good that is sent now.
+/// The expiry of a code that is sent now.
 pub fn code_expires(now: DateTime<Utc>) -> DateTime<Utc> {
     kernel::to_micros(now + LIFETIME)
 }
 
-/// How it stands with a user's telephone number.
+/// The verification state of a user's telephone number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhoneState {
-    /// Whether it is known to be theirs.
+    /// Whether the number is verified.
     pub verified: bool,
-    /// How many codes were sent, to whatever number.
+    /// Number of codes sent, to whatever number.
     pub codes: u32,
-    /// The last one, until it was used or the number changed.
+    /// The last code, until it is used or the number changes.
     pub sent: Option<SentCode>,
-    /// When the last ones were asked for.
+    /// When the latest codes were requested.
     pub asked: LastTimes,
 }
 
@@ -40,22 +40,23 @@ pub struct PhoneState {
 pub struct SentCode {
     pub turn: u32,
     pub expires_at: DateTime<Utc>,
-    /// How often another one was entered, or this one too late.
+    /// Number of failed attempts: a wrong code, or this one after its expiry.
     pub failures: u32,
 }
 
 impl PhoneState {
-    /// The code of this turn, if it is the last one and still good.
+    /// The code with this number, if it is the last one and still valid.
     pub fn code(&self, turn: u32, at: DateTime<Utc>) -> Option<SentCode> {
         self.sent.filter(|sent| sent.turn == turn && at < sent.expires_at && sent.failures < MOST_FAILURES)
     }
 
-    /// From when another code may be sent, if not now.
+    /// When another code may be sent, if not now.
     pub(super) fn waits_until(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.asked.waits_until(at, &LIMITS)
     }
 
-    /// What is to be said of a code that was entered; the outer none: nothing, because there is none that could be right.
+    /// The result of an entered code: its number, and why it is not valid, if so. `None` if no code can be valid, so there is nothing to
+    /// record.
     pub fn entered(&self, right: bool, at: DateTime<Utc>) -> Option<(u32, Option<CodeFault>)> {
         let sent = self.sent.filter(|sent| sent.failures < MOST_FAILURES)?;
         let fault = match right {
@@ -82,7 +83,7 @@ impl PhoneState {
         (self.verified, self.sent) = (true, None);
     }
 
-    /// It is another number, or none. What was sent to whom stays counted.
+    /// Resets the verification because the number was changed or removed. The count of codes stays.
     pub(super) fn forget_number(&mut self) {
         (self.verified, self.sent) = (false, None);
     }

@@ -1,4 +1,4 @@
-//! Which step of a user's life may follow which.
+//! The life cycle of a user: which steps are allowed in which status.
 
 use crate::{UserCommand, UserStatus};
 
@@ -59,15 +59,15 @@ impl UserStatus {
         }
     }
 
-    /// Whether who stands here is a user: they hold their login, and can come to sign in again.
+    /// Whether the status is one of an existing user: they keep their login names, and can sign in now or later.
     pub const fn is_present(self) -> bool {
         matches!(self, Self::Active | Self::Locked | Self::Deactivated)
     }
 }
 
 impl UserCommand {
-    /// The step that a user must be allowed to take for it; none: it leads from status to status and says itself from which, or it asks
-    /// nothing of them.
+    /// The step that must be allowed in the user's status. `None`: the command is a change of status, which checks the previous status
+    /// itself, or it is allowed in every status.
     pub(super) fn step(&self) -> Option<UserStep> {
         match self {
             Self::ChangeProfile { .. }

@@ -5,7 +5,7 @@ use kernel::{Personal, Picture};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How many pictures a user may have uploaded within which time, by whomever: each stays in the history, with its file.
+/// Limits on a user's uploads, whoever makes them: the number per period. Each picture stays in the history, with its file.
 pub(super) const LIMITS: [(usize, TimeDelta); 1] = [(20, TimeDelta::days(1))];
 
 /// An uploaded picture. All of it is personal data, even its hash: whoever has the picture could tell by the hash whose it is.
@@ -17,7 +17,7 @@ pub struct UploadedPicture {
     pub picture: Picture,
 }
 
-/// The part of it that the state keeps: the file is only in the event.
+/// The part of an upload that the state keeps. The file is only in the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     /// The picture's own id.
@@ -27,7 +27,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// What is kept of a picture; of one that nobody can open any more, that there was one.
+    /// Converts an upload. If the picture can't be decrypted any more, only the fact that there was one is kept.
     pub(super) fn of(uploaded: &Personal<UploadedPicture>) -> Personal<Self> {
         let kept = |uploaded: &UploadedPicture| {
             let UploadedPicture { id, picture } = uploaded;

@@ -73,7 +73,7 @@ impl Authority {
         let caller = Caller::new(tenant, "auth", &[Role::Admin], GRANTS);
         let hour = self.hour();
         // Ids of parts can't be claimed by a request beforehand.
-        let asked = |what: &str, kid: &str| executor.unasked(&caller, Some(format!("{what}-{kid}")));
+        let asked = |what: &str, kid: &str| executor.internal_request(&caller, Some(format!("{what}-{kid}")));
         let mut done = Ok(());
         if let Some(kid) = old {
             done = match self.next_key(tenant, algorithm).await {

@@ -2,10 +2,10 @@
 //!
 //! - attempts at one target from one network are counted before the secret is compared, so that parallel requests can't evade the limit;
 //! - failures are counted afterwards by network (password spraying), by account (guessing from many networks) and by tenant; above the
-//! limit, further attempts are refused for a while, whether the secret is right or wrong;
+//!   limit, further attempts are refused for a while, whether the secret is right or wrong;
 //! - a browser in which the user signed in before sends a [cookie](super::browser) that says so. Its attempts are counted separately and
-//! are exempt from the limits of network, account and tenant. An attacker who fails on purpose therefore slows down other attackers and new
-//! browsers, but nobody else.
+//!   are exempt from the limits of network, account and tenant. An attacker who fails on purpose therefore slows down other attackers and new
+//!   browsers, but nobody else.
 //!
 //! Requests that need no credentials and are recorded in the log (a public client's device authorization request) are counted by network
 //! and by tenant before they are executed.

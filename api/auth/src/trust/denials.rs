@@ -256,7 +256,7 @@ impl Denials {
             last_at: window.last_at,
         };
         let executor = self.authority.executor();
-        let mut request = executor.unasked(&protocol(tenant, "auth"), None);
+        let mut request = executor.internal_request(&protocol(tenant, "auth"), None);
         if let Some(seen) = seen {
             (request.correlation_id, request.causation_id) = (seen.request, seen.request);
         }

@@ -41,7 +41,7 @@ impl RefusedTokens {
             let note = NoteRefusedSignIn { user: None, reason, place: Place::default(), origin: None };
             // Ids of parts can't be claimed by a request beforehand.
             let executor = authority.executor();
-            let once = executor.unasked(&protocol(tenant, "auth"), Some(reason.to_owned()));
+            let once = executor.internal_request(&protocol(tenant, "auth"), Some(reason.to_owned()));
             if let Err(refusal) = executor.execute_part(&once, hour, &note).await {
                 tracing::warn!(%tenant, reason, %refusal, "that a token was refused could not be noted");
             }

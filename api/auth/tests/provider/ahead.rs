@@ -142,7 +142,7 @@ async fn keys_that_were_read_by_a_clock_that_was_ahead_are_read_again_when_it_is
     world.person("ada@example.com").await;
     let app = world.client(true).await;
     let authority = &world.provider.authority;
-    let rotate = authority.executor().unasked(&world.admin(), None);
+    let rotate = authority.executor().internal_request(&world.admin(), None);
     authority.rotate(&rotate, Algorithm::EdDSA).await.unwrap();
     world.clock.advance(TimeDelta::minutes(59));
     let tokens = app.tokens(&world, &mut Browser::default()).await;

@@ -73,7 +73,7 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     let [first] = &kids().await[..] else { panic!("one key") };
     // A caller uses the command id in advance that the rotation might have.
     let executor = world.provider.authority.executor();
-    let taken = executor.unasked(&world.admin(), Some(format!("rotate-signing-key-{first}")));
+    let taken = executor.internal_request(&world.admin(), Some(format!("rotate-signing-key-{first}")));
     let policy = SetSignInPolicy { session_idle_minutes: Some(14 * 24 * 60), ..SetSignInPolicy::default() };
     executor.execute(&taken, &policy).await.unwrap();
     world.clock.advance(TimeDelta::days(91));

@@ -106,7 +106,7 @@ impl World {
         command: C,
     ) -> Result<C::Answer, Refusal> {
         let executor = &self.runtime.executor;
-        let request = Request { occurred_at, ..executor.unasked(&self.caller(&[Role::Admin]), None) };
+        let request = Request { occurred_at, ..executor.internal_request(&self.caller(&[Role::Admin]), None) };
         let done = executor.execute(&request, &command).await?;
         *self.position.lock().unwrap() = done.position;
         Ok(done.answer)

@@ -27,7 +27,7 @@ pub struct SignOut {
 impl SignOut {
     async fn end(&self, ending: &Ending) -> Result<(), String> {
         let caller = Caller::new(ending.tenant, "user", &[Role::Admin], auth_commands::GRANTS);
-        let request = self.executor.unasked(&caller, Some(ending.once.clone()));
+        let request = self.executor.internal_request(&caller, Some(ending.once.clone()));
         let done = if ending.erases {
             self.executor.execute(&request, &EraseAccount { user: ending.user }).await.map(drop)
         } else if ending.closes {

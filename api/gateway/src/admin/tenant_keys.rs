@@ -70,7 +70,7 @@ impl TenantKeys {
     /// # Errors
     /// When it can't be created or written to the log.
     pub async fn rotate(&self, algorithm: OurAlgorithm) -> Result<String, IssueError> {
-        let request = self.authority.executor().unasked(&self.caller, None);
+        let request = self.authority.executor().internal_request(&self.caller, None);
         Ok(self.authority.rotate(&request, algorithm.into()).await?.answer)
     }
 

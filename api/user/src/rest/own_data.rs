@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use user_aggregates::{Group, Invitation, Label, Labels, Organization, Preferences, User};
-use user_commands::{EraseOneself, sure};
+use user_commands::{EraseOneself, require_recent_sign_in};
 use user_jobs::FORGET_IMPORTS;
 use uuid::Uuid;
 
@@ -241,7 +241,7 @@ impl OwnData {
     #[oai(path = "/v1/user/me/export", method = "get", operation_id = "exportMe")]
     async fn export(&self, Authenticated(caller): Authenticated) -> Result<Streamed<OwnDataExport>, Problem> {
         let user = oneself(&caller)?.uuid();
-        sure(&caller, self.service.runtime.executor.now())?;
+        require_recent_sign_in(&caller, self.service.runtime.executor.now())?;
         let Some(state) = self.load::<User>(&caller, user).await? else {
             return Err(Refusal::not_found("not_a_user", "the caller is not a user of this tenant").into());
         };

@@ -1,4 +1,4 @@
-//! The commands that an import of leads is made of: a chunk of rows, and the record that the import is complete.
+//! The commands of an import of leads: one for a chunk of rows, and one that records that the import is complete.
 
 use crm_aggregates::{
     ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, Lead, LeadCaptured, LeadCommand, LeadId,
@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::row::LeadRow;
 
-/// Captures the leads of a chunk, all in one append.
+/// Captures the leads of a chunk in one append.
 #[derive(Clone, Debug)]
 pub struct CaptureRows {
-    /// None: this is the import's first chunk.
+    /// The import's id; `None` for its first chunk.
     pub(super) import: Option<Uuid>,
     pub(super) rows: Vec<LeadRow>,
 }
@@ -41,7 +41,7 @@ impl Command for CaptureRows {
     }
 }
 
-/// Records that an import is complete, and its report as the answer to the request: from then on it can be reverted.
+/// Records that an import is complete, with its report as the answer to the request. After that it can be reverted.
 #[derive(Clone, Debug)]
 pub struct CompleteImport {
     pub(super) report: ImportReport,

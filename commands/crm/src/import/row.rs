@@ -1,4 +1,4 @@
-//! One row of a file of leads.
+//! The columns of a file of leads, and the validation of its rows.
 
 use chrono::{DateTime, NaiveTime, Utc};
 use crm_aggregates::{LeadDetails, LeadSource};
@@ -8,7 +8,7 @@ use kernel::{Checks, PostalAddress};
 use crate::LeadFields;
 use crate::values::{self, present};
 
-/// What a column can be.
+/// The fields that a column can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeadField {
     Name,
@@ -77,7 +77,7 @@ impl Field for LeadField {
     }
 }
 
-/// A row that can become a lead.
+/// A valid row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeadRow {
     pub(super) details: LeadDetails,
@@ -86,7 +86,7 @@ pub struct LeadRow {
     pub(super) occurred_at: Option<DateTime<Utc>>,
 }
 
-/// The lead that a row stands for. `source`: where it came from if the row does not say; `now`: nothing occurred later.
+/// Builds the lead of a row, and collects validation errors. `source`: the default source; `now`: the latest time that the row may name.
 pub(super) fn read(
     cells: Vec<(LeadField, String)>,
     source: LeadSource,
@@ -115,7 +115,7 @@ pub(super) fn read(
     }
     fields.address = (!address.is_empty()).then_some(address);
     let mut details = fields.check(checks);
-    // The row says one country: the lead's, and that of the address if there is one. So what is wrong with it is said once.
+    // The row's one country is used for the lead and its postal address. An error in it is reported once.
     let country = details.country.clone();
     details.address = details.address.map(|address| PostalAddress { country, ..address.into_inner() }.into());
     let owner = present(owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
@@ -132,7 +132,7 @@ fn lead_source(checks: &mut Checks, text: &str) -> Option<LeadSource> {
     found
 }
 
-/// A time of RFC 3339, or a day: its beginning in UTC.
+/// Parses a time (RFC 3339) or a day, which means its beginning in UTC.
 fn moment(checks: &mut Checks, text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let moment =
         kernel::read_time(text).or_else(|_| kernel::read_day(text).map(|day| day.and_time(NaiveTime::MIN).and_utc()));

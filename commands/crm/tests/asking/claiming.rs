@@ -1,5 +1,5 @@
-//! The claims that commands took are those that the events tell of: else a history that is played into another tenant would
-//! come without what is unique in it.
+//! The claims that commands took equal those derived from the events. Otherwise a history that is copied into another tenant would lose its
+//! unique values.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use futures::TryStreamExt;
 use super::erasing::the_contact;
 use super::support::*;
 
-/// What the log has, and what its events come down to.
+/// The claims in the log, and those derived from its events.
 async fn both(world: &World) -> (Vec<StoredClaim>, Vec<StoredClaim>) {
     let mut snapshot = freeze(&[world.store.database().clone()]).await.unwrap().remove(0);
     let mut stored: Vec<_> = snapshot.claims().try_collect().await.unwrap();
@@ -30,7 +30,7 @@ async fn both(world: &World) -> (Vec<StoredClaim>, Vec<StoredClaim>) {
         claims.observe(&event).unwrap();
     }
     let mut told = claims.held().stored(&[7; 32], tenant);
-    // Of whom is erased, nobody knows what they had: what was beside them may seem to have it.
+    // The claims of an erased contact are unknown: a contact that was admitted as a duplicate may appear to hold its address.
     told.retain(|claim| stored.contains(claim) || !claims.held().has_forgotten(&claim.kind));
     (stored, told)
 }
@@ -63,12 +63,12 @@ async fn every_claim_that_commands_take_is_told_by_the_events() {
     world.contact("grace@example.com").await;
     world.done(&shared).await;
 
-    // Who is erased has no address any more.
+    // An erased contact holds no address any more.
     let joan = world.contact("joan@example.com").await;
     world.done(&the_contact(joan)).await;
     world.contact("joan@example.com").await;
 
-    // A lead that becomes a contact, with and without a deal.
+    // A lead that is converted, with and without an opportunity.
     let deal = NewOpportunity {
         name: "An engine".to_owned(),
         pipeline: id,

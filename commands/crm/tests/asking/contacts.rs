@@ -1,4 +1,4 @@
-//! Contacts and accounts; one contact an e-mail address, unless a duplicate is allowed.
+//! Contacts and accounts; e-mail addresses are unique among contacts, unless a duplicate is allowed.
 
 use crm_aggregates::{Account, AccountId, Contact};
 use crm_commands::{
@@ -22,7 +22,7 @@ async fn an_email_address_is_one_contacts_whatever_its_case() {
     let refusal = world.refused(&contact("Grace@Example.COM")).await;
     assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "contact_email_taken"));
     assert_eq!(refusal.extra()["holder"], grace.to_string());
-    // Another tenant's address is another address.
+    // The same address in another tenant does not conflict.
     world.executor.execute(&world.stranger(), &contact("grace@example.com")).await.unwrap();
 }
 
@@ -53,11 +53,11 @@ async fn a_duplicate_can_be_allowed_and_takes_nothing_away() {
     let grace = world.contact("grace@example.com").await;
     let duplicate = CreateContact { allow_duplicate: true, ..contact("grace@example.com") };
     let second = world.done(&duplicate).await.answer;
-    // The second never had the address, so it gives nothing back.
+    // The second contact never held the claim on the address, so it does not release it.
     world.done(&ChangeContactDetails { contact: second, details: details(None), allow_duplicate: false }).await;
     let refusal = world.refused(&contact("grace@example.com")).await;
     assert_eq!(refusal.extra()["holder"], grace.to_string());
-    // Of two, the one who has a free address first keeps it.
+    // Of two contacts, the first that claims a free address keeps it.
     let first = world.done(&CreateContact { allow_duplicate: true, ..contact("free@example.com") }).await.answer;
     assert_eq!(world.refused(&contact("free@example.com")).await.extra()["holder"], first.to_string());
 }
@@ -110,7 +110,7 @@ async fn a_contact_belongs_to_an_account_that_exists() {
     world.done(&change(None)).await;
     world.done(&change(Some(account))).await;
     assert_eq!(world.state::<Contact>(grace).await.account, Some(account));
-    // Another tenant's account is none.
+    // Another tenant's account does not exist for this one.
     let theirs = world.refused_as(&world.stranger(), &create(account)).await;
     assert_eq!(theirs.errors()[0].code, "not_found");
 }

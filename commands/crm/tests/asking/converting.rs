@@ -1,4 +1,4 @@
-//! Conversion: account, contact and opportunity together, and once.
+//! Conversion of leads into account, contact and opportunity: atomic, and only once.
 
 use crm_aggregates::{Account, Contact, ContactId, Lead, LeadId, LeadStatus, Opportunity, PipelineId, StageId};
 use crm_commands::{
@@ -85,7 +85,7 @@ async fn of_64_who_convert_at_once_all_get_the_one_answer() {
     let lead = world.qualified_lead().await;
     let before = world.head().await;
     let tasks = (0..64).map(|number| {
-        // Some in another process, some with a key of their own.
+        // Some in another process, some with another idempotency key.
         let executor = if number % 2 == 0 { world.executor.clone() } else { world.elsewhere() };
         let key = (number % 3 == 0).then(|| format!("convert-{number}"));
         let request = Request { command_id: key, ..world.request.clone() };

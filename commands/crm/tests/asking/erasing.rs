@@ -1,4 +1,4 @@
-//! Erasure: the lead, its contact and whoever else is the same person, all at once.
+//! Erasure of a person: the lead, its contact and further leads of the same person, atomically.
 
 use crm_aggregates::{
     Contact, ContactDetails, ContactId, ErasureReason, Lead, LeadCommand, LeadConverted, LeadDetails, LeadId,
@@ -43,7 +43,7 @@ pub fn the_contact(contact: ContactId) -> EraseContact {
     EraseContact { contact, erasing: erasing(REASON) }
 }
 
-/// A conversion into a contact as it was before contacts were told of it.
+/// A conversion from before contacts recorded their leads.
 struct ConvertAsBefore(LeadId, ContactId);
 
 impl Command for ConvertAsBefore {
@@ -60,7 +60,7 @@ fn convert(lead: LeadId, contact: Option<ContactId>) -> ConvertLead {
     ConvertLead { lead, account: None, account_name: None, contact, opportunity: None, allow_duplicate: true }
 }
 
-/// A lead that became a contact, a later lead that turned out to be the same person, and somebody else.
+/// Two leads of the same person, converted into one contact, and the contact.
 async fn people(world: &World) -> (LeadId, LeadId, ContactId) {
     let (first, second) = (world.qualified_lead().await, world.qualified_lead().await);
     let contact = world.done(&convert(first, None)).await.answer.contact;
@@ -68,8 +68,8 @@ async fn people(world: &World) -> (LeadId, LeadId, ContactId) {
     (first, second, contact)
 }
 
-/// What a stream says to who may read it, and nothing in it tells who somebody was.
-async fn tells<A: Aggregate>(world: &World, id: impl std::fmt::Display) -> bool {
+/// Whether the readable events of a stream identify the person.
+async fn identifies_person<A: Aggregate>(world: &World, id: impl std::fmt::Display) -> bool {
     let events = world.store.load(world.request.caller.tenant(), A::TYPE, &id.to_string(), 0).await.unwrap();
     assert!(!events.is_empty());
     let text: String = events.iter().map(|event| String::from_utf8_lossy(&event.payload).into_owned()).collect();
@@ -82,8 +82,8 @@ async fn whoever_is_erased_is_erased_wherever_they_are() {
         let world = World::with_jobs().await;
         let (first, second, contact) = people(&world).await;
         let other = world.lead().await;
-        assert!(tells::<Lead>(&world, first).await && tells::<Lead>(&world, second).await);
-        assert!(tells::<Contact>(&world, contact).await);
+        assert!(identifies_person::<Lead>(&world, first).await && identifies_person::<Lead>(&world, second).await);
+        assert!(identifies_person::<Contact>(&world, contact).await);
         let before = world.head().await;
         match begin {
             0 => world.done(&the_converted(first, contact)).await,
@@ -92,17 +92,17 @@ async fn whoever_is_erased_is_erased_wherever_they_are() {
         };
         assert_eq!(world.head().await.0, before.0 + 3, "each once, in one append");
         for lead in [first, second] {
-            assert!(!tells::<Lead>(&world, lead).await, "{begin}");
+            assert!(!identifies_person::<Lead>(&world, lead).await, "{begin}");
             for state in [world.state::<Lead>(lead).await, fresh(&world, lead).await] {
                 assert_eq!((state.status, &state.details), (LeadStatus::Erased, &LeadDetails::default()));
             }
         }
-        assert!(!tells::<Contact>(&world, contact).await);
+        assert!(!identifies_person::<Contact>(&world, contact).await);
         for state in [world.state::<Contact>(contact).await, fresh(&world, contact).await] {
             assert_eq!((state.erased, &state.details), (true, &ContactDetails::default()));
         }
-        assert!(tells::<Lead>(&world, other).await, "who only has the same name is somebody else");
-        // The address is free, and the same again is nothing new.
+        assert!(identifies_person::<Lead>(&world, other).await, "who only has the same name is somebody else");
+        // The address is free, and a repeated erasure changes nothing.
         world.contact("ada@example.com").await;
         let head = world.head().await;
         world.done(&the_converted(first, contact)).await;
@@ -120,7 +120,7 @@ async fn a_lead_that_was_converted_before_contacts_knew_of_it_is_found_by_whoeve
         world.done(&ConvertAsBefore(old, contact)).await;
         let elsewhere = world.contact("grace@example.com").await;
         world.done(&ConvertAsBefore(other, elsewhere)).await;
-        // Whom the contact knows may be named, too; who is somebody else stays, whatever is said of them.
+        // Leads that the contact lists may be named, too. Other people are not erased, even if they are named.
         let erasing = Erasing { perhaps: vec![first, old, other], ..erasing(REASON) };
         let before = world.head().await;
         match begin {
@@ -130,10 +130,10 @@ async fn a_lead_that_was_converted_before_contacts_knew_of_it_is_found_by_whoeve
         };
         assert_eq!(world.head().await.0, before.0 + 4, "each once, in one append");
         for lead in [first, second, old] {
-            assert!(!tells::<Lead>(&world, lead).await, "{begin}");
+            assert!(!identifies_person::<Lead>(&world, lead).await, "{begin}");
         }
-        assert!(!tells::<Contact>(&world, contact).await);
-        assert!(tells::<Lead>(&world, other).await && !world.state::<Contact>(elsewhere).await.erased);
+        assert!(!identifies_person::<Contact>(&world, contact).await);
+        assert!(identifies_person::<Lead>(&world, other).await && !world.state::<Contact>(elsewhere).await.erased);
     }
 }
 
@@ -148,9 +148,9 @@ async fn a_lead_that_was_converted_while_it_was_looked_for_who_else_it_is_erases
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "lead_converted_meanwhile"));
     }
     assert_eq!((world.head().await, world.jobs().await), (before, vec![]));
-    assert!(tells::<Lead>(&world, first).await && tells::<Contact>(&world, contact).await);
+    assert!(identifies_person::<Lead>(&world, first).await && identifies_person::<Contact>(&world, contact).await);
     world.done(&the_converted(first, contact)).await;
-    assert!(!tells::<Lead>(&world, first).await && !tells::<Contact>(&world, contact).await);
+    assert!(!identifies_person::<Lead>(&world, first).await && !identifies_person::<Contact>(&world, contact).await);
 }
 
 #[tokio::test]
@@ -158,13 +158,13 @@ async fn files_are_forgotten_by_a_job_of_the_append_that_erases_and_of_no_other(
     let world = World::with_jobs().await;
     let (first, _, contact) = people(&world).await;
     assert_eq!(world.jobs().await, [""; 0]);
-    // Refused: nothing was written, no job either.
+    // Refused: nothing was written, and no job was enqueued.
     let seen = Request { if_match: Some(Versions::from(1)), ..world.request.clone() };
     world.refused_as(&seen, &the_converted(first, contact)).await;
     assert_eq!(world.jobs().await, [""; 0]);
     world.done(&the_converted(first, contact)).await;
     assert_eq!(world.jobs().await, ["forget_exports"]);
-    // The same person again, under whichever name: nobody is left to erase.
+    // A repeated erasure, by lead or contact: all are erased already.
     world.done(&the_contact(contact)).await;
     world.done(&the_converted(first, contact)).await;
     assert_eq!(world.jobs().await, ["forget_exports"]);
@@ -172,7 +172,7 @@ async fn files_are_forgotten_by_a_job_of_the_append_that_erases_and_of_no_other(
     assert_eq!(world.jobs().await, ["forget_exports", "forget_exports"]);
 }
 
-/// The state as another process makes it of the log.
+/// The state as another process loads it from the log.
 async fn fresh<A: Aggregate>(world: &World, id: impl std::fmt::Display) -> std::sync::Arc<A> {
     world.elsewhere().load::<A>(&world.request.caller, &id.to_string()).await.unwrap().unwrap().0
 }
@@ -182,12 +182,12 @@ async fn what_is_said_of_somebody_in_passing_goes_with_them() {
     let world = World::with_jobs().await;
     let lead = world.qualified_lead().await;
     world.done(&RecycleLead { lead, reason: "Mrs Lovelace is on leave".to_owned() }).await;
-    assert!(tells::<Lead>(&world, lead).await);
+    assert!(identifies_person::<Lead>(&world, lead).await);
     let stored = world.store.read_after(Position::START, 100).await.unwrap();
     let stored: String = stored.iter().map(|event| String::from_utf8_lossy(&event.payload).into_owned()).collect();
     assert!(!stored.contains("Lovelace") && stored.contains("Analytical Engines"), "{stored}");
     world.done(&EraseLead { lead, contact: None, erasing: erasing(ErasureReason::NoLongerNeeded) }).await;
-    assert!(!tells::<Lead>(&world, lead).await);
+    assert!(!identifies_person::<Lead>(&world, lead).await);
     let text = format!("{:?}", world.store.load(world.request.caller.tenant(), Lead::TYPE, &lead.to_string(), 0).await);
     assert!(text.contains("no_longer_needed"), "why, is kept: {text}");
 }
@@ -228,7 +228,7 @@ async fn only_who_may_erase_erases_and_nobody_anothers() {
     let known = world.refused_as(&request, &the_lead(lead)).await;
     let unknown = the_lead(LeadId::new(Uuid::nil()));
     assert_eq!((known.code(), world.refused_as(&request, &unknown).await.code()), ("not_found", "not_found"));
-    assert!(tells::<Lead>(&world, lead).await);
+    assert!(identifies_person::<Lead>(&world, lead).await);
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn who_comes_again_after_an_erasure_is_somebody_new() {
     let lead = world.lead().await;
     world.done(&the_lead(lead)).await;
     let again = world.done(&CaptureLead { details: lead_fields(), ..CaptureLead::default() }).await.answer;
-    assert!(tells::<Lead>(&world, again).await && !tells::<Lead>(&world, lead).await);
+    assert!(identifies_person::<Lead>(&world, again).await && !identifies_person::<Lead>(&world, lead).await);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Leads from CSV files: what can be taken is taken, once; what can't is reported.
+//! Import of leads from CSV files: valid rows are imported once; invalid ones are reported.
 
 use std::collections::BTreeMap;
 
@@ -331,7 +331,7 @@ async fn any_key_will_do_and_takes_no_other() {
     assert_eq!(world.log().await.into_iter().filter(|event| event == "crm.lead.captured").count(), 1_802);
 }
 
-/// Notes how far the log is ahead of what is asked for each time.
+/// Records, at each wait, how far the log is ahead of the requested position.
 struct Noting {
     store: eventstore::EventStore,
     ahead: std::sync::Mutex<Vec<u64>>,
@@ -365,7 +365,7 @@ async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_r
     let (request, options) = (world.keyed("job"), options());
     let mut place = ImportPlace::default();
     let mut rows = Vec::new();
-    // Another process for each chunk; every other one dies before it could say how far it was.
+    // Each chunk runs in another process; every other one dies before it reports its progress.
     for nth in 0.. {
         let executor = world.elsewhere();
         let mut importing =

@@ -1,4 +1,4 @@
-//! A lead's way from capture to its end, as asked from outside.
+//! The life cycle of a lead, from capture to its end, through commands.
 
 use crm_aggregates::{DisqualifyReason, Lead, LeadId, LeadSource, LeadStatus};
 use crm_commands::{

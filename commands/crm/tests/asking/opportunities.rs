@@ -1,4 +1,4 @@
-//! An opportunity's way through a pipeline, as asked from outside.
+//! The life cycle of an opportunity in a pipeline, through commands.
 
 use crm_aggregates::{LineItem, Opportunity, OpportunityId, OpportunityStatus, PipelineId, StageId};
 use crm_commands::{
@@ -84,7 +84,7 @@ async fn a_deal_gets_another_account_and_another_contact_or_none() {
     let gone = world.contact("joan@example.com").await;
     world.done(&the_contact(gone)).await;
     assert_eq!(world.refused(&through(Some(gone))).await.code(), "contact_erased");
-    // A deal may have been booked on the wrong one.
+    // An opportunity may have been assigned to the wrong account or contact.
     world.done(&WinOpportunity { opportunity }).await;
     world.done(&with(None)).await;
     world.done(&through(None)).await;

@@ -1,4 +1,4 @@
-//! The permission table, and that each command asks for its line of it.
+//! The permission table, and that each command requires its permission.
 
 use std::collections::BTreeSet;
 

@@ -144,7 +144,7 @@ async fn a_stage_that_was_ever_in_use_is_retired_not_removed() {
 async fn a_cache_that_is_behind_lets_nothing_into_a_stage_that_is_gone() {
     let world = World::new().await;
     let ids = world.pipeline().await;
-    // Known here as it was; elsewhere two stages go.
+    // This process has the old state in its cache; another process removes two stages.
     let elsewhere = world.elsewhere();
     let [_, retired, removed] = ids.stages[..] else { panic!("three stages") };
     elsewhere.execute(&world.request, &RetireStage { pipeline: ids.pipeline, stage: retired }).await.unwrap();

@@ -1,4 +1,4 @@
-//! A tenant to ask things of: a log of its own, callers by role, and the shortest way to each kind of record.
+//! The test environment: a tenant with a log of its own, callers by role, and helpers that create each kind of record.
 
 use std::sync::Arc;
 
@@ -30,42 +30,42 @@ impl World {
         let settings = eventstore::Settings { sealing, ..eventstore::Settings::default() };
         let store = EventStore::open(&database, settings, clock.clone()).await.unwrap();
         let executor = executor(&store);
-        let request = executor.unasked(&Caller::new(testbed::tenant(), "ada", &[Role::Admin], GRANTS), None);
+        let request = executor.internal_request(&Caller::new(testbed::tenant(), "ada", &[Role::Admin], GRANTS), None);
         Self { store, executor, request, database }
     }
 
-    /// With the tables of jobs, for commands that ask for some.
+    /// With the tables of jobs, for commands that enqueue jobs.
     pub async fn with_jobs() -> Self {
         let world = Self::new().await;
         jobs::migrate(&world.database.admin(), &world.database, false).await.unwrap();
         world
     }
 
-    /// The kinds of all jobs that were asked for.
+    /// The kinds of all enqueued jobs.
     pub async fn jobs(&self) -> Vec<String> {
         let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
         sqlx::query_scalar("SELECT kind FROM jobs.jobs ORDER BY created_at").fetch_all(&mut connection).await.unwrap()
     }
 
-    /// As another process would be: the same log, a cache of its own.
+    /// An environment like that of another process: the same log, a separate cache.
     pub fn elsewhere(&self) -> Executor {
         executor(&self.store)
     }
 
     pub fn role(&self, role: Role) -> Request {
-        self.executor.unasked(&Caller::new(self.request.caller.tenant(), "ada", &[role], GRANTS), None)
+        self.executor.internal_request(&Caller::new(self.request.caller.tenant(), "ada", &[role], GRANTS), None)
     }
 
-    /// A request of another tenant's admin: another one each time.
+    /// A request of another tenant's administrator: a different tenant each time.
     pub fn stranger(&self) -> Request {
-        self.executor.unasked(&Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS), None)
+        self.executor.internal_request(&Caller::new(testbed::tenant(), "eve", &[Role::Admin], GRANTS), None)
     }
 
     pub fn keyed(&self, key: &str) -> Request {
         Request { command_id: Some(key.to_owned()), ..self.request.clone() }
     }
 
-    /// Something small of somebody else.
+    /// A small append of another tenant.
     pub async fn another_tenant_writes(&self) {
         let command = CaptureLead { details: lead_fields(), ..CaptureLead::default() };
         self.executor.execute(&self.stranger(), &command).await.unwrap();
@@ -79,7 +79,7 @@ impl World {
         self.executor.execute(&self.request, command).await.unwrap()
     }
 
-    /// The refusal of a command, and that nothing was written.
+    /// Expects a command to be refused, and checks that nothing was written.
     pub async fn refused<C: Command>(&self, command: &C) -> Refusal {
         self.refused_as(&self.request, command).await
     }
@@ -91,7 +91,7 @@ impl World {
         refusal
     }
 
-    /// The pointers and codes of the fields that a command is refused for.
+    /// Expects errors in fields (invalid values or unknown references), and returns their pointers and codes.
     pub async fn wrong<C: Command>(&self, command: &C) -> Vec<(String, &'static str)> {
         let refusal = self.refused(command).await;
         let nowhere = refusal.errors().iter().all(|error| error.code.ends_with("not_found"));
@@ -158,7 +158,7 @@ pub fn lead_fields() -> LeadFields {
     }
 }
 
-/// As somebody types it.
+/// A postal address as typed.
 pub fn address() -> PostalAddress {
     PostalAddress {
         street: text(" 12 St James's Square\r\nFlat 3 "),
@@ -169,12 +169,12 @@ pub fn address() -> PostalAddress {
     }
 }
 
-/// The same as it is kept.
+/// The same address as stored.
 pub fn kept_address() -> PostalAddress {
     PostalAddress { street: text("12 St James's Square\nFlat 3"), country: text("GB"), ..address() }
 }
 
-/// An address in which all is wrong that can be, and what is said of it.
+/// An address with every possible error, and the expected errors.
 pub fn wrong_address() -> (PostalAddress, [(&'static str, &'static str); 5]) {
     let address = PostalAddress {
         street: text(&"x".repeat(301)),
@@ -228,7 +228,7 @@ pub fn opportunity(pipeline: PipelineId, stage: Option<StageId>) -> OpenOpportun
     }
 }
 
-/// What a lookup of the fields that were wrong looks like.
+/// An expected field error.
 pub fn field(pointer: &str, code: &'static str) -> Vec<(String, &'static str)> {
     vec![(pointer.to_owned(), code)]
 }

@@ -1,4 +1,4 @@
-//! When something happened: now, or earlier with the permission to say so; a history is told in order.
+//! The times of events: now, or earlier with the permission `history:backdate`; always in order within a stream.
 
 use chrono::{DateTime, Duration, Utc};
 use executor::{Command, Request, Work};
@@ -72,7 +72,7 @@ async fn a_clock_that_is_behind_does_not_turn_a_history_round() {
     let world = World::new().await;
     world.clock.advance(Duration::hours(1));
     let lamp = world.lamp("desk").await;
-    // Another machine, whose clock stands an hour earlier.
+    // Another machine, whose clock is an hour behind.
     let behind = executor::Executor::new(
         world.store.clone(),
         std::sync::Arc::new(kernel::ManualClock::at(start())),

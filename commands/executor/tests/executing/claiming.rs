@@ -1,4 +1,4 @@
-//! Claims: what may stand only once in a tenant.
+//! Claims: values that must be unique in a tenant.
 
 use futures::future::join_all;
 use kernel::Kind;

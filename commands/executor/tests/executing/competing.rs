@@ -1,4 +1,4 @@
-//! Several writers, several processes: the log decides, a cache never does.
+//! Concurrent writers and processes: the log decides, never a cache.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -16,7 +16,7 @@ async fn a_stale_cache_refuses_nothing_that_the_log_allows() {
     let lamp = world.lamp("desk").await;
     world.done(&world.request(), &Light(lamp)).await;
     world.elsewhere().execute(&world.request(), &Dim(lamp)).await.unwrap();
-    // Here it is still believed to be lit.
+    // This process still has the lit state in its cache.
     assert_eq!(world.done(&world.request(), &Light(lamp)).await.version, 4);
 }
 
@@ -25,7 +25,7 @@ async fn a_stale_cache_does_not_take_something_for_done() {
     let world = World::new().await;
     let lamp = world.lamp("desk").await;
     world.elsewhere().execute(&world.request(), &Light(lamp)).await.unwrap();
-    // Here it is still believed to be dim.
+    // This process still has the dim state in its cache.
     let done = world.done(&world.request(), &Dim(lamp)).await;
     assert_eq!(done.version, 3);
     assert_eq!(world.events(lamp).await[2].event_type, "demo.lamp.dimmed");
@@ -43,7 +43,7 @@ async fn a_conflict_is_decided_again_on_the_current_state() {
     assert_eq!(world.done(&world.request(), &Dust(lamp)).await.version, 4);
 }
 
-/// Dusts a lamp, and lets somebody else dust it in the middle of each attempt.
+/// Dusts a lamp, and has another writer dust it in the middle of each attempt.
 struct Interrupted {
     lamp: Uuid,
     other: Executor,
@@ -92,7 +92,7 @@ async fn three_retries_and_no_more() {
     assert_eq!((refusal.code(), &refusal.extra()["version"]), ("version_differs", &10.into()));
     assert_eq!(insisting.attempts.into_inner(), 1, "with If-Match nothing is tried again");
 
-    // Unless it names also the version that the thing has by then.
+    // It succeeds if `If-Match` also names the version that the lamp has by then.
     let content = interrupted(1);
     let request = Request { if_match: Some([10, 11].into_iter().collect()), ..world.request() };
     assert_eq!(world.done(&request, &content).await.version, 12);
@@ -116,7 +116,7 @@ async fn of_many_writers_each_is_done_or_refused_and_none_is_lost() {
     assert_eq!(world.events(lamp).await.len(), 1 + versions.len());
 }
 
-/// Dusts a lamp if another one was neither lit nor dusted, and has somebody else do something in the middle of the first attempt.
+/// Dusts a lamp if another one was neither lit nor dusted, and has another writer do something in the middle of the first attempt.
 struct Relying<C> {
     lamp: Uuid,
     on: String,
@@ -155,11 +155,11 @@ async fn what_a_command_relies_on_is_what_the_log_has_when_the_command_is_stored
     let (desk, hall) = (world.lamp("desk").await, world.lamp("hall").await);
     let nothing = || None::<Light>;
     assert_eq!(world.done(&world.request(), &Relying::new(&world, desk, hall, nothing())).await.version, 2);
-    // Changed in another process, long before: here it is still believed to be dim.
+    // Changed in another process long before: this process still has the dim state in its cache.
     world.elsewhere().execute(&world.request(), &Light(hall)).await.unwrap();
     let refusal = world.refused(&world.request(), &Relying::new(&world, desk, hall, nothing())).await;
     assert_eq!(refusal.code(), "lamp_in_use");
-    // Changed while the command ran, and what was not there came to be.
+    // Changed while the command ran; and an aggregate that was absent was created.
     let bath = world.lamp("bath").await;
     let raced = Relying::new(&world, desk, bath, Some(Light(bath)));
     let refusal = world.executor.execute(&world.request(), &raced).await.unwrap_err();
@@ -169,7 +169,8 @@ async fn what_a_command_relies_on_is_what_the_log_has_when_the_command_is_stored
     let refusal = world.executor.execute(&world.request(), &raced).await.unwrap_err();
     assert_eq!(refusal.code(), "lamp_in_use");
     assert_eq!(world.events(desk).await.len(), 3, "nothing of what was refused was written");
-    // With If-Match it is not the matched version that differs, and what is relied on may have become what it was.
+    // With `If-Match`: the version that differs is not that of the matched aggregate, so the command is retried. The state that it relies
+    // on may be as before again.
     let attic = world.lamp("attic").await;
     world.elsewhere().execute(&world.request(), &Light(attic)).await.unwrap();
     world.elsewhere().execute(&world.request(), &Dim(attic)).await.unwrap();

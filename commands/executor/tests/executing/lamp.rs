@@ -109,7 +109,7 @@ impl Command for BuyAs {
     }
 }
 
-/// Asks one lamp for one thing.
+/// Sends one command to one lamp.
 macro_rules! simple {
     ($($name:ident => $command:expr),+ $(,)?) => {$(
         #[derive(Clone)]
@@ -188,7 +188,7 @@ impl Command for LightAll {
     }
 }
 
-/// Dusts the house's one chandelier, which is there from the first dusting on.
+/// Dusts the house's only chandelier, which the first dusting creates.
 pub struct DustChandelier;
 
 impl Command for DustChandelier {

@@ -1,4 +1,4 @@
-//! `If-Match`: the caller insists on the version that they saw.
+//! `If-Match`: the caller requires the version that they read.
 
 use executor::Request;
 use kernel::{Kind, Versions};
@@ -59,7 +59,7 @@ async fn a_cache_that_is_behind_changes_neither_answer() {
     let lamp = world.lamp("desk").await;
     let elsewhere = world.elsewhere();
     elsewhere.execute(&world.request(), &Dust(lamp)).await.unwrap();
-    // This process still believes in version 1; the log has 2.
+    // This process still has version 1 in its cache; the log has version 2.
     let before = world.head().await;
     let refusal = world.executor.execute(&matching(&world.request(), 1), &Dust(lamp)).await.unwrap_err();
     assert_eq!((refusal.code(), &refusal.extra()["version"]), ("version_differs", &2.into()));

@@ -1,4 +1,4 @@
-//! The same command once: the same key and request get the first answer again.
+//! Idempotency: a request that is repeated with the same key gets the first answer again.
 
 use executor::Request;
 use futures::future::join_all;
@@ -46,11 +46,11 @@ async fn what_the_command_itself_made_impossible_is_no_refusal() {
     let request = Request { if_match: Some(Versions::from(1)), ..keyed(&world.request(), "light") };
     let first = world.done(&request, &Light(lamp)).await;
     let head = world.head().await;
-    // Lit already, and at version 2 by now: both because of this very request.
+    // The lamp is lit and has version 2 by now, both because of this very request.
     let again = world.done(&request, &Light(lamp)).await;
     assert_eq!((again.version, again.position, again.repeated), (first.version, first.position, true));
     assert_eq!(world.head().await, head);
-    // In another process nothing is cached.
+    // Another process has nothing in its cache.
     assert!(world.elsewhere().execute(&request, &Light(lamp)).await.unwrap().repeated);
 }
 
@@ -94,7 +94,7 @@ async fn parts_of_a_request_are_done_once_each_and_share_no_key_with_requests() 
     let world = World::new().await;
     let request = keyed(&world.request(), "key");
     let buy = |label: &str| Buy { label: label.to_owned() };
-    // What a client might send that thinks of the same scheme.
+    // Keys that a client might send to imitate the ids of parts.
     for taken in ["key/1", "key 1", "key1"] {
         let other = Request { request_hash: [2; 32], ..keyed(&world.request(), taken) };
         world.done(&other, &buy(taken)).await;

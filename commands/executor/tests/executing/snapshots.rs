@@ -1,4 +1,4 @@
-//! Long streams are loaded from snapshots, which change nothing but how much is read.
+//! Snapshots of long streams: they change how much is read, never the result.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ async fn world() -> (World, testbed::Database, PgPool) {
     (world, database, superuser)
 }
 
-/// A lamp that was dusted so often, in one append that no executor knows of.
+/// A lamp that was dusted this many times, in one append that bypasses the executor.
 async fn dusted(world: &World, times: usize) -> Uuid {
     let lamp = world.lamp(&times.to_string()).await;
     let dusting = || NewEvent {
@@ -70,12 +70,12 @@ async fn resume(world: &World, lamp: Uuid, form: &str) -> Resumed {
 async fn a_stream_of_ten_thousand_events_is_loaded_from_a_snapshot_and_few_events() {
     let (world, _database, superuser) = world().await;
     let lamp = dusted(&world, 9_999).await;
-    // Whoever has to read all of it, keeps what comes out.
+    // A load that had to read the whole stream stores a snapshot.
     assert_eq!(loaded(&world, &world.elsewhere(), lamp).await.1, 10_000);
     let form = eventually_kept(&superuser, lamp, 10_000).await;
     assert_eq!(resume(&world, lamp, &form).await.events, []);
 
-    // It goes on as the stream grows, and what has to be read never becomes much.
+    // Further snapshots follow as the stream grows, so that a load never reads much.
     for _ in 0..SNAPSHOTS + 50 {
         world.done(&world.request(), &Dust(lamp)).await;
     }
@@ -87,7 +87,7 @@ async fn a_stream_of_ten_thousand_events_is_loaded_from_a_snapshot_and_few_event
     assert_eq!((state.dusted, version), (9_999 + 150, 10_150));
     assert_eq!(state.label, "9999");
 
-    // A command that begins there ends as one that read everything.
+    // A command that starts from the snapshot has the same result as one that read everything.
     let elsewhere = world.elsewhere();
     assert_eq!(elsewhere.execute(&world.request(), &Dust(lamp)).await.unwrap().version, 10_151);
     superuser.execute("DELETE FROM log.snapshots").await.unwrap();
@@ -99,7 +99,7 @@ async fn a_short_stream_has_no_snapshot() {
     let (world, _database, superuser) = world().await;
     let lamp = dusted(&world, 50).await;
     loaded(&world, &world.elsewhere(), lamp).await;
-    // What is behind it in the queue is kept; so this one would be.
+    // The snapshot behind it in the queue was stored, so this one would have been, too.
     let long = dusted(&world, 500).await;
     loaded(&world, &world.elsewhere(), long).await;
     eventually_kept(&superuser, long, 501).await;
@@ -137,7 +137,7 @@ async fn snapshots_are_their_tenants_own() {
     let other = testbed::tenant();
     let theirs = world.store.resume(other, "demo.lamp", &lamp.to_string(), &form).await.unwrap();
     assert_eq!(theirs, Resumed::default());
-    // Whatever a query says: without a tenant, with another one, and in roles that have no business there.
+    // Whatever the query: without a tenant, with another one, and in roles without access.
     for (role, set) in [("read", String::new()), ("read", format!("SET app.tenant_id = '{other}'; "))] {
         let mut connection = database.superuser().connect().await.unwrap();
         connection.execute(format!("SET ROLE inopsio_crm_{role}; {set}").as_str()).await.unwrap();
@@ -158,7 +158,7 @@ async fn commands_go_on_when_no_snapshot_can_be_kept() {
     let (world, _database, superuser) = world().await;
     let lamp = dusted(&world, 300).await;
     superuser.execute("ALTER TABLE log.snapshots RENAME COLUMN state TO hidden").await.unwrap();
-    // Loading asks for it too, so it is there again for that.
+    // Loads read this column, too, so they get an empty one; snapshots still can't be written.
     superuser.execute("ALTER TABLE log.snapshots ADD COLUMN state json").await.unwrap();
     for _ in 0..SNAPSHOTS {
         world.done(&world.request(), &Dust(lamp)).await;

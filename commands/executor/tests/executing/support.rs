@@ -1,4 +1,4 @@
-//! A world to execute commands in: a log of its own, a clock that the test moves, callers.
+//! The test environment: a log of its own, a clock that the test sets, callers.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const GRANTS: &[Grant] = &[
     Grant { permission: "demo:history:backdate", roles: &[Role::Admin], meaning: "Say when it happened" },
 ];
 
-/// After so many events a lamp gets a snapshot.
+/// Number of events after which a lamp gets a snapshot.
 pub const SNAPSHOTS: u64 = 100;
 
 pub struct World {
@@ -44,7 +44,7 @@ impl World {
         Self { store, executor, clock, tenant: testbed::tenant(), _database: None }
     }
 
-    /// As another process would be: the same log, a cache of its own.
+    /// An executor like that of another process: the same log, a separate cache.
     pub fn elsewhere(&self) -> Executor {
         executor(&self.store, &self.clock)
     }
@@ -69,7 +69,7 @@ impl World {
         self.executor.execute(request, command).await.unwrap()
     }
 
-    /// The refusal of a command, and that nothing was written.
+    /// Expects a command to be refused, and checks that nothing was written.
     pub async fn refused<C: Command>(&self, request: &Request, command: &C) -> Refusal {
         let before = self.head().await;
         let Err(refusal) = self.executor.execute(request, command).await else { panic!("carried out") };

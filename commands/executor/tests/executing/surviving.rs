@@ -1,4 +1,4 @@
-//! When Postgres is gone and comes back, or has too much to do.
+//! Postgres becomes unavailable and comes back, or is overloaded.
 
 use std::time::Duration;
 

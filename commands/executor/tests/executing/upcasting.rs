@@ -1,4 +1,4 @@
-//! A history of an older program is loaded as what it is today.
+//! Upcasting: a history that an older program wrote is loaded as current events.
 
 use executor::{Command, Work};
 use kernel::{AggregateType, Refusal, Versions};
@@ -32,7 +32,7 @@ async fn a_retired_event_is_loaded_as_the_several_it_stands_for_and_counts_once(
         let shown = (AggregateType::of::<Lantern>().state)(&stored).unwrap();
         assert_eq!(shown, serde_json::to_value(&today).unwrap());
 
-        // What happens next follows on the stored events, not on what they became: for the cache and for the log.
+        // Sequence numbers continue from the stored events, not from the upcast ones, in the cache and in the log.
         let request = executor::Request { if_match: Some(Versions::from(version)), ..world.request() };
         let done = world.elsewhere().execute(&request, &Dim(id)).await.unwrap();
         assert_eq!((&done.answer, done.version), (&today, version + 1));

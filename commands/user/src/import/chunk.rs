@@ -1,4 +1,4 @@
-//! The commands that an import of users is made of: a chunk of rows, and the record that the import is complete.
+//! The commands of an import of users: one for a chunk of rows, and one that records that the import is complete.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,10 +17,10 @@ use crate::references::existing_group;
 use crate::user::{LOGIN, begin};
 use crate::{group, invitation, registration};
 
-/// Makes users of the rows of a chunk, or invites them, all in one append; rows that can't be taken are left out.
+/// Registers or invites the users of a chunk in one append. Rows that can't be imported are reported and left out.
 #[derive(Clone, Debug)]
 pub struct TakeUsers {
-    /// None: this is the import's first chunk.
+    /// The import's id; `None` for its first chunk.
     pub(super) import: Option<Uuid>,
     pub(super) rows: Vec<UserRow>,
     pub(super) asked: UserImport,
@@ -33,24 +33,24 @@ pub struct CompleteUserImport {
     pub(super) kind: ImportKind,
 }
 
-/// What is wrong with a row: in which field, and what.
+/// An error in a row: its field, code and detail.
 #[derive(Clone, Debug)]
-struct Wrong {
+struct FieldFault {
     field: UserField,
     code: &'static str,
     detail: String,
 }
 
-/// The groups that a row names, or why it is not given its roles and groups.
-type Verdict = Result<Vec<GroupId>, Wrong>;
+/// The groups that a row names, or the error in its roles and groups.
+type GroupsOrFault = Result<Vec<GroupId>, FieldFault>;
 
-/// What rows name, looked up for all of them at once.
-struct Found {
-    /// Who signs in with what they sign in with.
+/// The results of lookups for all rows of a chunk together.
+struct Lookups {
+    /// Holders of the rows' login names.
     logins: HashMap<String, String>,
-    /// Which invitations went to their addresses.
+    /// Open invitations to the rows' addresses.
     invited: HashMap<String, String>,
-    /// Those of them that give way: people registered by themselves, and are invited now.
+    /// Open registrations of the rows' addresses, which the import replaces by invitations.
     registrations: HashMap<String, InvitationId>,
     /// Groups by name, lower case.
     groups: HashMap<String, GroupId>,
@@ -61,22 +61,22 @@ impl Command for TakeUsers {
     type Answer = Taken;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Taken, Refusal> {
-        let standing = self.standing(work).await?;
-        let found = Found::of(work, &self.rows, self.asked.kind).await?;
+        let permissions = self.current_permissions(work).await?;
+        let found = Lookups::of(work, &self.rows, self.asked.kind).await?;
         let import = self.import.unwrap_or_else(|| work.new_id());
         let (mut taken, mut errors) = (0, Vec::new());
-        // Many rows ask for the same.
-        let mut judged: HashMap<(&[String], &[String]), Verdict> = HashMap::new();
+        // Many rows have the same roles and groups.
+        let mut judged: HashMap<(&[String], &[String]), GroupsOrFault> = HashMap::new();
         for row in &self.rows {
             let asked = (row.roles.as_slice(), row.groups.as_slice());
             let verdict = if let Some(verdict) = judged.get(&asked) {
                 verdict.clone()
             } else {
-                let verdict = self.judge(work, row, &found, standing.as_ref()).await?;
+                let verdict = self.resolve_groups(work, row, &found, permissions.as_ref()).await?;
                 judged.insert(asked, verdict.clone());
                 verdict
             };
-            let mut wrong = found.in_the_way(row);
+            let mut wrong = found.taken_logins(row);
             match verdict {
                 Ok(groups) if wrong.is_empty() => {
                     self.take(work, row, groups, &found).await?;
@@ -85,7 +85,7 @@ impl Command for TakeUsers {
                 Ok(_) => {}
                 Err(fault) => wrong.push(fault),
             }
-            errors.extend(wrong.into_iter().map(|Wrong { field, code, detail }| RowError {
+            errors.extend(wrong.into_iter().map(|FieldFault { field, code, detail }| RowError {
                 line: row.line,
                 column: Some(field.name().to_owned()),
                 code: code.to_owned(),
@@ -96,11 +96,11 @@ impl Command for TakeUsers {
     }
 }
 
-/// For so long the word of a token counts, of whose bearer we know nothing else: nobody could take it back.
-const WORD_OF_A_TOKEN: TimeDelta = TimeDelta::hours(1);
+/// How long the permissions in a token count if its bearer is neither a user nor a machine: these can't be revoked.
+const TOKEN_PERMISSIONS_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// The roles of whoever asked, as they are now; none: they are no user and no machine of the tenant.
-async fn importers_roles(work: &mut Work<'_>, later: &Later) -> Result<Option<BTreeSet<String>>, Refusal> {
+/// The current roles of the requester; `None` if they are neither a user nor a machine of the tenant.
+async fn requesters_roles(work: &mut Work<'_>, later: &Later) -> Result<Option<BTreeSet<String>>, Refusal> {
     let (tenant, subject) = (work.caller().tenant(), work.caller().subject().parse::<Uuid>());
     let Ok(subject) = subject else { return Ok(None) };
     let inactive = || {
@@ -121,11 +121,11 @@ async fn importers_roles(work: &mut Work<'_>, later: &Later) -> Result<Option<BT
 }
 
 impl TakeUsers {
-    /// What whoever asked may do now, where that may be less than when they asked; none: just what they could then.
-    async fn standing(&self, work: &mut Work<'_>) -> Result<Option<BTreeSet<String>>, Refusal> {
+    /// The requester's current permissions, if the import runs later than it was requested; `None` if those of the request still count.
+    async fn current_permissions(&self, work: &mut Work<'_>) -> Result<Option<BTreeSet<String>>, Refusal> {
         let Some(later) = &self.asked.later else { return Ok(None) };
-        let Some(roles) = importers_roles(work, later).await? else {
-            if work.now().signed_duration_since(later.asked_at) <= WORD_OF_A_TOKEN {
+        let Some(roles) = requesters_roles(work, later).await? else {
+            if work.now().signed_duration_since(later.asked_at) <= TOKEN_PERMISSIONS_LIFETIME {
                 return Ok(None);
             }
             let detail = "the requester of this import is neither a user nor a machine of the tenant, and the permissions in their token count for one hour only, so it was stopped; send the file again";
@@ -142,15 +142,15 @@ impl TakeUsers {
         Ok(Some(may))
     }
 
-    /// The groups that a row names; or what is wrong with its roles and groups: there are no such, or they give more than whoever
-    /// imports has.
-    async fn judge(
+    /// Resolves the groups that a row names. Reports an error if a role or group does not exist or gives permissions that the requester
+    /// lacks.
+    async fn resolve_groups(
         &self,
         work: &mut Work<'_>,
         row: &UserRow,
-        found: &Found,
-        standing: Option<&BTreeSet<String>>,
-    ) -> Result<Verdict, Refusal> {
+        found: &Lookups,
+        permissions: Option<&BTreeSet<String>>,
+    ) -> Result<GroupsOrFault, Refusal> {
         for role in &row.roles {
             if let Some(wrong) = unknown(UserField::Roles, existing_role(work, role, "/roles").await)? {
                 return Ok(Err(wrong));
@@ -161,7 +161,7 @@ impl TakeUsers {
         for name in &row.groups {
             let Some(group) = name.parse().ok().or_else(|| found.groups.get(&name.to_lowercase()).copied()) else {
                 let detail = format!("there is no group {name:?}");
-                return Ok(Err(Wrong { field: UserField::Groups, code: "not_found", detail }));
+                return Ok(Err(FieldFault { field: UserField::Groups, code: "not_found", detail }));
             };
             if let Some(wrong) = unknown(UserField::Groups, existing_group(work, group, "/groups").await)? {
                 return Ok(Err(wrong));
@@ -173,7 +173,7 @@ impl TakeUsers {
         groups.dedup();
         let gives = allowed(work, &self.asked.catalogue, roles).await?.permissions;
         let caller = work.caller();
-        let may = |one: &str| caller.may(one) && standing.is_none_or(|standing| standing.contains(one));
+        let may = |one: &str| caller.may(one) && permissions.is_none_or(|permissions| permissions.contains(one));
         let exceeding: Vec<&str> = gives.iter().map(String::as_str).filter(|one| !may(one)).collect();
         if exceeding.is_empty() {
             return Ok(Ok(groups));
@@ -181,7 +181,7 @@ impl TakeUsers {
         let field = if row.roles.is_empty() { UserField::Groups } else { UserField::Roles };
         let detail =
             format!("they would have permissions that the requester does not have: {}", kernel::some_of(&exceeding));
-        Ok(Err(Wrong { field, code: "exceeds_own_permissions", detail }))
+        Ok(Err(FieldFault { field, code: "exceeds_own_permissions", detail }))
     }
 
     async fn take(
@@ -189,7 +189,7 @@ impl TakeUsers {
         work: &mut Work<'_>,
         row: &UserRow,
         groups: Vec<GroupId>,
-        found: &Found,
+        found: &Lookups,
     ) -> Result<(), Refusal> {
         let UserRow { login, profile, roles, .. } = row.clone();
         match self.asked.kind {
@@ -211,16 +211,16 @@ impl TakeUsers {
     }
 }
 
-/// A reference that leads nowhere is the row's fault; anything else the import's.
-fn unknown(field: UserField, looked: Result<(), Refusal>) -> Result<Option<Wrong>, Refusal> {
+/// Turns a reference that does not exist into an error of the row. Any other refusal ends the import.
+fn unknown(field: UserField, looked: Result<(), Refusal>) -> Result<Option<FieldFault>, Refusal> {
     let Err(refusal) = looked else { return Ok(None) };
     match refusal.errors() {
-        [error, ..] => Ok(Some(Wrong { field, code: error.code, detail: error.detail.clone() })),
+        [error, ..] => Ok(Some(FieldFault { field, code: error.code, detail: error.detail.clone() })),
         [] => Err(refusal),
     }
 }
 
-impl Found {
+impl Lookups {
     async fn of(work: &mut Work<'_>, rows: &[UserRow], kind: ImportKind) -> Result<Self, Refusal> {
         let logins = rows.iter().flat_map(|row| row.login.names());
         let logins = owned(work.holders(&LOGIN, logins).await?);
@@ -229,7 +229,7 @@ impl Found {
             let addresses = rows.iter().filter_map(|row| row.login.names().next());
             for (email, holder) in owned(work.holders(&invitation::EMAIL, addresses).await?) {
                 match holder.parse() {
-                    Ok(before) if registration::gives_way(work, before).await? => {
+                    Ok(before) if registration::is_registration(work, before).await? => {
                         registrations.insert(email, before);
                     }
                     _ => _ = invited.insert(email, holder),
@@ -242,8 +242,8 @@ impl Found {
         Ok(Self { logins, invited, registrations, groups })
     }
 
-    /// Who has what a row signs in with.
-    fn in_the_way(&self, row: &UserRow) -> Vec<Wrong> {
+    /// Errors for login names of a row that are taken.
+    fn taken_logins(&self, row: &UserRow) -> Vec<FieldFault> {
         let mut wrong = Vec::new();
         for (place, name) in row.login.names().enumerate() {
             let field = if place == 0 { UserField::Email } else { UserField::UserName };
@@ -258,8 +258,8 @@ impl Found {
     }
 }
 
-fn taken(field: UserField, kind: &ClaimKind, holder: &str) -> Wrong {
-    Wrong { field, code: kind.code, detail: format!("{} (holder: {holder})", kind.detail) }
+fn taken(field: UserField, kind: &ClaimKind, holder: &str) -> FieldFault {
+    FieldFault { field, code: kind.code, detail: format!("{} (holder: {holder})", kind.detail) }
 }
 
 fn owned(held: HashMap<&str, String>) -> HashMap<String, String> {

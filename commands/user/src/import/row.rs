@@ -1,4 +1,4 @@
-//! One row of a file of users.
+//! The columns of a file of users, and the validation of its rows.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::profile::ProfileFields;
 use crate::user::{LoginFields, named};
 use crate::{lengths, values};
 
-/// What a column can be.
+/// The fields that a column can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UserField {
     Email,
@@ -33,7 +33,7 @@ pub enum UserField {
 }
 
 impl UserField {
-    /// What an invitation keeps.
+    /// The fields that apply to invitations.
     pub(super) const OF_INVITATIONS: &'static [Self] = &[Self::Email, Self::Name, Self::Roles, Self::Groups];
 }
 
@@ -96,20 +96,20 @@ impl Field for UserField {
     }
 }
 
-/// A row that is well-formed.
+/// A valid row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserRow {
-    /// Where it begins in the file.
+    /// The line of the file on which it begins.
     pub(super) line: u64,
     pub(super) login: Login,
     pub(super) profile: Profile,
-    /// Names, each once.
+    /// Role names, without duplicates.
     pub(super) roles: Vec<String>,
-    /// Names or ids, each once.
+    /// Names or ids of groups, without duplicates.
     pub(super) groups: Vec<String>,
 }
 
-/// The user that a row stands for.
+/// Builds the row of a user, and collects validation errors.
 pub(super) fn read(line: u64, cells: Vec<(UserField, String)>, kind: ImportKind, checks: &mut Checks) -> UserRow {
     let (mut login, mut profile) = (LoginFields::default(), ProfileFields::default());
     let (mut address, mut roles, mut groups) = (PostalAddress::default(), Vec::new(), Vec::new());
@@ -143,7 +143,7 @@ pub(super) fn read(line: u64, cells: Vec<(UserField, String)>, kind: ImportKind,
     let profile = match kind {
         ImportKind::Invitations if profile.name.is_empty() => Profile::default(),
         ImportKind::Invitations => named(checks.line("/name", &profile.name, lengths::NAME).into()),
-        // Its parts are columns of their own, and what is wrong with one is said of that.
+        // The parts of the address are separate columns, so errors are reported for these.
         ImportKind::Users => Profile {
             address: (!address.is_empty()).then(|| address.check(checks, "").into()),
             ..profile.check(checks)
@@ -152,14 +152,14 @@ pub(super) fn read(line: u64, cells: Vec<(UserField, String)>, kind: ImportKind,
     UserRow { line, login, profile, roles, groups }
 }
 
-/// Several in one cell, between semicolons.
+/// Splits a cell that has several values, separated by semicolons.
 fn list(checks: &mut Checks, pointer: &str, text: &str, most: usize) -> Vec<String> {
     let text = composed(text);
     let all: Vec<String> = text.split(';').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect();
-    values::few(checks, pointer, &all, most)
+    values::distinct_list(checks, pointer, &all, most)
 }
 
-/// Refuses what a row before signs in with; the first one has it.
+/// Refuses a login name that an earlier row of the file has.
 pub(super) fn again(seen: &mut HashMap<String, u64>, row: &UserRow, checks: &mut Checks) {
     let email = row.login.names().next();
     for name in row.login.names() {
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(said(2, "ada@example.com", "ada"), []);
         let pointers = |said: Vec<(String, String)>| said.into_iter().map(|(pointer, _)| pointer).collect::<Vec<_>>();
         assert_eq!(pointers(said(3, "ADA@example.com", "grace")), ["/email"]);
-        // What was refused stands in nobody's way.
+        // A refused row does not block later ones.
         assert_eq!(said(4, "grace@example.com", "grace"), []);
         assert_eq!(pointers(said(5, "x@example.com", "Ada")), ["/user_name"]);
         let both = said(6, "grace@example.com", "ada");

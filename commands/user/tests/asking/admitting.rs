@@ -1,4 +1,4 @@
-//! Users for whom an identity provider vouches.
+//! Just-in-time provisioning of users who sign in through an identity provider.
 
 use kernel::{Kind, UserId};
 use user_commands::{AdmitUser, ChangeLogin, Known, LockUser, LoginFields, RetireRole, RoleFields};
@@ -22,7 +22,7 @@ async fn who_is_new_is_a_user_whose_address_is_verified_and_is_so_once() {
     assert!(state.may_sign_in() && state.roles.iter().eq(["member"]));
     let again = world.refused_as(&provider, &admit(None, &[], &[])).await;
     assert_eq!((again.kind(), again.code()), (Kind::Conflict, "login_taken"));
-    // A name that can't be shown is no reason to shut somebody out.
+    // An invalid name is no reason to refuse the sign-in.
     for name in [None, Some("\u{202e}ada".to_owned()), Some(" ".to_owned()), Some("x".repeat(5_000))] {
         let world = World::new().await;
         let ada = world.done_as(&provider_of(&world), &AdmitUser { name, ..admit(None, &[], &[]) }).await;
@@ -47,7 +47,7 @@ async fn roles_of_the_provider_come_and_go_as_it_says_and_others_stay() {
     let head = world.store.head().await.unwrap();
     world.done_as(&provider, &admit(Some(ada), &["manager"], &managed)).await;
     assert_eq!(world.store.head().await.unwrap(), head, "what they have already is no event");
-    // One that was retired since it was mapped gives nothing, and is in nobody's way.
+    // A role that was retired after it was mapped is ignored.
     let fields = RoleFields { title: "Support".to_owned(), permissions: vec![], includes: vec![] };
     let define = user_commands::DefineRole { name: "support".to_owned(), fields, catalogue: catalogue() };
     world.done(&define).await;
@@ -65,14 +65,14 @@ async fn attack_107_what_is_said_of_an_address_is_given_to_nobody_else_than_whos
         let user = Some(Known { id: mule, email_verified });
         AdmitUser { user, ..admit(None, &["admin"], &["admin"]) }
     };
-    // Another's: it was theirs a moment ago, or is not any more.
+    // The address belongs to another user: it was this user's a moment ago.
     for known in [true, false] {
         let refusal = world.refused_as(&provider, &verified(known)).await;
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "login_changed"));
     }
     let login = LoginFields { email: "ada@example.com".to_owned(), user_name: None };
     world.done(&ChangeLogin { user: mule, login, catalogue: catalogue() }).await;
-    // Whether nobody but who is vouched for can come in by the account was not looked at: it was said that the address is verified.
+    // The caller claimed that the address is verified, so it did not check who else can sign in to the account.
     assert_eq!(world.refused_as(&provider, &verified(true)).await.code(), "login_changed");
     world.done_as(&provider, &verified(false)).await;
     let state = world.state(mule).await;

@@ -1,5 +1,5 @@
-//! The claims that commands took are those that the events tell of: else a history that is played into another tenant would
-//! come without what is unique in it.
+//! The claims that commands took equal those derived from the events. Otherwise a history that is copied into another tenant would lose its
+//! unique values.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use user_commands::{
 
 use super::support::*;
 
-/// What the log has, and what its events come down to.
+/// The claims in the log, and those derived from its events.
 async fn both(world: &World) -> (Vec<StoredClaim>, Vec<StoredClaim>) {
     let mut snapshot = freeze(&[world.store.database().clone()]).await.unwrap().remove(0);
     let mut stored: Vec<_> = snapshot.claims().try_collect().await.unwrap();

@@ -1,4 +1,4 @@
-//! Nobody gives, takes or holds power over more than they have themselves.
+//! Privilege escalation: nobody grants, takes or controls more permissions than they have themselves.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -52,14 +52,14 @@ async fn a_manager_has_no_power_over_an_administrator() {
     let manager = world.as_roles(&[Role::Manager]);
     let ada = world.user("ada", &["admin"]).await;
     let admins = world.group("Admins", &["admin"]).await;
-    // Also one who is it by a group only.
+    // Also an administrator by membership in a group only.
     let grace = world.user("grace", &["viewer"]).await;
     let join = ChangeGroupMembers { group: admins, join: vec![grace], leave: vec![], catalogue: catalogue() };
     world.done(&join).await;
     for user in [ada, grace] {
         exceeds(&world, &manager, &LockUser { user, reason: "x".to_owned(), catalogue: catalogue() }).await;
         exceeds(&world, &manager, &RemoveUser { user, catalogue: catalogue() }).await;
-        // Whoever changes the address gets the link that sets a password.
+        // Changing a user's address would redirect the link that sets a password.
         let login = LoginFields { email: "eve@example.com".to_owned(), user_name: None };
         exceeds(&world, &manager, &ChangeLogin { user, login, catalogue: catalogue() }).await;
         let profile = ProfileFields { name: "Eve".to_owned(), ..ProfileFields::default() };
@@ -84,7 +84,7 @@ async fn attack_109_a_manager_revives_and_revokes_no_invitation_of_an_administra
     let by_role = world.done(&invite("ada", &["admin"], &[])).await;
     let by_group = world.done(&invite("grace", &["viewer"], &[admins])).await;
     let viewer = world.done(&invite("hedy", &["viewer"], &[])).await;
-    // While their links are good, and after that.
+    // While their links are valid, and after that.
     for days in [0, 8] {
         world.clock.advance(chrono::Duration::days(days));
         for invitation in [by_role, by_group] {
@@ -93,7 +93,7 @@ async fn attack_109_a_manager_revives_and_revokes_no_invitation_of_an_administra
         }
         world.done_as(&manager, &ResendInvitation { invitation: viewer, catalogue: catalogue() }).await;
     }
-    // The role that it gives was widened elsewhere, which is not known here yet.
+    // Another process gave the role more permissions, which is not in this process's cache yet.
     let change = ChangeRole {
         name: "sales".to_owned(),
         fields: role("sales", &["user:user:erase"], &[]).fields,
@@ -143,7 +143,7 @@ async fn a_role_of_ones_own_allows_no_more_than_oneself_however_it_is_put_togeth
         catalogue: catalogue(),
     };
     exceeds(&world, &few, &change(&["user:user:read", "user:user:erase"])).await;
-    // What a role includes may come to allow more later: it is looked at when it is given.
+    // An included role may get more permissions later: they are checked when the role is granted.
     world.done(&role("outer", &[], &["reader"])).await;
     world.done(&change(&["user:user:erase"])).await;
     let member = world.user("member", &[]).await;
@@ -162,7 +162,7 @@ async fn roles_name_what_there_is_and_not_each_other_in_a_circle() {
         code(role("x1", &["user:user:read", "user:user:fly"], &[])).await,
         ("validation_failed", "permission_unknown", pointer("/permissions/1"))
     );
-    // What whoever has a link may do is nobody's role.
+    // The permission to accept an invitation belongs to no role.
     assert_eq!(code(role("x1", &["user:invitation:accept"], &[])).await.1, "permission_unknown");
     assert_eq!(code(role("x1", &[], &["nobody"])).await, ("reference_unknown", "not_found", pointer("/includes/0")));
     assert_eq!(code(role("admin", &[], &[])).await, ("validation_failed", "built_in", pointer("/name")));
@@ -174,7 +174,7 @@ async fn roles_name_what_there_is_and_not_each_other_in_a_circle() {
     assert_eq!(world.refused(&circle).await.errors()[0].code, "circular");
 }
 
-/// Everything that a manager may try with a group, a role and a member, of which they know here that these give little.
+/// All commands that a manager may try with a group, a role and a member, which have few permissions according to this process's cache.
 async fn tries(
     world: &World,
     manager: &Request,
@@ -202,7 +202,7 @@ async fn attack_87_a_manager_knows_a_group_as_it_was_before_another_process_wide
     world.done(&role("sales", &["user:user:read"], &[])).await;
     let group = world.group("Staff", &["sales"]).await;
     let (member, idle) = (world.user("member", &[]).await, world.user("idle", &[]).await);
-    // All of it is known here now.
+    // By now everything is in this process's cache.
     let (join, leave) = (vec![member], vec![]);
     let staff = ChangeGroupMembers { group, join, leave, catalogue: catalogue() };
     world.done_as(&manager, &staff).await;
@@ -226,7 +226,7 @@ async fn attack_87_a_manager_knows_a_group_as_it_was_before_another_process_wide
     tries(&world, &manager, (group, member, idle)).await;
 }
 
-/// A command in whose first attempt somebody else is faster.
+/// A command during whose first attempt another writer is faster.
 struct Between<A, B> {
     command: A,
     meanwhile: B,

@@ -1,4 +1,4 @@
-//! Users from CSV files: what can be taken is taken, once, and gives nobody more than whoever imports has; what can't is reported.
+//! Import of users from CSV files: valid rows are imported once, and give nobody more than the importer has; invalid ones are reported.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -43,7 +43,7 @@ fn said(errors: &[RowError]) -> Vec<(u64, Option<String>, String)> {
     errors.iter().map(|error| (error.line, error.column.clone(), error.code.clone())).collect()
 }
 
-/// The one machine that there is, and how it stands with it.
+/// The only machine, with its state.
 #[derive(Clone, Default)]
 struct MachinesDouble(Arc<Mutex<Option<(Uuid, MachineStanding)>>>);
 
@@ -55,7 +55,7 @@ impl Machines for MachinesDouble {
 }
 
 impl World {
-    /// An import of users that was asked for now, and is done later.
+    /// An import of users that was requested now and runs later.
     fn later(&self, machines: &MachinesDouble) -> UserImport {
         let later = Later { asked_at: self.clock.now(), machines: Arc::new(machines.clone()) };
         UserImport { later: Some(later), ..users() }
@@ -73,7 +73,7 @@ impl World {
         self.import_as(&self.request, csv, what).await.unwrap().answer
     }
 
-    /// The same file is refused, dry and wet, and nothing is written.
+    /// Expects a file to be refused, by a dry run and by an import, and that nothing is written.
     async fn import_refused(&self, request: &Request, csv: &[u8], what: &UserImport) -> Refusal {
         let before = self.store.head().await.unwrap();
         let refusal = import(&self.executor, request, csv, what, &Unpaced).await.unwrap_err();
@@ -81,7 +81,7 @@ impl World {
         refusal
     }
 
-    /// What a dry run says; it writes nothing.
+    /// The report of a dry run, which writes nothing.
     async fn dry(&self, request: &Request, csv: &str, what: &UserImport) -> ImportReport {
         let before = self.store.head().await.unwrap();
         let done = rehearse(&self.executor, request, csv.as_bytes(), what).await.unwrap();
@@ -95,7 +95,7 @@ impl World {
         events.iter().filter(|event| event.event_type == event_type).count()
     }
 
-    /// Those who were registered, in the order of the log.
+    /// The registered users, in the order of the log.
     async fn registered(&self) -> Vec<User> {
         let events = self.store.read_after(Position::START, 10_000).await.unwrap();
         let mut users = Vec::new();
@@ -151,7 +151,7 @@ async fn a_registration_gives_way_to_a_row_as_it_does_to_an_invitation_by_hand()
     let (before, now) = (world.load::<Invitation>(registration).await, world.load::<Invitation>(invitation).await);
     assert_eq!((before.status, now.status), (InvitationStatus::Revoked, InvitationStatus::Pending));
     assert!(!now.by_policy && now.roles == ["member"], "{now:?}");
-    // It has the address now: another row for it is refused.
+    // The first row now has the address: another row with it is refused.
     let refusal = world.import_refused(&world.request, csv.as_bytes(), &invitations()).await;
     assert_eq!(refusal.extra()["row_errors"][0]["code"], "invited_already");
 }
@@ -169,7 +169,7 @@ async fn invitations_are_sent_and_keep_what_they_can() {
     assert_eq!([world.count("user.invitation.sent").await, world.count("user.user.registered").await], [2, 0]);
     let batch = world.load::<ImportBatch>(report.import_id.unwrap()).await;
     assert_eq!((batch.kind, batch.taken), (ImportKind::Invitations, 2));
-    // Who is invited by somebody can't be invited again, but registered they may be.
+    // A person who has an invitation can't be invited again, but can be registered.
     let again = "email,name\nada@example.com,Ada\n";
     let refusal = world.import_refused(&world.request, again.as_bytes(), &invitations()).await;
     assert_eq!(refusal.extra()["row_errors"][0]["code"], "invited_already");
@@ -240,7 +240,7 @@ async fn a_dry_run_says_of_every_row_what_is_done_then() {
     assert_eq!(said(&dry.errors), expected);
     let wet = world.import_as(&manager, csv, &what).await.unwrap().answer;
     assert_eq!(ImportReport { import_id: None, ..wet }, dry);
-    // Whoever may more gives more.
+    // An importer with more permissions can give more.
     let head = world.store.head().await.unwrap();
     let admin = world.dry(&world.request, "email,name,roles,groups\nx8@example.com,X,admin,Admins\n", &users()).await;
     assert_eq!((admin.taken, world.store.head().await.unwrap()), (1, head));
@@ -321,7 +321,7 @@ async fn owners_who_are_imported_are_owners() {
     let ada = world.user("ada", &["admin"]).await;
     let grace = "email,name,roles\ngrace@example.com,Grace,admin\n";
     world.import(grace, &users()).await;
-    // She holds the place, so the first one may go.
+    // There is another owner now, so the first one may leave.
     world.done(&RemoveUser { user: ada, catalogue: catalogue() }).await;
 }
 
@@ -337,7 +337,7 @@ async fn the_same_file_under_the_same_key_is_imported_once() {
     let other = Request { request_hash: [2; 32], ..world.keyed("file") };
     let refusal = world.import_refused(&other, csv.as_bytes(), &users()).await;
     assert_eq!((refusal.kind(), refusal.code()), (Kind::Unprocessable, "idempotency_key_reused"));
-    // Under another key each row is there already.
+    // With another key, every row is a duplicate.
     let refusal = world.import_refused(&world.keyed("other"), csv.as_bytes(), &users()).await;
     let errors = refusal.extra()["row_errors"].as_array().unwrap();
     assert_eq!((errors.len(), errors.iter().filter(|error| error["code"] == "login_taken").count()), (251, 250));
@@ -368,7 +368,7 @@ async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_r
     let (request, what) = (world.keyed("job"), users());
     let mut place = ImportPlace::default();
     let mut rows = Vec::new();
-    // Every other one dies before it could say how far it was.
+    // Every other process dies before it reports its progress.
     for nth in 0.. {
         let open = Importing::open(&world.executor, &request, csv.as_bytes(), &what, MOST_ROWS, place).await;
         let mut importing = open.unwrap();
@@ -391,7 +391,7 @@ async fn files_at_once_that_name_the_same_people_make_each_of_them_a_user_once()
     let world = std::sync::Arc::new(World::new().await);
     let tasks = (0..4).map(|n| {
         let world = world.clone();
-        // Each begins with a row of its own, so that none is refused as a whole.
+        // Each file begins with a different row, so that none is refused as a whole.
         let csv = many(150).replacen('\n', &format!("\nown{n}@example.com,Own\n"), 1);
         tokio::spawn(async move { world.import_as(&world.keyed(&format!("file {n}")), &csv, &users()).await })
     });
@@ -408,7 +408,7 @@ async fn what_is_imported_later_gives_no_more_than_whoever_asked_still_may() {
     let boss = world.user("boss", &["manager", "admin"]).await;
     world.user("other", &["admin"]).await;
     let tenant = world.request.caller.tenant();
-    // As a job has them: what they could when they asked, which was everything.
+    // As in a job: with the permissions at the time of the request, which were all.
     let all = catalogue().held_by(&kernel::Caller::new(tenant, "x", &[Role::Admin], GRANTS));
     let caller = catalogue().holder(tenant, &boss.to_string(), &all);
     let request = Request { caller, ..world.request.clone() };
@@ -425,7 +425,7 @@ async fn what_is_imported_later_gives_no_more_than_whoever_asked_still_may() {
     world.done(&DeactivateUser { user: boss, reason: None, catalogue: catalogue() }).await;
     let refusal = world.import_refused(&request, csv("fourth").as_bytes(), &later).await;
     assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_inactive"));
-    // A permission that there is not any more is nobody's.
+    // A permission that no longer exists is not granted.
     assert!(!catalogue().holder(tenant, "x", &["crm:moon:write".to_owned()]).may("crm:moon:write"));
 }
 
@@ -479,7 +479,7 @@ async fn a_group_is_meant_by_its_name_of_now() {
     world.done(&InviteUser { email, name, roles, groups: vec![], catalogue: catalogue() }).await;
     let create = CreateGroup { name: "Ñandú; Inc".to_owned(), roles: vec![], catalogue: catalogue() };
     let odd = world.done(&create).await;
-    // A name with a semicolon can't stand in a list: the id can.
+    // A name with a semicolon can't be in a list, but the group's id can.
     let csv = format!("email,name,groups\nada@example.com,Ada,{odd}\ngrace@example.com,Grace,Ñandú; Inc\n");
     let report = world.import(&csv, &users()).await;
     assert_eq!((report.taken, said(&report.errors)), (1, vec![error(3, Some("groups"), "not_found")]));

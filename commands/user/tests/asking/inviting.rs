@@ -60,7 +60,7 @@ async fn a_link_that_is_not_good_makes_nobody_and_leaves_one_record() {
         assert_eq!(answer, Acceptance::Refused { reason });
         assert_eq!(world.store.head().await.unwrap(), before.next(), "one record");
         assert_ne!(world.load::<Invitation>(invitation).await.status, InvitationStatus::Accepted);
-        // Whoever comes with it again writes nothing, not even under a key of their own.
+        // Using the same link again writes nothing, even with another idempotency key.
         for key in ["a", "b"] {
             let request = executor::Request { command_id: Some(key.to_owned()), ..follower.clone() };
             assert_eq!(world.refused_as(&request, &accept(invitation, 1)).await.code(), "link_not_good");
@@ -79,7 +79,7 @@ async fn nobody_is_invited_twice_or_who_is_a_user_already() {
     assert_eq!(refusal.extra()["holder"], grace.to_string());
     world.done(&RevokeInvitation { invitation: grace, catalogue: catalogue() }).await;
     let again = world.done(&invite("grace")).await;
-    // Registered meanwhile in another way: the invitation is worth nothing.
+    // The person was registered in another way in the meantime, so the invitation can't be accepted.
     world.user("grace", &["member"]).await;
     let follower = world.with_permissions(&["user:invitation:accept"]);
     assert_eq!(world.refused_as(&follower, &accept(again, 1)).await.code(), "login_taken");

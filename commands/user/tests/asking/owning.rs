@@ -63,7 +63,7 @@ async fn of_two_owners_who_are_taken_away_at_once_one_stays() {
         let ada = world.user(&format!("ada{round}"), &["admin"]).await;
         let grace = world.user(&format!("grace{round}"), &["admin"]).await;
         if round > 0 {
-            // Those of the rounds before.
+            // Owners from earlier rounds.
             let owners: Owners = world.load(world.request.caller.tenant()).await;
             for other in owners.users.into_iter().filter(|owner| ![ada, grace].contains(owner)) {
                 world.done(&revoke(other)).await;

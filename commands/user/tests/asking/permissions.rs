@@ -1,4 +1,4 @@
-//! Which permission each command needs, by hand; and that who lacks it writes nothing and learns nothing.
+//! The permission of each command, listed by hand; and that callers without it write nothing and learn nothing.
 
 use executor::Command;
 use kernel::{Kind, Role, UserId};

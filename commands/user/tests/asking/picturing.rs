@@ -1,4 +1,4 @@
-//! The picture that a user has: uploaded, elsewhere, or none.
+//! Pictures of users: uploaded, external, or none.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::support::*;
 
-/// The beginning of a PNG, which says what it is.
+/// The signature of a PNG file.
 fn png(width: u32, height: u32) -> Vec<u8> {
     let sides = [width.to_be_bytes(), height.to_be_bytes()].concat();
     [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), sides, vec![8, 6, 0, 0, 0]].concat()
@@ -23,7 +23,7 @@ fn sent(id: &str, file: &[u8]) -> PictureFields {
     PictureFields { file: STANDARD.encode(file), id: id.to_owned() }
 }
 
-/// The id of the picture that a user uploaded, and where else they have one.
+/// The id of a user's uploaded picture, and the address of their external one.
 async fn shown(world: &World, user: UserId) -> (Option<String>, Option<String>) {
     let state = world.state(user).await;
     let elsewhere = state.profile.picture.as_ref().map(|picture| picture.reveal().clone());
@@ -91,7 +91,7 @@ async fn what_is_no_picture_or_not_ones_own_is_refused_and_nothing_is_written() 
     let nobody = UserId::new(Uuid::nil());
     assert_eq!(world.refused(&set(nobody)).await.code(), "not_found");
     assert_eq!(world.refused(&remove(nobody)).await.code(), "not_found");
-    // Who is no user has no profile of their own.
+    // A caller who is not a user has no profile.
     assert_eq!(world.refused(&SetOwnPicture { picture: sent("id", &png(64, 64)) }).await.code(), "not_a_user");
     assert_eq!(world.refused(&RemoveOwnPicture).await.code(), "not_a_user");
 }
@@ -128,14 +128,14 @@ async fn a_profile_that_is_sent_back_as_it_is_shown_keeps_the_picture_and_anothe
     world.done_as(&herself, &own(address("first"))).await;
     world.done(&given(address("first"))).await;
     assert_eq!(shown(&world, ada).await, (Some("first".to_owned()), None));
-    // An address that is not of a picture of this tenant's is one like any other; these are not of a form that is taken.
+    // An address of another tenant's picture counts as an external one; these have a form that is not accepted.
     let of_another = picture_address("http://127.0.0.1:8080", testbed::tenant(), "first");
     let within = |end: &str| format!("{}{end}", address("first").unwrap());
     for other in [of_another, address("").unwrap(), within("/"), within("?x"), within("#/pictures/x")] {
         let refusal = world.refused_as(&herself, &own(Some(other.clone()))).await;
         assert_eq!((&*refusal.errors()[0].pointer, refusal.errors()[0].code), ("/picture", "picture"), "{other}");
     }
-    // What is left out is gone, here too.
+    // A picture that is left out of the profile is removed, here too.
     world.done(&given(None)).await;
     assert_eq!(shown(&world, ada).await, (None, None));
 
@@ -166,7 +166,7 @@ async fn a_profile_that_was_loaded_before_an_upload_does_not_undo_it() {
     assert_eq!(shown(&world, ada).await, (Some("second".to_owned()), None));
     world.done(&ChangeProfile { user: ada, profile: profile("Ada Byron"), catalogue: catalogue() }).await;
     assert_eq!(shown(&world, ada).await, (Some("second".to_owned()), None));
-    // Nor does it take the place of one elsewhere, or bring back one that was removed.
+    // It does not replace an external picture either, or restore one that was removed.
     let typed = ProfileFields { picture: elsewhere.clone(), ..profile("Ada King") };
     world.done_as(&herself, &ChangeOwnProfile { profile: typed }).await;
     world.done_as(&herself, &own("Ada Byron")).await;
@@ -174,7 +174,7 @@ async fn a_profile_that_was_loaded_before_an_upload_does_not_undo_it() {
     world.done_as(&herself, &RemoveOwnPicture).await;
     world.done_as(&herself, &own("Ada King")).await;
     assert_eq!(shown(&world, ada).await, (None, None));
-    // Whoever wants to be told of what changed meanwhile says what they have seen.
+    // A client that wants to detect concurrent changes sends `If-Match`.
     let seen = Request { if_match: Some(Versions::from(1)), ..herself.clone() };
     let refusal = world.refused_as(&seen, &own("Ada")).await;
     assert_eq!(refusal.code(), "version_differs");

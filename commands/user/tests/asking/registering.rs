@@ -1,4 +1,4 @@
-//! How somebody becomes a user, and what they sign in with.
+//! Registration, login names and erasure of users.
 
 use chrono::Duration;
 use kernel::{Caller, Clock, Kind, PostalAddress, Role};
@@ -44,7 +44,7 @@ async fn what_is_typed_to_sign_in_means_one_user() {
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "login_taken"));
         assert_eq!(refusal.extra()["holder"], ada.to_string());
     }
-    // What is given up can be had by others; what is kept is kept.
+    // Released login names are free for others; kept ones stay taken.
     let change =
         |email: &str, user_name| ChangeLogin { user: ada, login: login(email, user_name), catalogue: catalogue() };
     world.done(&change("countess@example.com", Some("ada"))).await;
@@ -67,11 +67,11 @@ async fn an_address_is_verified_by_the_link_that_was_sent_to_it() {
     assert_eq!(world.done_as(&follower, &follow(1)).await, Some(LinkFault::Expired));
     assert!(!world.state(ada).await.email_verified);
     world.done_as(&world.as_user(ada), &RequestEmailVerification { user: ada }).await;
-    // It is on record already that somebody followed that one in vain.
+    // The use of this invalid link is recorded already.
     assert_eq!(world.refused_as(&follower, &follow(1)).await.code(), "link_not_good");
     assert_eq!(world.done_as(&follower, &follow(2)).await, None);
     assert!(world.state(ada).await.email_verified);
-    // Followed twice, as mail programs do, it is no fault and no event.
+    // A link that is followed twice, as some mail programs do, causes no error and no event.
     let head = world.store.head().await.unwrap();
     assert_eq!(world.done_as(&follower, &follow(2)).await, None);
     assert_eq!(world.store.head().await.unwrap(), head);
@@ -103,9 +103,9 @@ async fn an_address_is_kept_in_its_form_and_is_no_way_in() {
         };
         ProfileFields { name: "Ada".to_owned(), address: Some(address), ..ProfileFields::default() }
     };
-    // Also with a token of somebody who signed in long ago.
+    // Also with the token of a user who signed in long ago.
     let shown_at = world.clock.now() - Duration::hours(2);
-    let old = world.executor.unasked(&world.as_user(ada).caller.who_showed_at(Some(shown_at)), None);
+    let old = world.executor.internal_request(&world.as_user(ada).caller.who_showed_at(Some(shown_at)), None);
     world.done_as(&old, &ChangeOwnProfile { profile: at("gb") }).await;
     let kept = PostalAddress {
         street: Some("12 St James's Square".to_owned()),
@@ -144,7 +144,7 @@ async fn who_can_not_be_read_as_a_whole_is_erased_by_what_can_and_by_who_may_do_
     let erase = |user| EraseUser { user, catalogue: catalogue(), forget: forget() };
     let lock = LockUser { user: ada, reason: "gone".to_owned(), catalogue: catalogue() };
     assert_eq!(world.refused(&lock).await.code(), "history_unreadable");
-    // What they may do can't be told: perhaps more than somebody who may do all that a member may.
+    // Their permissions can't be determined, and may exceed those of a caller who has all permissions of members.
     let member = GRANTS.iter().filter(|grant| grant.roles.contains(&Role::Member));
     let few: Vec<&str> = member.map(|grant| grant.permission).chain(["user:user:erase"]).collect();
     let few = world.with_permissions(&few);
@@ -172,7 +172,7 @@ async fn who_can_not_be_read_as_a_whole_erases_oneself_by_the_address_that_one_i
     world.done_as(&world.as_user(grace), &oneself("grace@example.com")).await;
     assert_eq!(world.state(grace).await.status, UserStatus::Erased);
 
-    // The address that they have now stands in what can't be read.
+    // The event with their current address can't be decoded.
     let hedy = world.user("hedy", &["member"]).await;
     world.done(&ChangeLogin { user: hedy, login: login("hedy@example.org", None), catalogue: catalogue() }).await;
     world.retype(hedy, "user.user.login_changed", "user.user.login_replaced").await;
@@ -182,7 +182,7 @@ async fn who_can_not_be_read_as_a_whole_erases_oneself_by_the_address_that_one_i
     assert_eq!((refused.code(), world.store.head().await.unwrap()), ("not_confirmed", before));
     elsewhere.execute(&as_hedy, &oneself("hedy@example.org")).await.unwrap();
     assert_eq!(world.state(hedy).await.status, UserStatus::Erased);
-    // It is free again.
+    // The address is free again.
     world.done(&ChangeLogin { user: ada, login: login("hedy@example.org", None), catalogue: catalogue() }).await;
 }
 
@@ -193,9 +193,9 @@ async fn attack_145_who_has_a_token_of_somebody_who_signed_in_long_ago_does_not_
     let oneself = EraseOneself { email: "grace@example.com".to_owned(), forget: forget() };
     let signed_in = |minutes_ago: i64| {
         let shown_at = world.clock.now() - Duration::minutes(minutes_ago);
-        world.executor.unasked(&world.as_user(grace).caller.who_showed_at(Some(shown_at)), None)
+        world.executor.internal_request(&world.as_user(grace).caller.who_showed_at(Some(shown_at)), None)
     };
-    // Nor by what a clock that was ahead says to be yet to come.
+    // An authentication time in the future, from a clock that was ahead, does not count either.
     for minutes_ago in [11, -2] {
         let refused = world.refused_as(&signed_in(minutes_ago), &oneself).await;
         assert_eq!((refused.code(), refused.kind()), ("sign_in_too_old", Kind::Unauthenticated), "{minutes_ago}");
@@ -212,7 +212,7 @@ async fn attack_152_who_has_a_token_of_somebody_who_signed_in_long_ago_turns_nei
     let signed_in = |minutes_ago: i64| {
         let caller = Caller::new(world.request.caller.tenant(), ada.to_string(), &[Role::Admin], GRANTS);
         let shown_at = world.clock.now() - Duration::minutes(minutes_ago);
-        world.executor.unasked(&caller.who_showed_at(Some(shown_at)), None)
+        world.executor.internal_request(&caller.who_showed_at(Some(shown_at)), None)
     };
     let address = |user, name: &str| ChangeLogin { user, login: login(name, None), catalogue: catalogue() };
     let number = |number: &str| {
@@ -230,14 +230,14 @@ async fn attack_152_who_has_a_token_of_somebody_who_signed_in_long_ago_turns_nei
     for refusal in refused {
         assert_eq!((refusal.code(), refusal.kind()), ("sign_in_too_old", Kind::Unauthenticated));
     }
-    // What is somebody else's goes by what one may, and a name is no way in.
+    // Changes of other users depend on permissions alone; and a change of the name is not security-sensitive.
     world.done_as(&old, &address(grace, "hopper@example.com")).await;
     world.done_as(&old, &own("")).await;
     assert_eq!(world.state(ada).await.profile.name.reveal(), "Ada");
     world.done_as(&fresh, &own("+4930123456")).await;
     assert_eq!(world.refused_as(&old, &own("")).await.code(), "sign_in_too_old");
     world.done_as(&fresh, &address(ada, "countess@example.com")).await;
-    // A machine, and who has a token of the installation's own key, is not asked.
+    // Machines, and bearers of tokens of the installation's own key, are not checked.
     world.done(&address(ada, "ada@example.com")).await;
 }
 
@@ -253,7 +253,7 @@ async fn files_are_forgotten_by_a_job_of_the_append_that_erases_and_of_no_other(
     assert_eq!(world.jobs().await, ["forget_imports"]);
     world.done_as(&world.as_user(grace), &oneself("grace@example.com")).await;
     assert_eq!(world.jobs().await, ["forget_imports", "forget_imports"]);
-    // Nobody is left to erase.
+    // The user is erased already.
     world.done(&erase(ada)).await;
     assert_eq!(world.jobs().await.len(), 2);
 }

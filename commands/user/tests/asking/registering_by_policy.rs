@@ -1,4 +1,4 @@
-//! Registration, as far as a tenant's policy lets people.
+//! Self-registration according to the tenant's registration policy.
 
 use chrono::Duration;
 use executor::Request;
@@ -20,7 +20,7 @@ fn asked(email: &str) -> RequestRegistration {
     RequestRegistration { email: email.to_owned() }
 }
 
-/// Whoever opens the page.
+/// An anonymous visitor of the registration page.
 fn stranger(world: &World) -> Request {
     world.with_permissions(&["user:registration:request"])
 }
@@ -105,14 +105,14 @@ async fn attack_141_who_keeps_asking_for_an_account_makes_no_link_worthless_that
         world.clock.advance(Duration::minutes(10));
         world.done_as(&stranger, &asked("ada@example.com")).await;
     }
-    // The one that was mailed first came late, and is good all the same.
+    // The first link arrived late, and is still valid.
     let [(id, sent)] = &invitations(&world).await[..] else { panic!("not one invitation") };
     assert_eq!(sent.turn, 3);
     let follower = world.with_permissions(&["user:invitation:accept"]);
     let accept = |turn| AcceptInvitation { invitation: *id, turn, name: "Ada".to_owned() };
     let accepted = world.done_as(&follower, &accept(1)).await;
     assert!(matches!(accepted, Acceptance::Accepted { .. }), "{accepted:?}");
-    // Once one of them is used, none is.
+    // Once one of the links is used, none is valid any more.
     for turn in 1..=3 {
         let refused = world.done_as(&follower, &accept(turn)).await;
         assert_eq!(refused, Acceptance::Refused { reason: InvitationFault::Used });

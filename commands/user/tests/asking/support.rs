@@ -1,4 +1,4 @@
-//! A tenant, its log, and people who ask.
+//! The test environment: a tenant, its log, and callers.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub fn catalogue() -> Catalogue {
     Catalogue::from(GRANTS.to_vec())
 }
 
-/// What removes the files in which somebody is.
+/// The job that deletes the stored files with a user's data.
 pub fn forget() -> AskedJob {
     AskedJob {
         id: SystemIds.next(),
@@ -36,7 +36,7 @@ pub fn forget() -> AskedJob {
     }
 }
 
-/// Somebody whose e-mail address begins like this.
+/// The fields of a user whose e-mail address begins with this.
 pub fn user(name: &str, roles: &[&str]) -> RegisterUser {
     RegisterUser {
         login: LoginFields { email: format!("{name}@example.com"), user_name: None },
@@ -53,23 +53,24 @@ impl World {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
         let executor = executor(&store, &clock);
-        let request = executor.unasked(&Caller::new(testbed::tenant(), "set-up", &[Role::Admin], GRANTS), None);
+        let request =
+            executor.internal_request(&Caller::new(testbed::tenant(), "set-up", &[Role::Admin], GRANTS), None);
         Self { database, store, executor, clock, request }
     }
 
-    /// As another process would be: the same log, a cache of its own.
+    /// An environment like that of another process: the same log, a separate cache.
     pub fn elsewhere(&self) -> Executor {
         executor(&self.store, &self.clock)
     }
 
-    /// With the tables of jobs, for commands that ask for some.
+    /// With the tables of jobs, for commands that enqueue jobs.
     pub async fn with_jobs() -> Self {
         let world = Self::new().await;
         jobs::migrate(&world.database.admin(), &world.database, false).await.unwrap();
         world
     }
 
-    /// The kinds of all jobs that were asked for.
+    /// The kinds of all enqueued jobs.
     pub async fn jobs(&self) -> Vec<String> {
         let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
         sqlx::query_scalar("SELECT kind FROM jobs.jobs ORDER BY created_at").fetch_all(&mut connection).await.unwrap()
@@ -82,7 +83,7 @@ impl World {
         testbed::smuggle(&mut connection, &aggregate.to_string(), event_type, &payload).await;
     }
 
-    /// Makes events of a stream ones of a newer program.
+    /// Changes the types of events in a stream to those of a newer program.
     pub async fn retype(&self, aggregate: impl std::fmt::Display, from: &str, to: &str) {
         let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
         let retyped = "UPDATE log.events SET event_type = $3 WHERE aggregate_id = $1 AND event_type = $2";
@@ -90,25 +91,26 @@ impl World {
         assert_ne!(retyped.execute(&mut connection).await.unwrap().rows_affected(), 0);
     }
 
-    /// A request of somebody with these roles.
+    /// A request of a caller with these roles.
     pub fn as_roles(&self, roles: &[Role]) -> Request {
-        self.executor.unasked(&Caller::new(self.request.caller.tenant(), "grace", roles, GRANTS), None)
+        self.executor.internal_request(&Caller::new(self.request.caller.tenant(), "grace", roles, GRANTS), None)
     }
 
-    /// A request of somebody with just these permissions.
+    /// A request of a caller with exactly these permissions.
     pub fn with_permissions(&self, permissions: &[&'static str]) -> Request {
         let grants: Vec<Grant> =
             permissions.iter().map(|permission| Grant { permission, roles: &[Role::Viewer], meaning: "" }).collect();
-        self.executor.unasked(&Caller::new(self.request.caller.tenant(), "hedy", &[Role::Viewer], &grants), None)
+        self.executor
+            .internal_request(&Caller::new(self.request.caller.tenant(), "hedy", &[Role::Viewer], &grants), None)
     }
 
     /// A request of a user on their own behalf.
     pub fn as_user(&self, user: UserId) -> Request {
         let caller = Caller::new(self.request.caller.tenant(), user.to_string(), &[Role::Member], GRANTS);
-        self.executor.unasked(&caller, None)
+        self.executor.internal_request(&caller, None)
     }
 
-    /// The administrator asks, and it is done.
+    /// Executes a command as the administrator, and expects success.
     pub async fn done<C: Command>(&self, command: &C) -> C::Answer {
         self.done_as(&self.request, command).await
     }
@@ -117,7 +119,7 @@ impl World {
         self.executor.execute(request, command).await.unwrap().answer
     }
 
-    /// The administrator asks, and it is refused: nothing is written.
+    /// Executes a command as the administrator, expects a refusal, and checks that nothing was written.
     pub async fn refused<C: Command<Answer: std::fmt::Debug>>(&self, command: &C) -> Refusal {
         self.refused_as(&self.request, command).await
     }

@@ -70,7 +70,7 @@ fn an_address_is_written_out_as_a_provider_says_it_until_it_is_another_one() {
     let at_home = || vec![moved("12 St James's Square"), labelled()];
     given(at_home()).when(change("12 St James's Square")).then_expect_events(vec![]);
     given(at_home()).when(label()).then_expect_events(vec![]);
-    // What is written out was the other one: said again, it is said of this one.
+    // The formatted address belonged to the old address. If the provider sends it again, it is recorded for the new one.
     let away = [at_home(), vec![moved("Ockham Park")]].concat();
     given(at_home()).when(change("Ockham Park")).then_expect_events(vec![moved("Ockham Park")]);
     given(away.clone()).when(label()).then_expect_events(vec![labelled()]);
@@ -103,7 +103,7 @@ fn a_picture_is_uploaded_or_elsewhere_and_what_changes_nothing_is_no_event() {
     given(vec![]).when(set("1", "a")).then_expect_events(vec![was_set("1", "a")]);
     given(vec![was_set("1", "a")]).when(set("2", "a")).then_expect_events(vec![]);
     given(vec![was_set("1", "a")]).when(set("2", "b")).then_expect_events(vec![was_set("2", "b")]);
-    // One that is elsewhere takes its place, and the same again is uploaded anew.
+    // An external picture replaces an uploaded one, and then the same upload is recorded as a new one.
     given(vec![was_set("1", "a"), elsewhere()]).when(set("2", "a")).then_expect_events(vec![was_set("2", "a")]);
     for with_one in [vec![was_set("1", "a")], vec![elsewhere()], vec![was_set("1", "a"), elsewhere()]] {
         given(with_one).when(UserCommand::RemovePicture).then_expect_events(vec![removed()]);
@@ -127,7 +127,7 @@ fn a_picture_is_uploaded_or_elsewhere_and_what_changes_nothing_is_no_event() {
     for end in [removed(), UserRemoved {}.into(), UserErased {}.into()] {
         assert_eq!(after(vec![was_set("1", "a"), end]), (None, false));
     }
-    // Of one that nobody can open any more it is known that it was there.
+    // Of a picture that can't be decrypted any more, the fact that there was one stays known.
     let forgotten = UserPictureSet { uploaded: Personal::forgotten(), at }.into();
     assert_eq!(after(vec![elsewhere(), forgotten]), (None, false));
 }
@@ -160,7 +160,7 @@ fn nothing_of_a_picture_is_written_that_is_not_marked_and_the_state_has_no_file(
     assert!(!state.to_string().contains("a-file"), "{state}");
 }
 
-/// What a provider says of an address.
+/// A provider's labels for an address.
 fn written_out() -> Labels {
     let address = Label { purpose: Some("home".to_owned().into()), primary: Some(false) };
     Labels { formatted_address: Some("Ada's house".to_owned().into()), address, ..Labels::default() }
@@ -184,7 +184,7 @@ fn lock_deactivate_remove_and_erase_are_four_different_things() {
     refused(vec![locked()], UserCommand::Reactivate, UserStep::Reactivate, UserStatus::Locked);
     given(vec![deactivated()]).when(UserCommand::Reactivate).then_expect_events(vec![UserReactivated {}.into()]);
     refused(vec![deactivated()], UserCommand::Unlock, UserStep::Unlock, UserStatus::Deactivated);
-    // Who comes back while they are locked is locked.
+    // A user who was locked before the deactivation is locked again after the reactivation.
     let back: Vec<UserEvent> =
         vec![UserLocked { reason: String::new() }.into(), deactivated(), UserReactivated {}.into()];
     given(back.clone()).when(UserCommand::Unlock).then_expect_events(vec![UserUnlocked {}.into()]);
@@ -222,7 +222,7 @@ fn nobody_is_told_at_once_again_that_an_account_was_asked_for_with_their_address
     given(vec![]).when(note(1)).then_expect_events(vec![noted(1)]);
     given(vec![noted(1)]).when(note(10)).then_expect_events(vec![]);
     given(vec![noted(1)]).when(note(11)).then_expect_events(vec![noted(11)]);
-    // By a clock that was ahead: nobody waits until it is that late.
+    // A time in the future, from a clock that was ahead, does not delay the next mail.
     given(vec![noted(60)]).when(note(1)).then_expect_events(vec![noted(1)]);
 }
 
@@ -274,7 +274,7 @@ fn a_new_address_is_not_verified_and_the_same_one_stays_so() {
 fn an_address_in_another_form_of_its_characters_is_the_same_one() {
     let mut user = User::default();
     user.evolve(registered(&[]));
-    // As it was stored before addresses were composed.
+    // As stored before addresses were normalized to Unicode's composed form.
     user.evolve(UserLoginChanged { login: login("rene\u{301}@example.com") }.into());
     user.evolve(UserEmailVerified {}.into());
     user.evolve(UserLoginChanged { login: login("ren\u{e9}@example.com") }.into());
@@ -315,7 +315,7 @@ fn minute(minute: i64) -> DateTime<Utc> {
     at(minute * 60)
 }
 
-/// Somebody with a number, to which codes were sent at these minutes.
+/// A user with a number to which codes were sent at these minutes.
 fn texted(minutes: &[i64]) -> Vec<UserEvent> {
     let mut events = vec![numbered("+4930123456")];
     events.extend(minutes.iter().zip(1..).map(|(at, turn)| {
@@ -348,7 +348,7 @@ fn a_code_shows_whose_number_it_is_for_ten_minutes_once() {
     done.push(verified());
     given(done.clone()).when(enter(true, 1)).then_expect_error(UserError::PhoneVerified);
     given(done.clone()).when(ask(1)).then_expect_error(UserError::PhoneVerified);
-    // The same number said once more is the same one; another one is not.
+    // Setting the same number again keeps the verification; another number does not.
     done.push(numbered("+4930123456"));
     given(done.clone()).when(ask(5)).then_expect_error(UserError::PhoneVerified);
     done.push(numbered("+4930123457"));
@@ -370,7 +370,7 @@ fn a_code_that_was_tried_too_often_is_not_right_any_more_and_leaves_no_more_reco
     }
     given(tried.clone()).when(enter(false, 1)).then_expect_error(UserError::Code);
     given(tried.clone()).when(enter(true, 1)).then_expect_error(UserError::Code);
-    // A new one is.
+    // A new code is accepted.
     tried.push(UserPhoneVerificationRequested { turn: 2, at: minute(2), expires_at: minute(12) }.into());
     given(tried).when(enter(true, 3)).then_expect_events(vec![UserPhoneVerified {}.into()]);
 }
@@ -394,7 +394,7 @@ fn a_user_has_a_few_codes_sent_in_an_hour_and_a_day_whatever_the_number_is() {
     let day = [0, 20, 40, 60, 80, 100, 120, 140, 160, 180];
     ask(texted(&day), 1_000, Some(440));
     ask(texted(&day), 1_440, None);
-    // What a clock sent that was ahead counts when it is that late.
+    // A code sent by a clock that was ahead counts towards the limits once its time is reached.
     ask(texted(&[60]), 0, None);
     ask(texted(&[60, 0]), 0, Some(1));
     ask(texted(&[60, 0, 2, 4, 6]), 8, None);

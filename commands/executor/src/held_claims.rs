@@ -1,5 +1,5 @@
-//! Which claims a history comes down to: for histories that are played into another log, and to prove that the claims of a
-//! log are those of its events.
+//! Derives the claims of a tenant from its events: to restore the claims when a history is copied into another log, and to verify that the
+//! claims of a log match its events.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,33 +9,33 @@ use kernel::{DecodeError, RecordedEvent, TenantId};
 use crate::ClaimKind;
 use crate::claim::ClaimHasher;
 
-/// A domain's knowledge of what its events did to claims. Begun anew for each tenant.
+/// Derives claims from a domain's events. Create a new one for each tenant.
 pub trait ClaimHistory: Send {
-    /// Takes the tenant's next event, in the order of the log; events that concern no claim change nothing.
+    /// Processes the tenant's next event, in the order of the log. Events that concern no claim change nothing.
     ///
     /// # Errors
-    /// An event that can't be read.
+    /// If the event can't be decoded.
     fn observe(&mut self, event: &RecordedEvent) -> Result<(), DecodeError>;
 
-    /// What is held after the events that were observed.
-    fn held(&self) -> &Held;
+    /// The claims that are held after the events so far.
+    fn held(&self) -> &HeldClaims;
 }
 
-/// Claims by value, as they stand at one point of a history.
+/// The claims that are held at one point of a history, by kind and value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldClaims {
     claims: HashMap<(&'static str, String), String>,
     forgotten: BTreeSet<&'static str>,
 }
 
-impl Held {
-    /// Takes or marks a claim. An event tells that it was not refused, so whether it was one or the other makes no
-    /// difference: who came first has it.
+impl HeldClaims {
+    /// Takes a claim if it is free. Taking and [marking](crate::Work::mark) need no distinction here: an event exists only if its append
+    /// was not refused, so the first holder keeps the claim.
     pub fn claim(&mut self, kind: &'static ClaimKind, value: impl Into<String>, holder: impl ToString) {
         self.claims.entry((kind.name, value.into())).or_insert_with(|| holder.to_string());
     }
 
-    /// Gives a claim back, if `holder` has it.
+    /// Releases a claim, if `holder` has it.
     pub fn release(&mut self, kind: &'static ClaimKind, value: impl Into<String>, holder: impl ToString) {
         let key = (kind.name, value.into());
         if self.claims.get(&key).is_some_and(|has| *has == holder.to_string()) {
@@ -43,18 +43,18 @@ impl Held {
         }
     }
 
-    /// Somebody who is erased had a claim of this kind, once: on what, nobody can tell any more. Whoever wanted the same beside
-    /// them, and did not get it, seems to have got it.
+    /// Records that an erased person held a claim of this kind, whose value is no longer known. Another person who requested the same
+    /// value, and did not get it, now appears to hold it.
     pub fn forget(&mut self, kind: &'static ClaimKind) {
         self.forgotten.insert(kind.name);
     }
 
-    /// Whether claims of this kind may be told that are not held, because of [forgotten](Self::forget) ones.
+    /// Whether the derived claims of this kind may include some that are not held in the log, because of [forgotten](Self::forget) ones.
     pub fn has_forgotten(&self, kind: &str) -> bool {
         self.forgotten.contains(kind)
     }
 
-    /// The claims as a log keeps them for this tenant, under this key; in order.
+    /// The claims in the form in which the log stores them for this tenant, hashed with this key; sorted.
     pub fn stored(&self, key: &[u8; 32], tenant: TenantId) -> Vec<StoredClaim> {
         let hasher = ClaimHasher::new(key);
         let stored = self.claims.iter().map(|((kind, value), holder)| StoredClaim {
