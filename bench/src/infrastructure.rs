@@ -13,14 +13,6 @@ use testbed::{MailServer, Nats, Postgres};
 
 use crate::cpu;
 
-/// The settings of Postgres, the same for all servers under test. `fsync` stays on.
-const SETTINGS: [&str; 4] = [
-    "ALTER SYSTEM SET shared_buffers = '256MB'",
-    "ALTER SYSTEM SET max_wal_size = '4GB'",
-    "ALTER SYSTEM SET checkpoint_timeout = '15min'",
-    "ALTER SYSTEM SET log_min_messages = 'fatal'",
-];
-
 /// Number of infrastructures that this program has started.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
@@ -38,8 +30,10 @@ impl Infrastructure {
     pub async fn start() -> anyhow::Result<Self> {
         let mut postgres = Postgres::private();
         let mut connection = postgres.admin().connect().await.context("the private Postgres can't be reached")?;
-        for setting in SETTINGS {
-            sqlx::raw_sql(setting).execute(&mut connection).await?;
+        // The same for all servers under test. `fsync` stays on.
+        let quiet = ("log_min_messages", "fatal".to_owned());
+        for (name, value) in eventstore::server_settings().into_iter().chain([quiet]) {
+            sqlx::raw_sql(&format!("ALTER SYSTEM SET {name} = '{value}'")).execute(&mut connection).await?;
         }
         drop(connection);
         // One of the settings needs a restart. A kill does no harm, because there is no data yet.

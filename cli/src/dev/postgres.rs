@@ -54,20 +54,14 @@ pub async fn start(home: &Home, port: u16, kept: Data) -> Result<Server> {
 
     let mut command = Command::new(binaries.join("postgres"));
     command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string()]);
-    for setting in [
-        "unix_socket_directories=",
-        "max_connections=200",
-        "shared_buffers=256MB",
-        "max_wal_size=4GB",
-        "checkpoint_timeout=15min",
-        "wal_compression=on",
-        "log_min_messages=warning",
-    ]
-    .iter()
-    .chain(kept.settings())
-    .copied()
+    for setting in ["unix_socket_directories=", "max_connections=200", "wal_compression=on", "log_min_messages=warning"]
+        .iter()
+        .chain(kept.settings())
     {
         command.args(["-c", setting]);
+    }
+    for (name, value) in eventstore::server_settings() {
+        command.args(["-c", &format!("{name}={value}")]);
     }
     prepare(&mut command, &folder);
     let log = folder.join("log");
