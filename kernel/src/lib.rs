@@ -69,7 +69,7 @@ pub use personal::Personal;
 pub use picture::{Picture, PictureFile, PictureFormat, is_picture_address, is_picture_id, picture_address};
 pub use postal_address::PostalAddress;
 pub use recent::Recent;
-pub use recent_authentication::{SURE_FOR, is_sure};
+pub use recent_authentication::{MAX_AUTHENTICATION_AGE, is_recent_authentication};
 pub use recorded::{Position, RecordedEvent};
 pub use refusal::{FieldError, Kind, Refusal};
 pub use sent_links::SentLinks;

@@ -4,16 +4,16 @@ use chrono::{DateTime, Duration, Utc};
 
 /// How long after authenticating a person may do sensitive actions: those that can't be undone, that could hand the account over to
 /// somebody else, or that change its credentials. This stops somebody who finds an open browser or steals a token.
-pub const SURE_FOR: Duration = Duration::minutes(10);
+pub const MAX_AUTHENTICATION_AGE: Duration = Duration::minutes(10);
 
 /// Whether `shown_at`, the time of the last authentication, is recent enough at `now`. `may_differ` is the allowed clock difference.
 ///
 /// ```
 /// let (now, second) = (chrono::DateTime::UNIX_EPOCH, chrono::TimeDelta::seconds(1));
-/// assert!(kernel::is_sure(now - kernel::SURE_FOR, now, second));
-/// assert!(!kernel::is_sure(now - kernel::SURE_FOR - second, now, second));
-/// assert!(!kernel::is_sure(now + second * 2, now, second));
+/// assert!(kernel::is_recent_authentication(now - kernel::MAX_AUTHENTICATION_AGE, now, second));
+/// assert!(!kernel::is_recent_authentication(now - kernel::MAX_AUTHENTICATION_AGE - second, now, second));
+/// assert!(!kernel::is_recent_authentication(now + second * 2, now, second));
 /// ```
-pub fn is_sure(shown_at: DateTime<Utc>, now: DateTime<Utc>, may_differ: Duration) -> bool {
-    crate::ago(shown_at, now, may_differ).is_some_and(|ago| ago <= SURE_FOR)
+pub fn is_recent_authentication(shown_at: DateTime<Utc>, now: DateTime<Utc>, may_differ: Duration) -> bool {
+    crate::ago(shown_at, now, may_differ).is_some_and(|ago| ago <= MAX_AUTHENTICATION_AGE)
 }

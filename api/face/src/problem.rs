@@ -59,7 +59,7 @@ pub fn challenge(code: &str) -> HeaderValue {
         "token_missing" => HeaderValue::from_static("Bearer realm=\"inopsio\""),
         // RFC 9470 section 3.
         "sign_in_too_old" => {
-            let seconds = kernel::SURE_FOR.num_seconds();
+            let seconds = kernel::MAX_AUTHENTICATION_AGE.num_seconds();
             let text =
                 format!("Bearer realm=\"inopsio\", error=\"insufficient_user_authentication\", max_age=\"{seconds}\"");
             HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(INVALID))

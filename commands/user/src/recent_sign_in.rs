@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::Work;
-use kernel::{Caller, Refusal, SURE_FOR, UserId};
+use kernel::{Caller, MAX_AUTHENTICATION_AGE, Refusal, UserId};
 
 /// Tolerated clock skew. An authentication time that is further in the future does not count.
 const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
@@ -14,13 +14,13 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 /// # Errors
 /// `sign_in_too_old` (RFC 9470).
 pub fn require_recent_sign_in(caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
-    if caller.shown_at().is_none_or(|at| kernel::is_sure(at, now, CLOCK_SKEW)) {
+    if caller.shown_at().is_none_or(|at| kernel::is_recent_authentication(at, now, CLOCK_SKEW)) {
         return Ok(());
     }
     let detail = format!(
         "this requires a sign-in within the last {} minutes: sign in again (max_age={}), and send the request with the new token",
-        SURE_FOR.num_minutes(),
-        SURE_FOR.num_seconds()
+        MAX_AUTHENTICATION_AGE.num_minutes(),
+        MAX_AUTHENTICATION_AGE.num_seconds()
     );
     Err(Refusal::unauthenticated("sign_in_too_old", detail))
 }
@@ -41,9 +41,9 @@ mod tests {
         let (now, tenant) = (DateTime::UNIX_EPOCH, kernel::TenantId::vouched(uuid::Uuid::nil()));
         let caller = |at| Caller::holding(tenant, "ada", std::collections::BTreeSet::new()).who_showed_at(at);
         assert!(require_recent_sign_in(&caller(None), now).is_ok());
-        for (seconds, is_sure) in [(600, true), (601, false), (0, true), (-60, true), (-61, false)] {
+        for (seconds, is_recent) in [(600, true), (601, false), (0, true), (-60, true), (-61, false)] {
             let shown = require_recent_sign_in(&caller(Some(now - TimeDelta::seconds(seconds))), now);
-            assert_eq!(shown.is_ok(), is_sure, "{seconds} seconds ago");
+            assert_eq!(shown.is_ok(), is_recent, "{seconds} seconds ago");
         }
     }
 }

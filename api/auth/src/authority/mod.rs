@@ -164,9 +164,9 @@ impl Authority {
         kernel::ago(at, self.now(), self.settings().leeway)
     }
 
-    /// Whether an authentication at this time is recent: see [`kernel::is_sure`].
-    pub(crate) fn is_sure(&self, shown_at: DateTime<Utc>) -> bool {
-        kernel::is_sure(shown_at, self.now(), self.settings().leeway)
+    /// Whether an authentication at this time is recent: see [`kernel::is_recent_authentication`].
+    pub(crate) fn is_recent_authentication(&self, shown_at: DateTime<Utc>) -> bool {
+        kernel::is_recent_authentication(shown_at, self.now(), self.settings().leeway)
     }
 
     /// The current hour, counted from 1970: a key for work that several processes may find due, but only one does per hour.

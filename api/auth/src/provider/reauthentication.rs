@@ -12,7 +12,7 @@ use super::{OAuthError, Provider, Visit};
 
 /// Whether the user of a session authenticated recently.
 pub(super) fn is_recent(provider: &Provider, browser: &BrowserSession) -> bool {
-    provider.authority.is_sure(browser.confirmed_at)
+    provider.authority.is_recent_authentication(browser.confirmed_at)
 }
 
 /// The session of a user who authenticated recently, with the second factor if they have one; else the page on which they do so before they

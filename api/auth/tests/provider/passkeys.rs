@@ -166,7 +166,7 @@ async fn nobody_changes_passkeys_in_a_browser_that_was_left_open() {
     let world = World::named().await;
     let mut ada = PasskeyUser::person(&world, "ada@example.com", 1).await;
     let page = ada.browser.visit(&world, PAGE).await;
-    world.clock.advance(kernel::SURE_FOR + TimeDelta::seconds(1));
+    world.clock.advance(kernel::MAX_AUTHENTICATION_AGE + TimeDelta::seconds(1));
     let before = world.head().await;
     let (asks, id) = (Asks::on(&page), ada.key.name());
     let answer = SoftKey::new(&world, 2).made(&asks.options);
@@ -189,13 +189,13 @@ async fn nobody_changes_passkeys_in_a_browser_that_was_left_open() {
     world.person("eve@example.com").await;
     let mut eve = Browser::default();
     eve.signs_in(&world, "login", "eve@example.com", PASSWORD).await;
-    world.clock.advance(kernel::SURE_FOR + TimeDelta::seconds(1));
+    world.clock.advance(kernel::MAX_AUTHENTICATION_AGE + TimeDelta::seconds(1));
     for page in [PAGE, "account/authenticator"] {
         let asked = eve.visit(&world, page).await;
         assert!(asked.body.contains("Password") && !asked.body.contains("<svg"), "{asked:?}");
         let fields = [("pending", &*asked.hidden("pending")), ("login", "eve@example.com"), ("password", PASSWORD)];
         assert_eq!(eve.fill_in(&world, "login", &fields).await.leads_to().0, format!("/t/acme/{page}"));
-        world.clock.advance(kernel::SURE_FOR + TimeDelta::seconds(1));
+        world.clock.advance(kernel::MAX_AUTHENTICATION_AGE + TimeDelta::seconds(1));
     }
 }
 

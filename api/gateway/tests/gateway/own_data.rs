@@ -144,7 +144,7 @@ async fn attack_152_who_has_a_token_of_somebody_who_signed_in_long_ago_gets_no_c
     let refused = export(old).await;
     assert_eq!((refused.status, refused.code()), (StatusCode::UNAUTHORIZED, "sign_in_too_old"), "{refused:?}");
     let challenge = refused.header("www-authenticate");
-    let max_age = format!("max_age=\"{}\"", kernel::SURE_FOR.num_seconds());
+    let max_age = format!("max_age=\"{}\"", kernel::MAX_AUTHENTICATION_AGE.num_seconds());
     assert!(challenge.contains("insufficient_user_authentication") && challenge.contains(&max_age), "{refused:?}");
     assert_eq!(world.head().await, before, "something was written");
     assert_eq!(own(&world, old, Method::GET, "", Value::Null).await.status, StatusCode::OK, "who they are, it is told");
