@@ -95,7 +95,7 @@ pub struct Caller {
     tenant: TenantId,
     subject: Arc<str>,
     permissions: Arc<BTreeSet<&'static str>>,
-    shown_at: Option<DateTime<Utc>>,
+    authenticated_at: Option<DateTime<Utc>>,
 }
 
 impl Caller {
@@ -111,24 +111,24 @@ impl Caller {
             .filter(|grant| grant.roles.iter().any(|role| roles.contains(role)))
             .map(|grant| grant.permission)
             .collect();
-        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions), shown_at: None }
+        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions), authenticated_at: None }
     }
 
     /// A caller with exactly these permissions, for callers whose permissions were looked up elsewhere.
     pub fn holding(tenant: TenantId, subject: impl Into<Arc<str>>, permissions: BTreeSet<&'static str>) -> Self {
-        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions), shown_at: None }
+        Self { tenant, subject: subject.into(), permissions: Arc::new(permissions), authenticated_at: None }
     }
 
     /// The same caller, with the time of their last authentication, as their token states it.
     #[must_use]
-    pub fn who_showed_at(mut self, at: Option<DateTime<Utc>>) -> Self {
-        self.shown_at = at;
+    pub fn with_authenticated_at(mut self, at: Option<DateTime<Utc>>) -> Self {
+        self.authenticated_at = at;
         self
     }
 
     /// When the caller last authenticated. `None`: the caller is not a person who signs in, or the token does not state it.
-    pub const fn shown_at(&self) -> Option<DateTime<Utc>> {
-        self.shown_at
+    pub const fn authenticated_at(&self) -> Option<DateTime<Utc>> {
+        self.authenticated_at
     }
 
     /// The same caller, reduced to the permissions that at least one of `scopes` covers: an empty list leaves none. `None`: no reduction.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 /// somebody else, or that change its credentials. This stops somebody who finds an open browser or steals a token.
 pub const MAX_AUTHENTICATION_AGE: Duration = Duration::minutes(10);
 
-/// Whether `shown_at`, the time of the last authentication, is recent enough at `now`. `may_differ` is the allowed clock difference.
+/// Whether `authenticated_at`, the time of the last authentication, is recent enough at `now`. `may_differ` is the allowed clock difference.
 ///
 /// ```
 /// let (now, second) = (chrono::DateTime::UNIX_EPOCH, chrono::TimeDelta::seconds(1));
@@ -14,6 +14,6 @@ pub const MAX_AUTHENTICATION_AGE: Duration = Duration::minutes(10);
 /// assert!(!kernel::is_recent_authentication(now - kernel::MAX_AUTHENTICATION_AGE - second, now, second));
 /// assert!(!kernel::is_recent_authentication(now + second * 2, now, second));
 /// ```
-pub fn is_recent_authentication(shown_at: DateTime<Utc>, now: DateTime<Utc>, may_differ: Duration) -> bool {
-    crate::ago(shown_at, now, may_differ).is_some_and(|ago| ago <= MAX_AUTHENTICATION_AGE)
+pub fn is_recent_authentication(authenticated_at: DateTime<Utc>, now: DateTime<Utc>, may_differ: Duration) -> bool {
+    crate::ago(authenticated_at, now, may_differ).is_some_and(|ago| ago <= MAX_AUTHENTICATION_AGE)
 }

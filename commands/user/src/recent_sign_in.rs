@@ -14,7 +14,7 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 /// # Errors
 /// `sign_in_too_old` (RFC 9470).
 pub fn require_recent_sign_in(caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
-    if caller.shown_at().is_none_or(|at| kernel::is_recent_authentication(at, now, CLOCK_SKEW)) {
+    if caller.authenticated_at().is_none_or(|at| kernel::is_recent_authentication(at, now, CLOCK_SKEW)) {
         return Ok(());
     }
     let detail = format!(
@@ -39,7 +39,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
     fn who_showed_it_within_ten_minutes_is_sure_and_who_did_it_by_a_clock_that_was_ahead_is_not() {
         let (now, tenant) = (DateTime::UNIX_EPOCH, kernel::TenantId::vouched(uuid::Uuid::nil()));
-        let caller = |at| Caller::holding(tenant, "ada", std::collections::BTreeSet::new()).who_showed_at(at);
+        let caller = |at| Caller::holding(tenant, "ada", std::collections::BTreeSet::new()).with_authenticated_at(at);
         assert!(require_recent_sign_in(&caller(None), now).is_ok());
         for (seconds, is_recent) in [(600, true), (601, false), (0, true), (-60, true), (-61, false)] {
             let shown = require_recent_sign_in(&caller(Some(now - TimeDelta::seconds(seconds))), now);

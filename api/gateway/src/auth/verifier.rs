@@ -177,7 +177,7 @@ impl Verifier {
         let effective = self.bearers.of(tenant, &subject, &roles).await?;
         rests_on.extend(effective.rests_on);
         let caller = Caller::holding(tenant, subject, effective.permissions);
-        let caller = caller.limited_to(scopes.as_deref()).who_showed_at(shown_at);
+        let caller = caller.limited_to(scopes.as_deref()).with_authenticated_at(shown_at);
         Ok(Verified { caller, token: id, expires_at, checked_until, checked_at, rests_on: rests_on.into() })
     }
 }

@@ -104,8 +104,9 @@ async fn an_address_is_kept_in_its_form_and_is_no_way_in() {
         ProfileFields { name: "Ada".to_owned(), address: Some(address), ..ProfileFields::default() }
     };
     // Also with the token of a user who signed in long ago.
-    let shown_at = world.clock.now() - Duration::hours(2);
-    let old = world.executor.internal_request(&world.as_user(ada).caller.who_showed_at(Some(shown_at)), None);
+    let authenticated_at = world.clock.now() - Duration::hours(2);
+    let old =
+        world.executor.internal_request(&world.as_user(ada).caller.with_authenticated_at(Some(authenticated_at)), None);
     world.done_as(&old, &ChangeOwnProfile { profile: at("gb") }).await;
     let kept = PostalAddress {
         street: Some("12 St James's Square".to_owned()),
@@ -192,8 +193,10 @@ async fn attack_145_who_has_a_token_of_somebody_who_signed_in_long_ago_does_not_
     let (_, grace) = (world.user("ada", &["admin"]).await, world.user("grace", &["member"]).await);
     let oneself = EraseOneself { email: "grace@example.com".to_owned(), forget: forget() };
     let signed_in = |minutes_ago: i64| {
-        let shown_at = world.clock.now() - Duration::minutes(minutes_ago);
-        world.executor.internal_request(&world.as_user(grace).caller.who_showed_at(Some(shown_at)), None)
+        let authenticated_at = world.clock.now() - Duration::minutes(minutes_ago);
+        world
+            .executor
+            .internal_request(&world.as_user(grace).caller.with_authenticated_at(Some(authenticated_at)), None)
     };
     // An authentication time in the future, from a clock that was ahead, does not count either.
     for minutes_ago in [11, -2] {
@@ -211,8 +214,8 @@ async fn attack_152_who_has_a_token_of_somebody_who_signed_in_long_ago_turns_nei
     let (ada, grace) = (world.user("ada", &["admin"]).await, world.user("grace", &["member"]).await);
     let signed_in = |minutes_ago: i64| {
         let caller = Caller::new(world.request.caller.tenant(), ada.to_string(), &[Role::Admin], GRANTS);
-        let shown_at = world.clock.now() - Duration::minutes(minutes_ago);
-        world.executor.internal_request(&caller.who_showed_at(Some(shown_at)), None)
+        let authenticated_at = world.clock.now() - Duration::minutes(minutes_ago);
+        world.executor.internal_request(&caller.with_authenticated_at(Some(authenticated_at)), None)
     };
     let address = |user, name: &str| ChangeLogin { user, login: login(name, None), catalogue: catalogue() };
     let number = |number: &str| {
