@@ -45,9 +45,9 @@ impl Installation {
     /// Checks that every service has its tables, and that all tables with tenants in them have row level security.
     async fn databases(&self) -> Result<(), PlaceError> {
         for service in self.holdings.iter().map(|held| held.service) {
-            let passing = |error: sqlx::Error| PlaceError::Passing(format!("the database of {service}: {error}"));
+            let transient = |error: sqlx::Error| PlaceError::Transient(format!("the database of {service}: {error}"));
             let options = self.config.database(service).options(Role::Read).disable_statement_logging();
-            let mut connection = options.connect().await.map_err(passing)?;
+            let mut connection = options.connect().await.map_err(transient)?;
             let (tables, open): (i64, i64) = sqlx::query_as(
                 "SELECT count(*), count(*) FILTER (WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity))
                  FROM pg_class c
@@ -56,14 +56,14 @@ impl Installation {
             )
             .fetch_one(&mut connection)
             .await
-            .map_err(passing)?;
-            connection.close().await.map_err(passing)?;
+            .map_err(transient)?;
+            connection.close().await.map_err(transient)?;
             if tables == 0 || open > 0 {
                 let reason = format!(
                     "the database of {service} has {tables} tables with tenants in them, {open} of them without row level \
                      security; run inopsio migrate"
                 );
-                return Err(PlaceError::Passing(reason));
+                return Err(PlaceError::Transient(reason));
             }
         }
         Ok(())
@@ -72,10 +72,10 @@ impl Installation {
     /// Checks that every service has its stream, and creates missing ones, as the service's relay would.
     async fn streams(&self) -> Result<(), PlaceError> {
         for service in self.holdings.iter().map(|held| held.service) {
-            let passing = |error: nats::Error| PlaceError::Passing(format!("the stream of {service}: {error}"));
-            if self.bus.stream_state(service).await.map_err(passing)?.is_none() {
+            let transient = |error: nats::Error| PlaceError::Transient(format!("the stream of {service}: {error}"));
+            if self.bus.stream_state(service).await.map_err(transient)?.is_none() {
                 let settings = StreamSettings { replicas: self.config.nats.replicas, ..StreamSettings::default() };
-                self.bus.ensure_stream(service, settings).await.map_err(passing)?;
+                self.bus.ensure_stream(service, settings).await.map_err(transient)?;
             }
         }
         Ok(())
@@ -83,9 +83,9 @@ impl Installation {
 
     /// Records a deletion: when, the tenant's short name, which is then free, and the size and root hash of its history in each service.
     async fn record(&self, tenant: TenantId) -> Result<(), PlaceError> {
-        let passing = |error: PlacementsError| PlaceError::Passing(error.to_string());
+        let transient = |error: PlacementsError| PlaceError::Transient(error.to_string());
         let placements = Placements::of(&self.directory);
-        let place = placements.place(tenant).await.map_err(passing)?;
+        let place = placements.place(tenant).await.map_err(transient)?;
         let slug = match self.directory.find(&tenant.to_string()).await {
             // It was deleted before; a restore from an older backup brought it back, and it is deleted again.
             Ok(found) => found.slug,
@@ -98,10 +98,10 @@ impl Installation {
         for service in self.holdings.iter().map(|held| held.service) {
             let history = eventstore::history(&self.config.database(service), tenant).await;
             let History { events, root } =
-                history.map_err(|error| PlaceError::Passing(format!("the log of {service}: {error}")))?;
+                history.map_err(|error| PlaceError::Transient(format!("the log of {service}: {error}")))?;
             services.push(DeletedHistory { service: service.name().to_owned(), events, root: hex::encode(root) });
         }
-        placements.note(tenant, place, Placed::Deleted { slug, services }, &SystemClock).await.map_err(passing)?;
+        placements.note(tenant, place, Placed::Deleted { slug, services }, &SystemClock).await.map_err(transient)?;
         Ok(())
     }
 }
@@ -109,7 +109,7 @@ impl Installation {
 fn failed(error: DirectoryError) -> PlaceError {
     match error {
         DirectoryError::Exists(slug) => PlaceError::Taken(slug),
-        other => PlaceError::Passing(other.to_string()),
+        other => PlaceError::Transient(other.to_string()),
     }
 }
 
@@ -127,7 +127,7 @@ impl Places for Installation {
     fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
         Box::pin(async move {
             let released = Placements::of(&self.directory).release(tenant, &SystemClock).await;
-            released.map_err(|error| PlaceError::Passing(error.to_string()))
+            released.map_err(|error| PlaceError::Transient(error.to_string()))
         })
     }
 
@@ -139,7 +139,7 @@ impl Places for Installation {
         Box::pin(async move {
             match self.directory.note_standing(tenant, standing).await {
                 Ok(true) => Ok(()),
-                Ok(false) => Err(PlaceError::Passing("the tenant's place is not open yet".to_owned())),
+                Ok(false) => Err(PlaceError::Transient("the tenant's place is not open yet".to_owned())),
                 Err(error) => Err(failed(error)),
             }
         })
@@ -159,7 +159,7 @@ impl Places for Installation {
             let held = self.holdings.iter().find(|held| held.service == service);
             let read_models = held.map(Holdings::read_models).unwrap_or_default();
             let destroyed = eventstore::destroy(&self.config.database(service), tenant, &read_models).await;
-            destroyed.map_err(|error| PlaceError::Passing(format!("the database of {service}: {error}")))
+            destroyed.map_err(|error| PlaceError::Transient(format!("the database of {service}: {error}")))
         })
     }
 

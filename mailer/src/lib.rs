@@ -37,7 +37,7 @@ pub struct Mail {
 pub enum MailError {
     /// A temporary failure.
     #[error("the mail can't be handed over now: {0}")]
-    Passing(String),
+    Transient(String),
     /// A permanent failure: the server refuses the mail, or the address does not exist.
     #[error("the mail is refused: {0}")]
     Refused(String),
@@ -48,7 +48,7 @@ pub trait Mailer: Send + Sync + 'static {
     /// Sends a mail. When this returns `Ok`, the server has taken responsibility for it.
     ///
     /// # Errors
-    /// See [`MailError`]. After [`MailError::Passing`] it is unknown whether the mail was accepted.
+    /// See [`MailError`]. After [`MailError::Transient`] it is unknown whether the mail was accepted.
     fn send<'a>(&'a self, mail: &'a Mail) -> BoxFuture<'a, Result<(), MailError>>;
 }
 
@@ -59,6 +59,6 @@ pub struct Unset;
 impl Mailer for Unset {
     fn send<'a>(&'a self, _: &'a Mail) -> BoxFuture<'a, Result<(), MailError>> {
         let reason = "mail.smtp_url (INOPSIO_SMTP_URL) is not set".to_owned();
-        Box::pin(async move { Err(MailError::Passing(reason)) })
+        Box::pin(async move { Err(MailError::Transient(reason)) })
     }
 }

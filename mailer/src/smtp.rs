@@ -76,14 +76,14 @@ fn failed(error: &smtp::Error) -> MailError {
     match error.status() {
         Some(code) if NOT_LET_IN.contains(&u16::from(code)) => {
             tracing::warn!(%code, "the mail server does not let us in: see user, password and TLS of INOPSIO_SMTP_URL");
-            MailError::Passing(format!("the mail server does not let us in: it answers {code}"))
+            MailError::Transient(format!("the mail server does not let us in: it answers {code}"))
         }
         Some(code) if error.is_permanent() => MailError::Refused(format!("the mail server answers {code}")),
-        Some(code) => MailError::Passing(format!("the mail server answers {code}")),
-        None if error.is_timeout() => MailError::Passing("the mail server takes too long".to_owned()),
+        Some(code) => MailError::Transient(format!("the mail server answers {code}")),
+        None if error.is_timeout() => MailError::Transient("the mail server takes too long".to_owned()),
         None => {
             tracing::warn!("the mail server can't be reached");
-            MailError::Passing("the mail server can't be reached".to_owned())
+            MailError::Transient("the mail server can't be reached".to_owned())
         }
     }
 }

@@ -35,15 +35,15 @@ async fn what_may_pass_is_told_from_what_will_not() {
     let server = MailServer::start().await;
     let smtp = smtp(&server);
     server.answer_recipients("451 4.3.0 try again later");
-    assert!(matches!(smtp.send(&mail("ada@example.com")).await, Err(MailError::Passing(_))));
+    assert!(matches!(smtp.send(&mail("ada@example.com")).await, Err(MailError::Transient(_))));
     server.answer_recipients("550 5.1.1 <ada@example.com> is unknown here");
     let Err(MailError::Refused(reason)) = smtp.send(&mail("ada@example.com")).await else { panic!("it was taken") };
     assert!(!reason.contains("ada"), "{reason}");
     assert!(matches!(smtp.send(&mail("not an address")).await, Err(MailError::Refused(_))));
     assert_eq!(server.mails().len(), 0);
     drop(server);
-    assert!(matches!(smtp.send(&mail("ada@example.com")).await, Err(MailError::Passing(_))));
-    assert!(matches!(Unset.send(&mail("ada@example.com")).await, Err(MailError::Passing(_))));
+    assert!(matches!(smtp.send(&mail("ada@example.com")).await, Err(MailError::Transient(_))));
+    assert!(matches!(Unset.send(&mail("ada@example.com")).await, Err(MailError::Transient(_))));
 }
 
 #[tokio::test]

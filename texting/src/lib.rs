@@ -47,7 +47,7 @@ pub struct Text {
 pub enum TextError {
     /// A temporary failure.
     #[error("the text message can't be handed over now: {0}")]
-    Passing(String),
+    Transient(String),
     /// A permanent failure: the provider refuses the message, or the number does not exist.
     #[error("the text message is refused: {0}")]
     Refused(String),
@@ -62,7 +62,7 @@ pub trait TextMessages: Send + Sync + 'static {
     /// Sends a message. When this returns `Ok`, the provider has taken responsibility for it.
     ///
     /// # Errors
-    /// See [`TextError`]. After [`TextError::Passing`] it is unknown whether the message was accepted.
+    /// See [`TextError`]. After [`TextError::Transient`] it is unknown whether the message was accepted.
     fn send<'a>(&'a self, text: &'a Text) -> BoxFuture<'a, Result<(), TextError>>;
 }
 
@@ -73,6 +73,6 @@ pub struct Unset;
 impl TextMessages for Unset {
     fn send<'a>(&'a self, _: &'a Text) -> BoxFuture<'a, Result<(), TextError>> {
         let reason = "texts.url (INOPSIO_TEXTS_URL) is not set".to_owned();
-        Box::pin(async move { Err(TextError::Passing(reason)) })
+        Box::pin(async move { Err(TextError::Transient(reason)) })
     }
 }

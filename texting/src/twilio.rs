@@ -116,7 +116,7 @@ impl Twilio {
         let request = self.agent.post(&self.url).header("authorization", &self.authorization);
         // The client's error may quote what was sent.
         let answer = request.send_form(form).map_err(|error| {
-            TextError::Passing(if matches!(error, ureq::Error::Timeout(_)) {
+            TextError::Transient(if matches!(error, ureq::Error::Timeout(_)) {
                 "the provider takes too long".to_owned()
             } else {
                 "the provider can't be reached".to_owned()
@@ -137,7 +137,7 @@ impl Twilio {
             return Err(TextError::Refused(reason));
         }
         tracing::warn!(status = status.as_u16(), "the provider of text messages takes none");
-        Err(TextError::Passing(reason))
+        Err(TextError::Transient(reason))
     }
 }
 
@@ -153,7 +153,7 @@ impl TextMessages for Twilio {
         let (provider, text) = (self.clone(), text.clone());
         async move {
             let sent = tokio::task::spawn_blocking(move || provider.post(&text.to, &text.text, text.good_for)).await;
-            sent.unwrap_or_else(|_| Err(TextError::Passing("it was broken off".to_owned())))
+            sent.unwrap_or_else(|_| Err(TextError::Transient("it was broken off".to_owned())))
         }
         .boxed()
     }

@@ -53,7 +53,7 @@ async fn a_number_that_is_none_is_refused_for_good_and_all_else_may_pass() {
     ] {
         let receiver = Receiver::answering(move |_, _| Reply::Status(status)).await;
         let error = provider(&receiver, "Inopsio").send(&text()).await.unwrap_err();
-        assert_eq!(matches!(error, TextError::Passing(_)), passes, "{status}: {error}");
+        assert_eq!(matches!(error, TextError::Transient(_)), passes, "{status}: {error}");
         let said = error.to_string();
         assert!(said.contains(&status[..3]) && !said.contains("4930123456") && !said.contains("ken"), "{said}");
         assert_eq!(receiver.got().len(), 1, "followed, or sent twice");
@@ -64,5 +64,5 @@ async fn a_number_that_is_none_is_refused_for_good_and_all_else_may_pass() {
 async fn a_provider_that_is_away_may_come_back() {
     let url = format!("http://AC1:token@127.0.0.1:{}/Messages.json", testbed::free_port());
     let error = Twilio::new(&url, "Inopsio").unwrap().send(&text()).await.unwrap_err();
-    assert_eq!(error, TextError::Passing("the provider can't be reached".to_owned()));
+    assert_eq!(error, TextError::Transient("the provider can't be reached".to_owned()));
 }

@@ -80,6 +80,6 @@ async fn tell(ports: Ports, context: StepContext, parameters: Parameters) -> Res
     match outcomes.into_iter().find_map(Result::err) {
         None => Ok(Next::done()),
         Some(_) if failed.len() < left.len() => Next::continue_from(&failed),
-        Some(reason) => Err(Fault::passing("client_not_told", reason)),
+        Some(reason) => Err(Fault::transient("client_not_told", reason)),
     }
 }

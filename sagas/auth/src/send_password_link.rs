@@ -28,7 +28,7 @@ async fn mail(ports: Ports, context: StepContext, SendRequest { user, turn }: Se
         return Ok(Next::End("the link is not good any more"));
     }
     let letter = ports.letters.password_link(context.tenant(), user, turn).await;
-    let letter = letter.map_err(|reason| Fault::passing("letter_not_made", reason))?;
+    let letter = letter.map_err(|reason| Fault::transient("letter_not_made", reason))?;
     let Some(letter) = letter else { return Ok(Next::End("there is nobody to whom it could be mailed")) };
     let text = format!(
         "Hello {name},\n\nsomebody, hopefully you, asked for a new password for {tenant}. Follow this link to set one. It can be \

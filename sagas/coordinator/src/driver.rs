@@ -243,7 +243,7 @@ impl Execution<'_> {
         match ran {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Fault::panicked()),
-            Err(_) => Err(Fault::passing(
+            Err(_) => Err(Fault::transient(
                 "saga_attempt_timed_out",
                 format!("an attempt took longer than {} s", step.limits.attempt.as_secs()),
             )),

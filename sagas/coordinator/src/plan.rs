@@ -91,12 +91,12 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
     let pause = Duration::from_std(step.retry.pause(failures)).unwrap_or(Duration::hours(1));
     let over = failures >= step.retry.attempts || now + pause >= limit;
     match kind {
-        FaultKind::Passing if !over => {
+        FaultKind::Transient if !over => {
             vec![StepFailed { step: name, undo, code, reason, retry_at: now + pause }.into()]
         }
-        FaultKind::Passing if step.retry.park => vec![stuck(&code, reason)],
-        FaultKind::Passing | FaultKind::Refused if undo || step.is_past_pivot => vec![stuck(&code, reason)],
-        FaultKind::Passing | FaultKind::Refused => vec![Unwinding { code, reason }.into()],
+        FaultKind::Transient if step.retry.park => vec![stuck(&code, reason)],
+        FaultKind::Transient | FaultKind::Refused if undo || step.is_past_pivot => vec![stuck(&code, reason)],
+        FaultKind::Transient | FaultKind::Refused => vec![Unwinding { code, reason }.into()],
         FaultKind::Broken => vec![stuck(&code, reason)],
     }
 }
@@ -168,8 +168,8 @@ mod tests {
         Err(Fault::refused("no", "no"))
     }
 
-    fn passing() -> Result<Next, Fault> {
-        Err(Fault::passing("later", "later"))
+    fn transient() -> Result<Next, Fault> {
+        Err(Fault::transient("later", "later"))
     }
 
     fn comes(state: &State) -> Option<(String, bool)> {
@@ -208,7 +208,7 @@ mod tests {
     fn batches_count_turns_and_keep_their_progress() {
         let mut state = started();
         run(&mut state, Ok(Next::Continue(json!(7))), now());
-        run(&mut state, passing(), now());
+        run(&mut state, transient(), now());
         let current = state.current.clone().unwrap();
         assert_eq!((current.turn, current.failures, current.progress), (1, 1, json!(7)));
         run(&mut state, Ok(Next::done()), now() + Duration::seconds(1));
@@ -218,14 +218,14 @@ mod tests {
     #[test]
     fn what_may_pass_is_tried_again_after_a_pause_and_then_unwinds_or_parks() {
         let mut state = started();
-        run(&mut state, passing(), now());
+        run(&mut state, transient(), now());
         assert_eq!(next(&state, &definition(), now(), true), Plan::Wait(Some(now() + Duration::seconds(1))));
-        run(&mut state, passing(), now() + Duration::seconds(1));
+        run(&mut state, transient(), now() + Duration::seconds(1));
         assert_eq!(state.status, Status::Unwinding);
         let mut state = started();
         run(&mut state, Ok(Next::done()), now());
-        run(&mut state, passing(), now());
-        run(&mut state, passing(), now() + Duration::seconds(1));
+        run(&mut state, transient(), now());
+        run(&mut state, transient(), now() + Duration::seconds(1));
         assert_eq!((state.status, state.unwinding), (Status::Stuck, false));
         state.evolve(Resumed {}.into());
         assert_eq!(comes(&state), Some(("two".to_owned(), false)));
@@ -271,7 +271,8 @@ mod tests {
             assert_eq!(after(done, refused(), Duration::zero()).status, Status::Unwinding, "after {done} steps");
         }
         let waits = Ok(Next::WaitUntil(now() + Duration::days(3)));
-        for (comes, took) in [(refused(), Duration::zero()), (passing(), Duration::zero()), (waits, Duration::days(2))]
+        for (comes, took) in
+            [(refused(), Duration::zero()), (transient(), Duration::zero()), (waits, Duration::days(2))]
         {
             let mut state = after(2, comes, took);
             assert_eq!((state.status, state.unwinding), (Status::Stuck, false), "{state:?}");
@@ -299,7 +300,7 @@ mod tests {
         let mut state = started();
         let late = now() + Duration::hours(1) - Duration::milliseconds(500);
         run(&mut state, Ok(Next::WaitUntil(late)), now());
-        run(&mut state, passing(), late);
+        run(&mut state, transient(), late);
         assert_eq!(state.status, Status::Unwinding, "the pause would end after its limit");
         assert_eq!(state.why.unwrap().0, "later");
     }
@@ -334,7 +335,7 @@ mod tests {
             let Plan::Run(begun) = next(&state, &definition, now(), false) else { panic!("{state:?}") };
             state.evolve(begun.into());
             let current = state.current.clone().unwrap();
-            for fact in outcome(&current, &definition.steps[0], passing(), now()) {
+            for fact in outcome(&current, &definition.steps[0], transient(), now()) {
                 state.evolve(fact);
             }
         }

@@ -64,7 +64,7 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// Temporary: retry.
-    Passing,
+    Transient,
     /// Refused for good: unwind the saga, or park it past the pivot.
     Refused,
     /// Park the saga: only a person can help.
@@ -73,8 +73,8 @@ pub enum FaultKind {
 
 impl Fault {
     /// A temporary fault.
-    pub fn passing(code: &str, reason: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Passing }
+    pub fn transient(code: &str, reason: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Transient }
     }
 
     /// A refusal.
@@ -99,16 +99,17 @@ impl Fault {
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
-        let passing = matches!(refusal.kind(), Kind::Unavailable | Kind::Timeout | Kind::RateLimited | Kind::Internal)
-            || refusal.code() == "changed_meanwhile";
-        let kind = if passing { FaultKind::Passing } else { FaultKind::Refused };
+        let transient =
+            matches!(refusal.kind(), Kind::Unavailable | Kind::Timeout | Kind::RateLimited | Kind::Internal)
+                || refusal.code() == "changed_meanwhile";
+        let kind = if transient { FaultKind::Transient } else { FaultKind::Refused };
         Self { code: refusal.code().to_owned(), reason: refusal.detail().to_owned(), kind }
     }
 }
 
 impl From<eventstore::Error> for Fault {
     fn from(error: eventstore::Error) -> Self {
-        Self::passing("log_unavailable", error.to_string())
+        Self::transient("log_unavailable", error.to_string())
     }
 }
 

@@ -68,7 +68,7 @@ pub async fn send(
     };
     match mailer.send(&mail).await {
         Ok(()) => Ok(Next::done()),
-        Err(MailError::Passing(reason)) => Err(Fault::passing("mail_not_taken", reason)),
+        Err(MailError::Transient(reason)) => Err(Fault::transient("mail_not_taken", reason)),
         Err(MailError::Refused(reason)) => Err(Fault::refused("mail_refused", reason)),
     }
 }

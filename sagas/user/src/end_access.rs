@@ -70,6 +70,10 @@ async fn end(access: Arc<dyn Access>, context: StepContext, parameters: Paramete
     let known = access.is_known(context.tenant(), position).await;
     let once = format!("{}-{}", context.saga_id(), if known { "last" } else { "first" });
     let ending = Ending { tenant: context.tenant(), user, reason, closes, erases, once };
-    access.end(&ending).await.map_err(|reason| Fault::passing("auth_unavailable", reason))?;
-    if known { Ok(Next::done()) } else { Err(Fault::passing("directory_behind", "the directory does not show it yet")) }
+    access.end(&ending).await.map_err(|reason| Fault::transient("auth_unavailable", reason))?;
+    if known {
+        Ok(Next::done())
+    } else {
+        Err(Fault::transient("directory_behind", "the directory does not show it yet"))
+    }
 }

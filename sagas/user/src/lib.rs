@@ -84,7 +84,7 @@ pub enum PlaceError {
     Taken(String),
     /// A temporary failure.
     #[error("{0}")]
-    Passing(String),
+    Transient(String),
 }
 
 /// The status of a tenant in the directory, which each process reads when it starts.

@@ -129,7 +129,7 @@ impl From<PlaceError> for Fault {
     fn from(error: PlaceError) -> Self {
         match error {
             PlaceError::Taken(slug) => Self::refused("slug_taken", format!("the short name {slug} is taken")),
-            PlaceError::Passing(reason) => Self::passing("place_not_ready", reason),
+            PlaceError::Transient(reason) => Self::transient("place_not_ready", reason),
         }
     }
 }

@@ -57,7 +57,7 @@ async fn text(ports: Ports, context: StepContext, SendRequest { user, turn }: Se
             let in_time = turn.filter(|turn| *turn + TO_ENTER <= sent.expires_at);
             Ok(in_time.map_or(Next::End("too many text messages went out"), Next::WaitUntil))
         }
-        Err(TextError::Passing(reason)) => Err(Fault::passing("text_not_taken", reason)),
+        Err(TextError::Transient(reason)) => Err(Fault::transient("text_not_taken", reason)),
         Err(TextError::Refused(reason)) => Err(Fault::refused("text_refused", reason)),
     }
 }

@@ -49,7 +49,7 @@ pub struct FailingOnce {
 impl Probe for FailingOnce {
     fn fault(&self, point: &Point) -> Option<Fault> {
         let fails = *point == self.at && !self.failed.swap(true, Ordering::SeqCst);
-        fails.then(|| Fault::passing("test_away", "a test wants this step to be tried again"))
+        fails.then(|| Fault::transient("test_away", "a test wants this step to be tried again"))
     }
 }
 

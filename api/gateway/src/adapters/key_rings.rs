@@ -23,15 +23,15 @@ impl AuthKeyRings {
     }
 
     async fn keys(&self, tenant: TenantId, wanted: bool) -> Result<(), PlaceError> {
-        let passing = |error: &dyn Display| PlaceError::Passing(format!("the tenant's keys: {error}"));
-        let (store, executor) = write_side(&self.config, auth_api::SERVICE).await.map_err(|error| passing(&error))?;
+        let transient = |error: &dyn Display| PlaceError::Transient(format!("the tenant's keys: {error}"));
+        let (store, executor) = write_side(&self.config, auth_api::SERVICE).await.map_err(|error| transient(&error))?;
         let done = if wanted {
             open_ring(&executor, &SystemRandom, SystemClock.now(), tenant).await
         } else {
             executor.run(&protocol(tenant, "auth"), &CloseKeyRing).await.map(drop)
         };
         store.close().await;
-        done.map_err(|refusal| passing(&refusal))
+        done.map_err(|refusal| transient(&refusal))
     }
 }
 

@@ -9,7 +9,7 @@ use user_sagas::{PlaceError, Places, TenantStanding};
 pub struct NoPlaces;
 
 fn refused<'a>() -> BoxFuture<'a, Result<(), PlaceError>> {
-    ready(Err(PlaceError::Passing("no place is made here".to_owned()))).boxed()
+    ready(Err(PlaceError::Transient("no place is made here".to_owned()))).boxed()
 }
 
 impl Places for NoPlaces {

@@ -39,7 +39,7 @@ impl WebhookNotices {
         };
         match self.mailer.send(&mail).await {
             Ok(()) => Ok(()),
-            Err(MailError::Passing(reason)) => Err(reason),
+            Err(MailError::Transient(reason)) => Err(reason),
             Err(MailError::Refused(reason)) => {
                 tracing::warn!(user = %to, webhook = %notice.webhook, reason, "an owner is not told that it is disabled");
                 Ok(())

@@ -98,7 +98,7 @@ impl Follower<'_> {
             Ok(None) => return Ok(Ok(None)),
             // The log does not answer: fail, so that the batch is retried from the checkpoint. An unreadable history is not temporary and
             // would block all tenants, so that one is parked.
-            Err(Fault { kind: FaultKind::Passing, reason, code }) if code != "history_unreadable" => {
+            Err(Fault { kind: FaultKind::Transient, reason, code }) if code != "history_unreadable" => {
                 return Err(Error::Log(eventstore::Error::Unavailable(reason)));
             }
             Err(fault) => return Ok(Err(fault)),
@@ -125,7 +125,7 @@ impl Follower<'_> {
         if let Err(refusal) = shared.repository.start(&request, key.id, started).await {
             let fault = Fault::from(refusal);
             // Any other error is not temporary, and must not block all others, so the event is parked.
-            if fault.kind == FaultKind::Passing {
+            if fault.kind == FaultKind::Transient {
                 return Err(Error::Log(eventstore::Error::Unavailable(fault.reason)));
             }
             return Ok(Err(fault));

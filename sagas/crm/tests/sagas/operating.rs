@@ -112,7 +112,7 @@ impl Probe for Passing {
     fn fault(&self, point: &Point) -> Option<Fault> {
         let here = *point == Point::BeforeStep { step: "escalate".to_owned(), undo: false };
         let left = || self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
-        (here && left()).then(|| Fault::passing("test_away", "it is away"))
+        (here && left()).then(|| Fault::transient("test_away", "it is away"))
     }
 }
 

@@ -83,7 +83,7 @@ impl Places for PlacesDouble {
     fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
         let mut inner = self.0.lock().unwrap();
         if inner.shut {
-            return ready(Err(PlaceError::Passing("nothing is opened now".to_owned()))).boxed();
+            return ready(Err(PlaceError::Transient("nothing is opened now".to_owned()))).boxed();
         }
         inner.open.insert(tenant);
         ready(Ok(())).boxed()
@@ -93,7 +93,7 @@ impl Places for PlacesDouble {
         let mut inner = self.0.lock().unwrap();
         let reserved = inner.reserved.values().any(|holder| *holder == tenant) && !inner.open.contains(&tenant);
         if reserved {
-            return ready(Err(PlaceError::Passing("it is not open yet".to_owned()))).boxed();
+            return ready(Err(PlaceError::Transient("it is not open yet".to_owned()))).boxed();
         }
         inner.standing.insert(tenant, standing);
         ready(Ok(())).boxed()
