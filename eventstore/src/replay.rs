@@ -128,7 +128,7 @@ async fn next_page(
 }
 
 /// The first events of a tenant after a position and up to another, at most `limit`, for callers that page by themselves.
-pub(crate) async fn stretch(
+pub(crate) async fn slice(
     pool: &PgPool,
     tenant: TenantId,
     after: Position,

@@ -61,7 +61,7 @@ struct Shared {
     commands: PgPool,
     readers: PgPool,
     /// Limits concurrent calls of [`EventStore::tenant_after`], so that commands find a free connection in the same pool.
-    stretches: Semaphore,
+    slice_reads: Semaphore,
     followers: PgPool,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -95,7 +95,7 @@ impl EventStore {
                 keyring: Keyring::new(database.service, settings.sealing.clone()),
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
-                stretches: Semaphore::new((settings.read_connections as usize / 2).max(1)),
+                slice_reads: Semaphore::new((settings.read_connections as usize / 2).max(1)),
                 followers: pool(follow_options(database), settings.follow_connections),
                 closing,
                 tasks,
@@ -413,14 +413,14 @@ impl EventStore {
         limit: u32,
     ) -> Result<EventSlice, Error> {
         // The semaphore is never closed, so acquiring it can't fail.
-        let _turn = self.shared.stretches.acquire().await;
-        let slice = replay::stretch(&self.shared.readers, tenant, after, to, limit).await?;
+        let _turn = self.shared.slice_reads.acquire().await;
+        let slice = replay::slice(&self.shared.readers, tenant, after, to, limit).await?;
         Ok(EventSlice { events: self.opened(slice.events).await?, ..slice })
     }
 
     /// Whether another tenant queued a small append in this process within this time: then a bulk writer should pause.
-    pub fn others_write(&self, tenant: TenantId, lately: Duration) -> bool {
-        self.shared.queue.others_queued_within(tenant, lately)
+    pub fn others_queued_within(&self, tenant: TenantId, recent: Duration) -> bool {
+        self.shared.queue.others_queued_within(tenant, recent)
     }
 
     /// The position of the last event; 0 when there is none.

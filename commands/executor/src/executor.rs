@@ -227,9 +227,9 @@ impl Executor {
         Ok(found.and_then(|found| Some((found.baseline.state.downcast().ok()?, found.complete))))
     }
 
-    /// Whether another tenant requested a small append from this process within the time `lately`, so that bulk writers can give way.
-    pub fn other_tenants_write(&self, tenant: TenantId, lately: Duration) -> bool {
-        self.inner.store.others_write(tenant, lately)
+    /// Whether another tenant requested a small append from this process within the time `recent`, so that bulk writers can give way.
+    pub fn other_tenants_queued_within(&self, tenant: TenantId, recent: Duration) -> bool {
+        self.inner.store.others_queued_within(tenant, recent)
     }
 
     /// The current time of the executor's clock, for checks before a command runs.

@@ -203,7 +203,7 @@ impl<'a, I: Import> Importing<'a, I> {
     /// rows of this file. While other tenants write, it then also pauses for six times the duration of the chunk (at most 300 ms), to
     /// leave them most of the time.
     pub async fn keep_pace(&mut self, pace: &impl Pace) {
-        let others = self.executor.other_tenants_write(self.request.caller.tenant(), RECENTLY);
+        let others = self.executor.other_tenants_queued_within(self.request.caller.tenant(), RECENTLY);
         let allowed = if others { AHEAD_BESIDE_OTHERS } else { AHEAD };
         while self.ahead.len() > allowed
             && let Some(position) = self.ahead.pop_front()
