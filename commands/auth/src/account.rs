@@ -171,7 +171,7 @@ impl Command for EraseAccount {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let at = work.now();
         // An account is erased even if some of its events can't be decoded.
-        work.salvage::<Account>(self.user).await?;
+        work.load_lossy::<Account>(self.user).await?;
         release_all(work, self.user).await?;
         work.upsert::<Account>(self.user, AccountCommand::Erase { at }).await
     }

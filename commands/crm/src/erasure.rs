@@ -51,13 +51,13 @@ impl Command for EraseLead {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let whole = work.salvage::<Lead>(self.lead).await?;
+        let whole = work.load_lossy::<Lead>(self.lead).await?;
         let converted = work.read::<Lead>(self.lead).await?.conversion.as_ref().map(|converted| converted.contact);
         let same = match (converted, self.contact) {
             (converted, known) if converted == known => converted,
             // The conversion may be among the events that can't be decoded. The contact then tells whether it names the lead.
             (None, Some(perhaps)) if !whole => {
-                work.salvage::<Contact>(perhaps).await?;
+                work.load_lossy::<Contact>(perhaps).await?;
                 let found = work.find::<Contact>(perhaps).await?;
                 found.filter(|contact| contact.same().any(|lead| lead == self.lead)).map(|_| perhaps)
             }
@@ -88,7 +88,7 @@ impl Command for EraseContact {
 
 /// Erases a lead. Returns false if it was erased before.
 async fn lead(work: &mut Work<'_>, id: LeadId, erasing: &Erasing) -> Result<bool, Refusal> {
-    work.salvage::<Lead>(id).await?;
+    work.load_lossy::<Lead>(id).await?;
     let known = work.read::<Lead>(id).await?.status != LeadStatus::Erased;
     work.update::<Lead>(id, LeadCommand::Erase { reason: erasing.reason }).await?;
     Ok(known)
@@ -96,7 +96,7 @@ async fn lead(work: &mut Work<'_>, id: LeadId, erasing: &Erasing) -> Result<bool
 
 /// Erases a contact with its leads, and releases its e-mail address. Returns false if all of them were erased before.
 async fn contact(work: &mut Work<'_>, id: ContactId, erasing: &Erasing) -> Result<bool, Refusal> {
-    work.salvage::<Contact>(id).await?;
+    work.load_lossy::<Contact>(id).await?;
     let before = work.read::<Contact>(id).await?;
     work.update::<Contact>(id, ContactCommand::Erase { reason: erasing.reason }).await?;
     if let Some(email) = before.details.email.as_ref().and_then(Personal::known) {
@@ -107,7 +107,7 @@ async fn contact(work: &mut Work<'_>, id: ContactId, erasing: &Erasing) -> Resul
         known |= lead(work, same, erasing).await?;
     }
     for perhaps in &erasing.perhaps {
-        work.salvage::<Lead>(*perhaps).await?;
+        work.load_lossy::<Lead>(*perhaps).await?;
         let Some(converted) = work.find::<Lead>(*perhaps).await?.and_then(|lead| lead.conversion.clone()) else {
             continue;
         };

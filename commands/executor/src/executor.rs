@@ -217,12 +217,12 @@ impl Executor {
         }))
     }
 
-    /// As [`load`](Self::load), but skips events that can't be decoded (see [`Work::salvage`]). The flag is true if no relevant event was
+    /// As [`load`](Self::load), but skips events that can't be decoded (see [`Work::load_lossy`]). The flag is true if no relevant event was
     /// skipped.
     ///
     /// # Errors
     /// When the log can't be read.
-    pub async fn salvage<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, bool)>, Refusal> {
+    pub async fn load_lossy<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, bool)>, Refusal> {
         let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log, Undecodable::Skip).await?;
         Ok(found.and_then(|found| Some((found.baseline.state.downcast().ok()?, found.complete))))
     }

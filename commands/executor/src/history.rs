@@ -107,7 +107,7 @@ impl Histories {
                 // An event before an erasure has no data that is still needed.
                 Err(_) if nth < end => {}
                 Err(error) if undecodable == Undecodable::Skip => {
-                    refused::passed_over(&error);
+                    refused::log_skipped(&error);
                     complete = false;
                 }
                 Err(error) => return Err(refused::by_history(&error)),

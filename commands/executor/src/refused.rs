@@ -40,7 +40,7 @@ pub(crate) fn by_history(error: &DecodeError) -> Refusal {
 }
 
 /// Logs that an event that can't be decoded is skipped.
-pub(crate) fn passed_over(error: &DecodeError) {
+pub(crate) fn log_skipped(error: &DecodeError) {
     let (event_type, event_version) = named(error);
     tracing::warn!(event_type, event_version, "a stored event can't be read, and is passed over to erase somebody");
 }

@@ -199,7 +199,7 @@ impl<'a> Work<'a> {
     ///
     /// # Errors
     /// When the log can't be read.
-    pub async fn salvage<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<bool, Refusal> {
+    pub async fn load_lossy<A: Aggregate>(&mut self, id: impl Display + Send) -> Result<bool, Refusal> {
         let index = self.index_of::<A>(&id.to_string(), Undecodable::Skip).await?;
         Ok(index.is_none_or(|index| self.streams[index].complete))
     }

@@ -150,7 +150,7 @@ impl Command for EraseUser {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        if work.salvage::<User>(self.user).await? {
+        if work.load_lossy::<User>(self.user).await? {
             let before = work.read::<User>(self.user).await?;
             access::authorize_over(work, &self.catalogue, &before).await?;
         } else {
@@ -170,7 +170,7 @@ impl Command for EraseOneself {
         checks.finish()?;
         let user = caller_as_user(work)?;
         require_recent_sign_in(work.caller(), work.now())?;
-        let whole = work.salvage::<User>(user).await?;
+        let whole = work.load_lossy::<User>(user).await?;
         let mut confirmed = kernel::folded(work.read::<User>(user).await?.login.email.reveal()) == email;
         if !whole && !confirmed {
             // An event that can't be decoded may have changed the address. The claim then tells whose address it is.
@@ -191,7 +191,7 @@ impl Command for EraseOneself {
 /// Erases a user and their data in other aggregates, even if some of their events can't be decoded.
 async fn erase(work: &mut Work<'_>, user: UserId, forget: &AskedJob) -> Result<(), Refusal> {
     let tenant = work.caller().tenant();
-    let whole = work.salvage::<User>(user).await?;
+    let whole = work.load_lossy::<User>(user).await?;
     let before = work.read::<User>(user).await?;
     change(work, user, UserCommand::Erase).await?;
     if !whole {
@@ -204,12 +204,12 @@ async fn erase(work: &mut Work<'_>, user: UserId, forget: &AskedJob) -> Result<(
     let invitation = before.invitation;
     // The user's invitation also has personal data.
     let Some(invitation) = invitation else { return Ok(()) };
-    work.salvage::<Invitation>(invitation).await?;
+    work.load_lossy::<Invitation>(invitation).await?;
     work.update::<Invitation>(invitation, InvitationCommand::Erase).await?;
     if invitation != owner_invitation(tenant) {
         return Ok(());
     }
-    work.salvage::<Tenant>(tenant).await?;
+    work.load_lossy::<Tenant>(tenant).await?;
     if work.find::<Tenant>(tenant).await?.is_some() {
         work.update::<Tenant>(tenant, TenantCommand::EraseOwner).await?;
     }

@@ -72,7 +72,7 @@ impl Erasures {
 
     /// The contact that is the same person as a lead: the one into which the lead was converted.
     async fn same_as(&self, caller: &Caller, lead: Uuid) -> Result<Option<ContactId>, Refusal> {
-        let found = self.salvage::<Lead>(caller, lead).await?;
+        let found = self.load_lossy::<Lead>(caller, lead).await?;
         let (state, whole) = found.ok_or_else(|| executor::not_found::<Lead>(&lead.to_string()))?;
         let converted = state.conversion.as_ref().map(|conversion| conversion.contact);
         if whole || converted.is_some() {
@@ -92,7 +92,7 @@ impl Erasures {
         drop(tables);
         // Load the leads from the log: their states in this process's cache, on which the command would be based, may be older.
         for lead in &found {
-            self.salvage::<Lead>(caller, *lead).await?;
+            self.load_lossy::<Lead>(caller, *lead).await?;
         }
         Ok(found.into_iter().map(LeadId::new).collect())
     }
@@ -117,13 +117,13 @@ impl Erasures {
 
     /// Loads an aggregate from those of its events that can be read, and tells whether all could be. Unreadable events do not prevent an
     /// erasure.
-    async fn salvage<A: Aggregate>(&self, caller: &Caller, id: Uuid) -> Result<Option<(Arc<A>, bool)>, Refusal> {
-        self.runtime.executor.salvage::<A>(caller, &id.to_string()).await
+    async fn load_lossy<A: Aggregate>(&self, caller: &Caller, id: Uuid) -> Result<Option<(Arc<A>, bool)>, Refusal> {
+        self.runtime.executor.load_lossy::<A>(caller, &id.to_string()).await
     }
 
     /// The event streams of a contact and of all leads that are the same person; none if the contact does not exist.
     async fn contact(&self, caller: &Caller, id: Uuid) -> Result<Option<Vec<(&'static str, Uuid)>>, Refusal> {
-        let Some((contact, _)) = self.salvage::<Contact>(caller, id).await? else { return Ok(None) };
+        let Some((contact, _)) = self.load_lossy::<Contact>(caller, id).await? else { return Ok(None) };
         let leads: BTreeSet<_> = contact.same().chain(self.converted_into(caller, ContactId::new(id)).await?).collect();
         let leads = leads.into_iter().map(|lead| (Lead::TYPE, LeadId::uuid(lead)));
         Ok(Some(std::iter::once((Contact::TYPE, id)).chain(leads).collect()))

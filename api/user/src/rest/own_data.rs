@@ -303,7 +303,7 @@ impl OwnData {
         caller.require("user:user:erase")?;
         // Load the user from those events that can be read, as the erasure does.
         let runtime = &self.service.runtime;
-        if runtime.executor.salvage::<User>(&caller, &user.0.to_string()).await?.is_none() {
+        if runtime.executor.load_lossy::<User>(&caller, &user.0.to_string()).await?.is_none() {
             let detail = format!("there is no user {}", user.0);
             return Err(Refusal::not_found("not_found", detail).with("resource", User::TYPE).into());
         }
