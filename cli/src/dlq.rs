@@ -334,7 +334,7 @@ fn previewed(preview: &Preview) -> Result<()> {
         "errors": errors.unwrap_or_default(),
         "before": value(preview.before.as_bytes()),
         "after": value(preview.after.as_bytes()),
-        "today": preview.today.clone().unwrap_or_default(),
+        "today": preview.current_events.clone().unwrap_or_default(),
         "taken": preview.rehearsal.as_ref().map(|rehearsal| rehearsal.taken),
         "stops_at": preview.rehearsal.as_ref().and_then(|rehearsal| rehearsal.failed.as_ref()).map(|(at, _)| at.0),
     }))

@@ -25,7 +25,7 @@ pub(crate) fn marked(known: &AggregateType, stored: &RecordedEvent, payload: &Va
     }
     let of = sealing::named(&stored.payload);
     let today = |payload: &Value| {
-        let today = (known.today)(&stored.event_type, stored.event_version, payload.to_string().as_bytes());
+        let today = (known.current_events)(&stored.event_type, stored.event_version, payload.to_string().as_bytes());
         today.ok().map(|today| Value::from(today).to_string().matches(GONE).count())
     };
     let marks = match today(payload) {
@@ -170,7 +170,7 @@ mod tests {
         name: "demo.note",
         catalog: Vec::new,
         decode: |_, _, _| Ok(1),
-        today: |event_type, event_version, payload| {
+        current_events: |event_type, event_version, payload| {
             let unreadable = |error: &serde_json::Error| kernel::DecodeError::Payload {
                 event_type: event_type.to_owned(),
                 version: event_version,

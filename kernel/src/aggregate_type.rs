@@ -15,7 +15,7 @@ pub struct AggregateType {
     /// How many current events a stored event decodes to. Arguments: its type, version and payload. The error says why it can't be decoded.
     pub decode: fn(&str, u32, &[u8]) -> Result<usize, DecodeError>,
     /// The current events that a stored event decodes to, as JSON. Arguments and error as in `decode`.
-    pub today: fn(&str, u32, &[u8]) -> Result<CurrentEvents, DecodeError>,
+    pub current_events: fn(&str, u32, &[u8]) -> Result<CurrentEvents, DecodeError>,
     /// The state, as JSON, after a stream's events from the first on.
     pub state: fn(&[RecordedEvent]) -> Result<serde_json::Value, DecodeError>,
     /// The state, as JSON, after applying further events to an earlier state.
@@ -33,7 +33,7 @@ impl AggregateType {
             name: A::TYPE,
             catalog: A::Event::catalog,
             decode: decode::<A>,
-            today: today::<A>,
+            current_events: current_events::<A>,
             state: state::<A>,
             resume: resume::<A>,
             form: A::FORM,
@@ -43,12 +43,12 @@ impl AggregateType {
 }
 
 fn decode<A: Aggregate>(event_type: &str, version: u32, payload: &[u8]) -> Result<usize, DecodeError> {
-    A::Event::decode(event_type, version, payload).map(|today| today.into_iter().count())
+    A::Event::decode(event_type, version, payload).map(|events| events.into_iter().count())
 }
 
-fn today<A: Aggregate>(event_type: &str, version: u32, payload: &[u8]) -> Result<CurrentEvents, DecodeError> {
-    let today = A::Event::decode(event_type, version, payload)?.into_iter();
-    today.map(|event| serde_json::to_value(&event).map_err(|error| no_json::<A>(&error))).collect()
+fn current_events<A: Aggregate>(event_type: &str, version: u32, payload: &[u8]) -> Result<CurrentEvents, DecodeError> {
+    let events = A::Event::decode(event_type, version, payload)?.into_iter();
+    events.map(|event| serde_json::to_value(&event).map_err(|error| no_json::<A>(&error))).collect()
 }
 
 fn state<A: Aggregate>(events: &[RecordedEvent]) -> Result<serde_json::Value, DecodeError> {

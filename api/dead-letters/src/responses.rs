@@ -208,7 +208,7 @@ impl From<deadletters::Preview> for Preview {
             errors: errors.unwrap_or_default(),
             before: json(preview.before.as_bytes()),
             after: json(preview.after.as_bytes()),
-            today: preview.today.unwrap_or_default(),
+            today: preview.current_events.unwrap_or_default(),
             taken,
             stops_at,
             stops_because: stops_because.unwrap_or_default(),

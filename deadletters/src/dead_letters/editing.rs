@@ -83,11 +83,12 @@ impl DeadLetters {
         let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
         let mut preview = Preview { before: text(&before), after: text(&after), ..Preview::default() };
         let known = self.aggregate(event);
-        preview.today = match known.map(|known| (known.today)(&event.event_type, event.event_version, &after)) {
-            Some(Ok(today)) => Ok(today),
-            Some(Err(error)) => Err(vec![error.to_string()]),
-            None => Err(vec![format!("this program does not know the aggregate type {}", event.aggregate_type)]),
-        };
+        preview.current_events =
+            match known.map(|known| (known.current_events)(&event.event_type, event.event_version, &after)) {
+                Some(Ok(events)) => Ok(events),
+                Some(Err(error)) => Err(vec![error.to_string()]),
+                None => Err(vec![format!("this program does not know the aggregate type {}", event.aggregate_type)]),
+            };
         if let Some(rehearser) = self.inner.rehearsers.iter().find(|one| one.kind() == id.consumer.kind()) {
             let rehearsed = rehearser.rehearse(&id.consumer, tenant, events, decisions).await;
             let rehearsal =
@@ -106,14 +107,14 @@ pub struct Preview {
     /// The payload that was tried.
     pub after: String,
     /// The events that the payload decodes to, in today's versions; or why it can't be decoded.
-    pub today: Result<Vec<Value>, Vec<String>>,
+    pub current_events: Result<Vec<Value>, Vec<String>>,
     /// The result of the consumer's dry run; `None` if this kind of consumer does not support dry runs.
     pub rehearsal: Option<Rehearsal>,
 }
 
 impl Default for Preview {
     fn default() -> Self {
-        Self { before: String::new(), after: String::new(), today: Ok(Vec::new()), rehearsal: None }
+        Self { before: String::new(), after: String::new(), current_events: Ok(Vec::new()), rehearsal: None }
     }
 }
 
@@ -123,7 +124,7 @@ impl Preview {
         match &self.rehearsal {
             Some(Rehearsal { taken: 0, failed: Some((_, errors)) }) => Some(errors.clone()),
             Some(_) => None,
-            None => self.today.as_ref().err().cloned(),
+            None => self.current_events.as_ref().err().cloned(),
         }
     }
 }

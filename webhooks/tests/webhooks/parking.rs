@@ -33,7 +33,7 @@ const LAMP: AggregateType = AggregateType {
     name: "demo.lamp",
     catalog: Vec::new,
     decode: |_, _, _| Ok(1),
-    today: |_, _, payload| Ok(vec![serde_json::from_slice(payload).unwrap()]),
+    current_events: |_, _, payload| Ok(vec![serde_json::from_slice(payload).unwrap()]),
     state: |_| Ok(serde_json::Value::Null),
     resume: |state, _| Ok(state),
     form: 1,
