@@ -8,13 +8,13 @@ use sqlx::{FromRow, Row};
 ///
 /// # Errors
 /// If a row can't be read, or has an invalid `nth`.
-pub fn dealt<T: for<'r> FromRow<'r, PgRow>>(rows: &[PgRow], lists: usize) -> Result<Vec<Vec<T>>, sqlx::Error> {
-    let mut dealt: Vec<Vec<T>> = (0..lists).map(|_| Vec::new()).collect();
+pub fn distribute<T: for<'r> FromRow<'r, PgRow>>(rows: &[PgRow], lists: usize) -> Result<Vec<Vec<T>>, sqlx::Error> {
+    let mut distributed: Vec<Vec<T>> = (0..lists).map(|_| Vec::new()).collect();
     for row in rows {
         let nth: i64 = row.try_get("nth")?;
-        let list = usize::try_from(nth - 1).ok().and_then(|nth| dealt.get_mut(nth));
+        let list = usize::try_from(nth - 1).ok().and_then(|nth| distributed.get_mut(nth));
         let list = list.ok_or_else(|| sqlx::Error::Decode(format!("nobody asked for list {nth}").into()))?;
         list.push(T::from_row(row)?);
     }
-    Ok(dealt)
+    Ok(distributed)
 }

@@ -1,6 +1,6 @@
 //! Reading endpoints, changes and deliveries. Every statement runs in a transaction of one tenant.
 
-use eventstore::lists::dealt;
+use eventstore::lists::distribute;
 use kernel::{Position, TenantId, TypePatterns};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
@@ -127,7 +127,7 @@ impl Delivery {
         .bind(asked.iter().map(|(.., most)| i64::from(*most)).collect::<Vec<_>>())
         .fetch_all(tables)
         .await?;
-        dealt(&rows, asked.len())
+        distribute(&rows, asked.len())
     }
 
     /// The number of stored deliveries of these endpoints. Endpoints without any are left out.

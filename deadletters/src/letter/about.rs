@@ -2,7 +2,7 @@
 //! set.
 
 use chrono::{DateTime, Utc};
-use eventstore::lists::dealt;
+use eventstore::lists::distribute;
 use kernel::{Position, RecordedEvent, TenantId};
 use serde::Serialize;
 use sqlx::postgres::PgRow;
@@ -93,7 +93,7 @@ async fn of_each<T: for<'r> FromRow<'r, PgRow>>(
     let consumers: Vec<&str> = letters.iter().map(|letter| letter.consumer.as_str()).collect();
     let positions: Vec<i64> = letters.iter().map(|letter| letter.position.as_i64()).collect();
     let rows = sqlx::query(sql).bind(tenant.uuid()).bind(consumers).bind(positions).fetch_all(tables).await?;
-    dealt(&rows, letters.len())
+    distribute(&rows, letters.len())
 }
 
 impl FromRow<'_, PgRow> for Attempt {

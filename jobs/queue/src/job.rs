@@ -1,7 +1,7 @@
 //! A job as stored in its row, and its log.
 
 use chrono::{DateTime, Utc};
-use eventstore::lists::dealt;
+use eventstore::lists::distribute;
 use kernel::TenantId;
 use serde::Serialize;
 use serde_json::Value;
@@ -93,7 +93,7 @@ impl Line {
         .bind(asked.iter().map(|(.., most)| i64::from(*most)).collect::<Vec<_>>())
         .fetch_all(tables)
         .await?;
-        dealt(&rows, asked.len())
+        distribute(&rows, asked.len())
     }
 }
 

@@ -48,7 +48,7 @@ mod writing;
 pub use divide::{Divided, divide};
 pub use drift::{ColumnDifference, Difference, DifferenceKind, Drift, drift};
 pub use error::Error;
-pub use eventstore::lists::dealt;
+pub use eventstore::lists::distribute;
 pub use migrate::{Migrated, migrate, plan};
 pub use partition::{MAX_PARTITIONS, Partition};
 pub use progress::Progress;

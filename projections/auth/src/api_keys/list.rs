@@ -2,7 +2,7 @@
 
 use folding::table::select;
 use kernel::TenantId;
-use projector::dealt;
+use projector::distribute;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ pub async fn of_machines(
         .bind(asked.iter().map(|(machine, ..)| *machine).collect::<Vec<_>>())
         .bind(asked.iter().map(|(_, before, _)| *before).collect::<Vec<_>>())
         .bind(asked.iter().map(|(.., most)| *most).collect::<Vec<_>>());
-    dealt(&query.fetch_all(tables).await?, asked.len())
+    distribute(&query.fetch_all(tables).await?, asked.len())
 }
 
 /// The number of keys of these machines, including revoked ones, without machines that have none.

@@ -7,7 +7,7 @@ use folding::named::name;
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::table::select;
 use kernel::{Currency, TenantId};
-use projector::dealt;
+use projector::distribute;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -100,7 +100,7 @@ pub async fn histories(
         .bind(asked.iter().map(|(deal, ..)| *deal).collect::<Vec<_>>())
         .bind(asked.iter().map(|(_, after, _)| *after).collect::<Vec<_>>())
         .bind(asked.iter().map(|(.., most)| *most).collect::<Vec<_>>());
-    dealt(&query.fetch_all(tables).await?, asked.len())
+    distribute(&query.fetch_all(tables).await?, asked.len())
 }
 
 impl Filter for OpportunityFilter {

@@ -2,7 +2,7 @@
 
 use folding::table::select;
 use kernel::TenantId;
-use projector::dealt;
+use projector::distribute;
 use sqlx::{Executor, PgConnection};
 use user_aggregates::{GroupId, OrganizationId};
 use uuid::Uuid;
@@ -78,7 +78,7 @@ pub async fn members(
     tables.execute("SET LOCAL enable_seqscan = off").await?;
     let rows = query.fetch_all(&mut *tables).await?;
     tables.execute("SET LOCAL enable_seqscan TO DEFAULT").await?;
-    dealt(&rows, asked.len())
+    distribute(&rows, asked.len())
 }
 
 /// The number of members of each of these.
