@@ -2,14 +2,14 @@
 //!
 //! [`freeze`] takes a consistent snapshot of the logs of all services while appends continue; each [`Snapshot`] is then read as a stream.
 //! [`Restore`] fills an empty log with it, with the same positions and hashes. [`Graft`] appends the history of one tenant to a log that is
-//! in use, under another tenant's id. Configuration that is stored in other tables of the database is included table by table ([`Beside`]),
+//! in use, under another tenant's id. Configuration that is stored in other tables of the database is included table by table ([`SideTable`]),
 //! and so are the [seals](crate::seals), together with their events. Where a backup is stored and in which format is not decided here.
 
-mod beside;
 pub(crate) mod copied;
 pub(crate) mod graft;
 mod restore;
 mod seal_reader;
+mod side_tables;
 pub(crate) mod snapshot;
 pub(crate) mod write;
 
@@ -18,11 +18,11 @@ use kernel::{LeafHash, Position, RecordedEvent, TenantId};
 
 use crate::sealing::{TENANT_KEY, wrapped_by};
 
-pub use beside::{Beside, Secrets, StoredRow};
 pub use copied::Copied;
 pub use graft::{Graft, grafted_id};
 pub use restore::{Restore, is_empty};
 pub use seal_reader::SealReader;
+pub use side_tables::{Secrets, SideTable, StoredRow};
 pub use snapshot::{SealedEvent, Snapshot, freeze};
 
 /// An event with the leaf hash that its writer computed.

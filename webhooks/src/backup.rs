@@ -2,20 +2,20 @@
 //! in it.
 
 use deadletters::backup::StoredLetter;
-use eventstore::backup::{Beside, Snapshot};
+use eventstore::backup::{SideTable, Snapshot};
 use serde_json::{Map, Value};
 
 /// The tables in a backup. URLs are encrypted, too, because many receivers trust everybody who knows their URL.
-pub const TABLES: &[Beside] = &[
-    Beside {
+pub const TABLES: &[SideTable] = &[
+    SideTable {
         table: "webhooks.endpoints",
         key: &["endpoint_id"],
         only: None,
         secrets: &["url", "secret", "former_secret"],
         restored: |_| {},
     },
-    Beside { table: "webhooks.cursors", key: &["endpoint_id"], only: None, secrets: &[], restored: patient },
-    Beside {
+    SideTable { table: "webhooks.cursors", key: &["endpoint_id"], only: None, secrets: &[], restored: patient },
+    SideTable {
         table: "webhooks.changes",
         key: &["endpoint_id", "version"],
         only: None,

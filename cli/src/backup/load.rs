@@ -17,10 +17,10 @@ use uuid::Uuid;
 use super::archive::manifest::claim_key_mark;
 use super::archive::rows::TenantRow;
 use super::archive::{Archive, Manifest, ServicePart};
-use super::beside;
 use super::excluded_tenants::ExcludedTenants;
 use super::read_log::read_log;
 use super::seals::Trust;
+use super::side_tables;
 use crate::context;
 use crate::progress;
 
@@ -49,14 +49,14 @@ pub async fn load(
     let admin = admin_options(config)?;
     let services = services(archive)?;
     // A rehearsal restores no tables beside the logs, so these need not be empty: the operator may have paused queues there beforehand.
-    let tables: Vec<_> = beside::tables().filter(|_| !rehearsed).collect();
+    let tables: Vec<_> = side_tables::tables().filter(|_| !rehearsed).collect();
     for service in &services {
         backup::is_empty(&admin, &config.database(*service), &tables).await?;
     }
     let mut tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
     let with_events_only = tenants_with_events_only(&archive.manifest, &tenants);
     tenants.retain(|tenant| !excluded.has(tenant.tenant_id));
-    let secrets = if rehearsed { None } else { beside::secrets(config, &archive.manifest).await? };
+    let secrets = if rehearsed { None } else { side_tables::secrets(config, &archive.manifest).await? };
     gateway::migrate(config, false).await?;
     let mut restored = Vec::with_capacity(services.len());
     for (service, log) in services.iter().zip(&archive.manifest.services) {
@@ -64,8 +64,8 @@ pub async fn load(
         let restored_log = read_log(archive, log, trust, Some((&mut restore, excluded)), bar).await;
         restored_log.with_context(|| format!("the log of {service}"))?;
         let secrets = secrets.as_ref();
-        let target = (!rehearsed).then_some(beside::Target { restore: &mut restore, secrets, excluded });
-        beside::read(archive, log, target, bar).await?;
+        let target = (!rehearsed).then_some(side_tables::Target { restore: &mut restore, secrets, excluded });
+        side_tables::read(archive, log, target, bar).await?;
         restore.copies(&copies(log)).await?;
         let progress = saga_progress(log, excluded);
         coordinator::backup::restore(&mut restore, &progress).await?;

@@ -5,7 +5,6 @@
 //! restoring it into a private Postgres.
 
 mod archive;
-mod beside;
 mod drill;
 mod excluded_tenants;
 mod load;
@@ -13,6 +12,7 @@ mod read_log;
 mod restore;
 mod sandbox;
 mod seals;
+mod side_tables;
 mod take;
 mod verify;
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::archive::Archive;
 use super::excluded_tenants::ExcludedTenants;
 use super::seals::Trust;
-use super::{beside, load, sandbox};
+use super::{load, sandbox, side_tables};
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::{progress, time};
@@ -100,7 +100,7 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
     let (webhooks, schedules, jobs) = if rehearsed {
         (0, 0, 0)
     } else {
-        let rows_of = |table| beside::rows_of_all(archive, table, &excluded);
+        let rows_of = |table| side_tables::rows_of_all(archive, table, &excluded);
         (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?, rows_of("jobs.jobs").await?)
     };
     if context.format == Format::Json {

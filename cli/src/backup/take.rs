@@ -19,7 +19,7 @@ use super::archive::manifest::{CopyPart, LetterPart, PassedOverPart, SagasPart, 
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, SealRow, TenantRow};
 use super::archive::write::PartWriter;
 use super::archive::{Draft, Ledger, Manifest, Part, ServicePart};
-use super::beside::{self, Sealer};
+use super::side_tables::{self, Sealer};
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::progress;
@@ -101,8 +101,8 @@ async fn service(mut snapshot: Snapshot, draft: &Draft, sealer: &mut Sealer, sea
     let written = written.await.with_context(|| format!("the log of {service}"));
     bar.finish_and_clear();
     let ((events, seals), [commands, claims, decisions]) = written?;
-    let beside = beside::write(&mut snapshot, draft, sealer).await?;
-    let letters = beside::letters(&mut snapshot, draft).await?;
+    let beside = side_tables::write(&mut snapshot, draft, sealer).await?;
+    let letters = side_tables::letters(&mut snapshot, draft).await?;
     let (tenants, master_keys, seal_keys) = (ledger.tenants(), Some(ledger.master_keys()), Some(ledger.seal_keys()));
     let part = ServicePart {
         service: service.name().to_owned(),

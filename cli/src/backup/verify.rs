@@ -8,7 +8,7 @@ use super::archive::Archive;
 use super::archive::rows::TenantRow;
 use super::read_log::read_log;
 use super::seals::Trust;
-use super::{Given, beside, take};
+use super::{Given, side_tables, take};
 use crate::output::{self, Format};
 use crate::progress;
 
@@ -48,7 +48,7 @@ pub async fn verify(archive: &Archive, bar: &ProgressBar) -> Result<()> {
     archive.all::<TenantRow>(&archive.manifest.directory).await?;
     for log in &archive.manifest.services {
         read_log(archive, log, &Trust::AnySigner, None, bar).await?;
-        beside::read(archive, log, None, bar).await?;
+        side_tables::read(archive, log, None, bar).await?;
     }
     Ok(())
 }

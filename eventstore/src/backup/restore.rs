@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::copied::Origin;
 use super::snapshot::head;
-use super::{Beside, Head, StoredAnswer, StoredClaim, StoredEvent, StoredRow, copied, write};
+use super::{Head, SideTable, StoredAnswer, StoredClaim, StoredEvent, StoredRow, copied, write};
 use crate::read::{columns, event};
 use crate::seals::{Seal, rows};
 use crate::{Database, Error, LockKey, admin};
@@ -43,7 +43,7 @@ pub struct Restore {
 ///
 /// # Errors
 /// [`Error::NotEmpty`] and [`Error::NotEmptyBeside`].
-pub async fn is_empty(admin: &PgConnectOptions, database: &Database, beside: &[&Beside]) -> Result<(), Error> {
+pub async fn is_empty(admin: &PgConnectOptions, database: &Database, side_tables: &[&SideTable]) -> Result<(), Error> {
     let mut cluster = admin::connect(admin).await?;
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(&database.name)
@@ -59,8 +59,8 @@ pub async fn is_empty(admin: &PgConnectOptions, database: &Database, beside: &[&
     if migrated {
         check_empty(&mut connection, database.service).await?;
     }
-    for of in beside {
-        check_empty_beside(&mut connection, database.service, of).await?;
+    for of in side_tables {
+        check_empty_side_table(&mut connection, database.service, of).await?;
     }
     connection.close().await?;
     Ok(())
@@ -76,7 +76,7 @@ async fn check_empty(connection: &mut PgConnection, service: Service) -> Result<
 
 /// Checks that a table has no rows that belong to no tenant (configuration for all tenants). Rows of tenants need no check: a tenant has
 /// events, and the log is empty.
-async fn check_empty_beside(connection: &mut PgConnection, service: Service, of: &Beside) -> Result<(), Error> {
+async fn check_empty_side_table(connection: &mut PgConnection, service: Service, of: &SideTable) -> Result<(), Error> {
     let is_there: bool =
         sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(of.table).fetch_one(&mut *connection).await?;
     if !is_there {
@@ -145,7 +145,7 @@ impl Restore {
     }
 
     /// Writes rows of a table next to the log.
-    pub async fn beside(&mut self, of: &Beside, rows: &[StoredRow]) -> Result<(), Error> {
+    pub async fn side_table(&mut self, of: &SideTable, rows: &[StoredRow]) -> Result<(), Error> {
         self.scope(&rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>()).await?;
         let rows: Vec<_> = rows.iter().map(|row| Value::Object(row.columns.clone()).to_string()).collect();
         write::rows(&mut self.connection, of.table, &rows).await

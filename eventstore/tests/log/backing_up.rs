@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use eventstore::backup::{
-    Beside, Graft, Head, Restore, Snapshot, StoredAnswer, StoredClaim, StoredEvent, StoredRow, freeze, grafted_id,
+    Graft, Head, Restore, SideTable, Snapshot, StoredAnswer, StoredClaim, StoredEvent, StoredRow, freeze, grafted_id,
     is_empty,
 };
 use eventstore::{ClaimAct, Closure, Error, EventStore, Role, Settings};
@@ -208,7 +208,8 @@ async fn a_log_in_which_anything_was_written_is_not_restored_into() {
 }
 
 /// A table next to the log.
-const LAMPS: Beside = Beside { table: "demo.lamps", key: &["lamp_id"], only: None, secrets: &[], restored: |_| {} };
+const LAMPS: SideTable =
+    SideTable { table: "demo.lamps", key: &["lamp_id"], only: None, secrets: &[], restored: |_| {} };
 
 /// Creates it.
 async fn lamps(database: &Database) {
@@ -221,13 +222,13 @@ async fn lamps(database: &Database) {
 #[tokio::test]
 async fn a_log_beside_which_somebody_set_something_up_for_all_tenants_is_not_restored_into() {
     let (database, _store) = store().await;
-    let beside: [&Beside; 1] = [&LAMPS];
-    is_empty(&database.admin(), &database, &beside).await.unwrap();
+    let side_tables: [&SideTable; 1] = [&LAMPS];
+    is_empty(&database.admin(), &database, &side_tables).await.unwrap();
     lamps(&database).await;
-    is_empty(&database.admin(), &database, &beside).await.unwrap();
+    is_empty(&database.admin(), &database, &side_tables).await.unwrap();
     let set_up = "INSERT INTO demo.lamps VALUES ('00000000-0000-0000-0000-000000000000', 1)";
     superuser(&database).await.execute(set_up).await.unwrap();
-    let error = is_empty(&database.admin(), &database, &beside).await.unwrap_err();
+    let error = is_empty(&database.admin(), &database, &side_tables).await.unwrap_err();
     assert!(matches!(error, Error::NotEmptyBeside { table: "demo.lamps", .. }), "{error}");
     is_empty(&database.admin(), &database, &[]).await.unwrap();
     assert_eq!((contents(&database).await, count(&database, "demo.lamps").await), ([0, 0, 0], 1));
@@ -246,7 +247,7 @@ async fn a_deleted_tenant_is_closed_where_it_has_history_only_and_not_where_some
     let mut lamp = serde_json::Map::new();
     lamp.insert("tenant_id".to_owned(), theirs.to_string().into());
     lamp.insert("lamp_id".to_owned(), 1.into());
-    restore.beside(&LAMPS, &[StoredRow::read(lamp).unwrap()]).await.unwrap();
+    restore.side_table(&LAMPS, &[StoredRow::read(lamp).unwrap()]).await.unwrap();
     restore.close_deleted(&[ours.uuid(), theirs.uuid()]).await.unwrap();
     restore.finish(taken.head, taken.head.position).await.unwrap();
     let restored = open(&fresh, Settings::default()).await;

@@ -1,24 +1,24 @@
 //! Backup of a service's job tables: settings, schedules, batches and open jobs, together with the service's log. Finished jobs and files
 //! are not in it. Jobs with an input file are left out, too.
 
-use eventstore::backup::Beside;
+use eventstore::backup::SideTable;
 use serde_json::{Map, Value};
 
 /// The tables in a backup.
-pub const TABLES: &[Beside] = &[
-    Beside { table: "jobs.queues", key: &["queue"], only: None, secrets: &[], restored: |_| {} },
-    Beside { table: "jobs.schedules", key: &["schedule_id"], only: None, secrets: &[], restored: without_job },
+pub const TABLES: &[SideTable] = &[
+    SideTable { table: "jobs.queues", key: &["queue"], only: None, secrets: &[], restored: |_| {} },
+    SideTable { table: "jobs.schedules", key: &["schedule_id"], only: None, secrets: &[], restored: without_job },
     // A tenant without a row in `jobs.turns` would never get a turn.
-    Beside { table: "jobs.turns", key: &[], only: None, secrets: &[], restored: unserved },
+    SideTable { table: "jobs.turns", key: &[], only: None, secrets: &[], restored: unserved },
     // A batch's row has the counts of its finished jobs, so these are not needed.
-    Beside {
+    SideTable {
         table: "jobs.batches",
         key: &["batch_id"],
         only: Some("t.finished_at IS NULL"),
         secrets: &[],
         restored: |_| {},
     },
-    Beside {
+    SideTable {
         table: "jobs.jobs",
         key: &["job_id"],
         only: Some("t.state IN ('waiting', 'running') AND t.inputs = 0"),

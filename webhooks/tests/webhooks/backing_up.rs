@@ -26,11 +26,11 @@ async fn restored(from: &World) -> World {
     let mut restore = Restore::begin(&to.database.admin(), &to.database).await.unwrap();
     restore.events(&events).await.unwrap();
     for of in webhooks::backup::TABLES {
-        let mut rows = snapshot.beside(of).await.unwrap();
+        let mut rows = snapshot.side_table(of).await.unwrap();
         for row in &mut rows {
             (of.restored)(&mut row.columns);
         }
-        restore.beside(of, &rows).await.unwrap();
+        restore.side_table(of, &rows).await.unwrap();
     }
     let letters = webhooks::backup::waiting(&mut snapshot).await.unwrap();
     deadletters::backup::wait_again(&mut restore, &letters).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_backup_has_no_webhooks_of_who_lives_elsewhere_and_who_takes_it_change
     superuser.execute(left.as_str()).await.unwrap();
     let mut snapshot = freeze(&[(*world.database).clone()]).await.unwrap().remove(0);
     for of in webhooks::backup::TABLES {
-        let found: Vec<_> = snapshot.beside(of).await.unwrap().iter().map(|row| row.tenant).collect();
+        let found: Vec<_> = snapshot.side_table(of).await.unwrap().iter().map(|row| row.tenant).collect();
         assert_eq!(found, [world.tenant], "{}", of.table);
     }
     drop(snapshot);

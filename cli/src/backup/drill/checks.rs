@@ -13,7 +13,7 @@ use kernel::{Service, TenantId};
 use crate::backup::archive::{Archive, Ledger, ServicePart};
 use crate::backup::excluded_tenants::ExcludedTenants;
 use crate::backup::seals::Trust;
-use crate::backup::{beside, load, take};
+use crate::backup::{load, side_tables, take};
 use crate::context::{self, Context};
 use crate::progress;
 
@@ -76,7 +76,7 @@ pub async fn compare(
         ledger.check(&trust.rest_of(&excluded.rest_of(log)))?;
         let copies = take::copies(&mut snapshot).await?;
         ensure!(copies == log.copies, "{}: {copies:?} are copies, the manifest says {:?}", log.service, log.copies);
-        beside::compare(&mut snapshot, archive, log, excluded).await?;
+        side_tables::compare(&mut snapshot, archive, log, excluded).await?;
         roots += log.tenants.len();
     }
     Ok(((), format!("{roots} roots, {seals} seals, {tenants} tenants in the directory")))

@@ -118,11 +118,11 @@ impl World {
         let mut snapshot = freeze(&[(*self.database).clone()]).await.unwrap().remove(0);
         let mut restore = Restore::begin(&other.database.admin(), &other.database).await.unwrap();
         for of in jobs::backup::TABLES {
-            let mut rows = snapshot.beside(of).await.unwrap();
+            let mut rows = snapshot.side_table(of).await.unwrap();
             for row in &mut rows {
                 (of.restored)(&mut row.columns);
             }
-            restore.beside(of, &rows).await.unwrap();
+            restore.side_table(of, &rows).await.unwrap();
         }
         restore.finish(snapshot.head(), snapshot.head().position).await.unwrap();
         other

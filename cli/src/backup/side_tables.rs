@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use eventstore::Sealing;
-use eventstore::backup::{Beside, Restore, Secrets, Snapshot, StoredRow};
+use eventstore::backup::{Restore, Secrets, SideTable, Snapshot, StoredRow};
 use gateway::Config;
 use indicatif::ProgressBar;
 
@@ -14,7 +14,7 @@ use super::archive::{Archive, BesidePart, Draft, Manifest, Part, ServicePart};
 use super::excluded_tenants::ExcludedTenants;
 
 /// The tables that are backed up.
-pub fn tables() -> impl Iterator<Item = &'static Beside> {
+pub fn tables() -> impl Iterator<Item = &'static SideTable> {
     webhooks::backup::TABLES.iter().chain(jobs::backup::TABLES)
 }
 
@@ -35,7 +35,7 @@ impl Sealer {
         self.made.map(|(_, wrapped)| wrapped)
     }
 
-    async fn seal(&mut self, of: &Beside, row: &mut StoredRow) -> Result<()> {
+    async fn seal(&mut self, of: &SideTable, row: &mut StoredRow) -> Result<()> {
         let Some(sealing) = self.sealing.as_ref().filter(|_| !of.secrets.is_empty()) else { return Ok(()) };
         if self.made.is_none() {
             let made = Secrets::make(sealing).await;
@@ -53,7 +53,7 @@ pub async fn write(snapshot: &mut Snapshot, draft: &Draft, sealer: &mut Sealer) 
     let service = snapshot.service();
     let mut parts = Vec::new();
     for of in tables() {
-        let rows = snapshot.beside(of).await?;
+        let rows = snapshot.side_table(of).await?;
         if rows.is_empty() {
             continue;
         }
@@ -113,7 +113,7 @@ pub async fn read(archive: &Archive, log: &ServicePart, mut into: Option<Target<
                     }
                     (of.restored)(&mut row.columns);
                 }
-                restore.beside(of, &batch).await?;
+                restore.side_table(of, &batch).await?;
             }
         }
     }
@@ -167,7 +167,8 @@ pub async fn compare(
     excluded: &ExcludedTenants,
 ) -> Result<()> {
     for of in tables() {
-        let (there, said) = (snapshot.beside(of).await?.len() as u64, rows_of(archive, log, of.table, excluded).await?);
+        let (there, said) =
+            (snapshot.side_table(of).await?.len() as u64, rows_of(archive, log, of.table, excluded).await?);
         ensure!(there == said, "{}: {} has {there} rows, the backup has {said}", log.service, of.table);
     }
     let waiting = webhooks::backup::waiting(snapshot).await?.len();

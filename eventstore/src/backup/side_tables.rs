@@ -18,7 +18,7 @@ const PURPOSE: &str = "backup.secrets";
 
 /// A table next to the log whose rows are part of backups. It has a column `tenant_id`, and the backup role may select from it.
 #[derive(Clone, Copy, Debug)]
-pub struct Beside {
+pub struct SideTable {
     /// Its name with the schema, such as `webhooks.endpoints`.
     pub table: &'static str,
     /// The columns of its primary key after `tenant_id`.
@@ -32,7 +32,7 @@ pub struct Beside {
     pub restored: fn(&mut Map<String, Value>),
 }
 
-/// A row of a table that is described by a [`Beside`].
+/// A row of a table that is described by a [`SideTable`].
 #[derive(Clone, PartialEq)]
 pub struct StoredRow {
     /// The tenant.
@@ -59,7 +59,7 @@ impl StoredRow {
 
 impl Snapshot {
     /// All rows of a table, ordered by tenant and key, except those of tenants that are deleted or live in another cell.
-    pub async fn beside(&mut self, of: &Beside) -> Result<Vec<StoredRow>, Error> {
+    pub async fn side_table(&mut self, of: &SideTable) -> Result<Vec<StoredRow>, Error> {
         // There are few rows, and a backup reads all of them: no index.
         let select = format!(
             "SELECT to_jsonb(t)::text FROM {} t
@@ -109,7 +109,7 @@ impl Secrets {
     ///
     /// # Errors
     /// [`Error::Key`] if there is no randomness.
-    pub fn seal(&self, of: &Beside, row: &mut StoredRow) -> Result<(), Error> {
+    pub fn seal(&self, of: &SideTable, row: &mut StoredRow) -> Result<(), Error> {
         for column in of.secrets {
             let (tenant, subject) = (row.tenant, subject(of, column, row));
             if let Some(value) = row.columns.get_mut(*column).filter(|value| !value.is_null()) {
@@ -126,7 +126,7 @@ impl Secrets {
     ///
     /// # Errors
     /// [`Error::Key`] if a secret belongs to another row, or was changed.
-    pub fn open(&self, of: &Beside, row: &mut StoredRow) -> Result<(), Error> {
+    pub fn open(&self, of: &SideTable, row: &mut StoredRow) -> Result<(), Error> {
         for column in of.secrets {
             let (tenant, subject) = (row.tenant, subject(of, column, row));
             if let Some(value) = row.columns.get_mut(*column).filter(|value| !value.is_null()) {
@@ -149,7 +149,7 @@ fn of_backup() -> Context<'static> {
 }
 
 /// Identifies a secret by table, column and the row's key.
-fn subject(of: &Beside, column: &str, row: &StoredRow) -> String {
+fn subject(of: &SideTable, column: &str, row: &StoredRow) -> String {
     let key = of.key.iter().map(|column| row.columns.get(*column).map(Value::to_string).unwrap_or_default());
     format!("{}.{column}/{}", of.table, key.collect::<Vec<_>>().join("/"))
 }
@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    const LAMPS: Beside = Beside {
+    const LAMPS: SideTable = SideTable {
         table: "demo.lamps",
         key: &["lamp_id"],
         only: None,
