@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::Config;
-use coordinator::passed_over;
+use coordinator::skipped;
 use eventstore::transfer::{Transfer, TransferError};
 use eventstore::{Database, EventStore};
 use executor::{Executor, Settings};
@@ -49,7 +49,7 @@ impl Leg {
             // Checked now, because these tables are needed after the cutover, when the move can no longer be undone.
             for cell in [&moving.from, &moving.to] {
                 let there = if *cell == moving.from { transfer.old() } else { transfer.new_cell() };
-                if !passed_over::is_migrated(there).await? {
+                if !skipped::is_migrated(there).await? {
                     let service = holdings.service;
                     at::<()>(cell, Err(TransferError::NotMigrated(service)), service.name())?;
                 }

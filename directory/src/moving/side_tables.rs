@@ -3,7 +3,7 @@
 //! Sagas themselves are events; their rows and timers are rebuilt from these in the new cell. Snapshots, parked events and attempts are not
 //! moved, because they are made again.
 
-use coordinator::passed_over;
+use coordinator::skipped;
 use deadletters::moved::Verdicts;
 use deadletters::{Consumer, Kind};
 use eventstore::transfer::{self, Opening, TransferError};
@@ -54,7 +54,7 @@ pub const MADE_AGAIN: &[&str] = &[
     "projector.parked_events",
     "saga.instances",
     "saga.parked_events",
-    // `passed_over::hand_over` writes it with the new cell's positions.
+    // `skipped::hand_over` writes it with the new cell's positions.
     "saga.passed_over",
 ];
 
@@ -103,17 +103,17 @@ pub(super) async fn sagas_looked_up_to(
     connection: &mut PgConnection,
     tenant: TenantId,
 ) -> Result<Option<Position>, sqlx::Error> {
-    if !passed_over::is_there(&mut *connection).await? {
+    if !skipped::is_there(&mut *connection).await? {
         return Ok(None);
     }
-    passed_over::looked_up_to(connection, tenant).await.map(Some)
+    skipped::looked_up_to(connection, tenant).await.map(Some)
 }
 
 /// Ends the pause of a tenant in its old cell. Sagas then read the events that they passed over meanwhile.
 pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    if passed_over::is_there(&mut *transaction).await? {
-        passed_over::adopt(&mut transaction, Some(tenant)).await?;
+    if skipped::is_there(&mut *transaction).await? {
+        skipped::adopt(&mut transaction, Some(tenant)).await?;
     }
     transfer::resume(&mut transaction, tenant).await?;
     transaction.commit().await
@@ -134,7 +134,7 @@ pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -
     }
     if let Some(looked) = looked {
         let (tenant, after, to) = (opening.tenant(), opening.position(looked), opening.last());
-        passed_over::hand_over(opening.connection(), tenant, after, to).await?;
+        skipped::hand_over(opening.connection(), tenant, after, to).await?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use eventstore::backup::{Restore, Snapshot};
 use kernel::{Position, TenantId};
 
 use crate::letters::CONSUMERS;
-use crate::passed_over::{self, SkippedRange};
+use crate::skipped::{self, SkippedRange};
 
 /// How far the coordinator had processed a service's events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,12 +27,12 @@ pub struct Looked {
 /// # Errors
 /// The tables don't answer.
 pub async fn looked(snapshot: &mut Snapshot) -> Result<Option<Looked>, sqlx::Error> {
-    if !passed_over::is_migrated(&mut *snapshot.connection()).await? {
+    if !skipped::is_migrated(&mut *snapshot.connection()).await? {
         return Ok(None);
     }
     let up_to: i64 =
         sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(snapshot.connection()).await?;
-    let but = passed_over::all(snapshot.connection()).await?;
+    let but = skipped::all(snapshot.connection()).await?;
     let but = but.into_iter().map(|SkippedRange { tenant, after, to }| (tenant, after, to)).collect();
     let letters = deadletters::backup::waiting(snapshot, CONSUMERS).await?;
     Ok(Some(Looked { up_to: Position::from_i64(up_to), but, letters }))
@@ -45,7 +45,7 @@ pub async fn looked(snapshot: &mut Snapshot) -> Result<Option<Looked>, sqlx::Err
 pub async fn restore(into: &mut Restore, looked: &Looked) -> Result<(), sqlx::Error> {
     for (tenant, after, to) in &looked.but {
         // Events after `up_to` are processed anyway.
-        passed_over::hand_over(into.connection(), *tenant, *after, (*to).min(looked.up_to)).await?;
+        skipped::hand_over(into.connection(), *tenant, *after, (*to).min(looked.up_to)).await?;
     }
     if looked.letters.is_empty() { Ok(()) } else { deadletters::backup::wait_again(into, &looked.letters).await }
 }

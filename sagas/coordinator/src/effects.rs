@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use deadletters::Entry;
 use kernel::{Position, RecordedEvent, TenantId};
 
-use crate::passed_over::SkippedRange;
 use crate::rows::{InstanceKey, SagaKey};
+use crate::skipped::SkippedRange;
 use crate::state::State;
 
 /// The effects of a batch of events.

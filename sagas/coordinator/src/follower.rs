@@ -19,7 +19,7 @@ use crate::letters::{self, Letters};
 use crate::rows::{self, InstanceKey, SagaKey};
 use crate::sagas::Sagas;
 use crate::status::CoordinatorState;
-use crate::{Error, Point, passed_over};
+use crate::{Error, Point, skipped};
 
 pub use starting::instance_id;
 
@@ -32,10 +32,10 @@ pub(crate) async fn run(shared: &Shared) -> Error {
 }
 
 async fn follow(shared: &Shared) -> Result<std::convert::Infallible, Error> {
-    if !passed_over::is_migrated(&shared.pool).await? {
+    if !skipped::is_migrated(&shared.pool).await? {
         return Err(Error::NotMigrated);
     }
-    passed_over::adopt(&mut *shared.pool.acquire().await?, None).await?;
+    skipped::adopt(&mut *shared.pool.acquire().await?, None).await?;
     let position = rows::checkpoint(&shared.pool).await?.ok_or(Error::NotMigrated)?;
     let mut follower = Follower {
         shared,
@@ -179,7 +179,7 @@ impl Follower<'_> {
     /// Processes the skipped events of tenants that are open again.
     async fn process_skipped(&mut self) -> Result<(), Error> {
         let (shared, limit) = (self.shared, self.shared.settings.batch);
-        for mut range in passed_over::reopened(&shared.pool).await? {
+        for mut range in skipped::reopened(&shared.pool).await? {
             let copied = shared.store.copied(&[range.tenant.uuid()]).await?;
             // A cache of its own: the shared one may have states from before these events.
             let cache = StateCache::default();
@@ -362,12 +362,12 @@ impl Follower<'_> {
         letters::store(&mut transaction, &effects.parked, self.letters.backoff).await?;
         for range in effects.skipped.values() {
             // The tenant was opened meanwhile, so its events must not be skipped: start again from the checkpoint.
-            if !passed_over::record(&mut *transaction, *range).await? {
+            if !skipped::record(&mut *transaction, *range).await? {
                 return Err(Error::Overtaken);
             }
         }
         if let Some((range, to)) = effects.caught_up
-            && !passed_over::advance(&mut transaction, range, to).await?
+            && !skipped::advance(&mut transaction, range, to).await?
         {
             return Err(Error::Overtaken);
         }

@@ -13,7 +13,7 @@
 //! - **The feed** is followed with a checkpoint ([`follower`]). An event that starts a saga creates an instance whose id is derived
 //!   from the saga's name and the event, so an event that is delivered twice starts it once. An event that concerns a waiting saga
 //!   wakes it, and the step checks its condition again. Rows and checkpoint change in one transaction. Events of a tenant that is
-//!   being moved to another cell are [skipped](passed_over), and processed where the tenant is opened.
+//!   being moved to another cell are [skipped], and processed where the tenant is opened.
 //! - **Timers** are the column `wake_at`. The driver ([`driver`]) takes what is due, sleeps until exactly the next timer, and is
 //!   woken when an earlier one is written. After a restart, overdue timers are simply due.
 //! - **Fairness** (`fairness.rs`): sagas that events of many aggregates start are started together, taking tenants in turns. While others
@@ -45,7 +45,6 @@ mod instances;
 mod letters;
 mod migrate;
 mod names;
-pub mod passed_over;
 mod plan;
 mod probe;
 mod recall;
@@ -54,6 +53,7 @@ mod repository;
 mod rows;
 mod sagas;
 mod settings;
+pub mod skipped;
 mod state;
 mod status;
 mod step_context;

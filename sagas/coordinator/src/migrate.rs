@@ -5,7 +5,7 @@ use eventstore::{Database, LockKey};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor};
 
-use crate::{Error, passed_over};
+use crate::{Error, skipped};
 
 /// Creates the tables that are missing, and returns whether any were. A dry run changes nothing, and the database need not exist yet. Run
 /// [`eventstore::admin::migrate`] first. Safe to run again and concurrently.
@@ -17,10 +17,10 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
         connected => connected?,
     };
     let known = if dry_run {
-        passed_over::is_migrated(&mut connection).await?
+        skipped::is_migrated(&mut connection).await?
     } else {
         let mut transaction = begin_as_owner(&mut connection, database, LockKey::MigratingSagas).await?;
-        let known = passed_over::is_migrated(&mut *transaction).await?;
+        let known = skipped::is_migrated(&mut *transaction).await?;
         deadletters::create(&mut transaction, database).await?;
         if !known {
             let tables = include_str!("tables.sql").replace("{{service}}", database.service.name());

@@ -1,6 +1,6 @@
 //! Tenants that are deleted, move to another cell, or come back.
 
-use coordinator::{Status, passed_over};
+use coordinator::{Status, skipped};
 use crm_commands::GRANTS;
 use kernel::{Clock, Position, TenantId};
 use sagabed::{Bed, Case, Story};
@@ -167,10 +167,10 @@ async fn what_an_earlier_coordinator_passed_over_is_looked_at_by_this_one() {
     execute(&bed, "UPDATE saga.checkpoint SET position = (SELECT position FROM log.head)", paused.tenant()).await;
     execute(&bed, "UPDATE log.closed SET looked = 0 WHERE tenant_id = {}", paused.tenant()).await;
     let mut superuser = bed.superuser().await;
-    assert_eq!(passed_over::looked_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
+    assert_eq!(skipped::looked_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
     // As when a move is cancelled.
-    passed_over::adopt(&mut superuser, Some(paused.tenant())).await.unwrap();
-    assert_eq!(passed_over::looked_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
+    skipped::adopt(&mut superuser, Some(paused.tenant())).await.unwrap();
+    assert_eq!(skipped::looked_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
     execute(&bed, LET_IN, paused.tenant()).await;
     let running = bed.start();
     waits(&paused).await;
@@ -198,8 +198,8 @@ async fn what_is_handed_over_begins_its_sagas_however_far_it_was_followed_and_no
         sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(&mut superuser).await.unwrap();
     let mut transaction = superuser.begin().await.unwrap();
     // For one tenant all events have to be processed; the other one has none.
-    passed_over::hand_over(&mut transaction, moved.tenant(), Position::START, head).await.unwrap();
-    passed_over::hand_over(&mut transaction, idle.tenant(), Position::START, Position::START).await.unwrap();
+    skipped::hand_over(&mut transaction, moved.tenant(), Position::START, head).await.unwrap();
+    skipped::hand_over(&mut transaction, idle.tenant(), Position::START, Position::START).await.unwrap();
     for case in [&moved, &idle] {
         let let_in = LET_IN.replace("{}", &format!("'{}'", case.tenant()));
         transaction.execute(let_in.as_str()).await.unwrap();
