@@ -106,8 +106,14 @@ impl Leg {
                 let settings = Settings::without_claims();
                 let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
                 let repository = sagas.repository(executor);
-                let recalled =
-                    coordinator::recall(&self.database, &store, &*repository, self.tenant, SystemClock.now()).await;
+                let recalled = coordinator::rebuild_instances(
+                    &self.database,
+                    &store,
+                    &*repository,
+                    self.tenant,
+                    SystemClock.now(),
+                )
+                .await;
                 recalled.map_err(|error| MoveError::NotBuilt {
                     service,
                     cell: cell.clone(),

@@ -93,8 +93,9 @@ async fn a_tenant_that_comes_back_has_its_sagas_again_and_nobody_elses_events_ar
     // Once, and again.
     for _ in 0..2 {
         let now = bed.clock.now();
-        let recalled = coordinator::recall(&bed.database, &bed.store, &*repository, back.tenant(), now).await.unwrap();
-        assert_eq!((recalled, rows(&bed, back.tenant()).await), (1, 1));
+        let rebuilt =
+            coordinator::rebuild_instances(&bed.database, &bed.store, &*repository, back.tenant(), now).await.unwrap();
+        assert_eq!((rebuilt, rows(&bed, back.tenant()).await), (1, 1));
     }
     let running = bed.start();
     waits(&back).await;

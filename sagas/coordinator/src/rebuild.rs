@@ -16,7 +16,7 @@ use crate::sagas::Sagas;
 ///
 /// # Errors
 /// The log or the tables don't answer, or a stream can't be read.
-pub async fn recall(
+pub async fn rebuild_instances(
     database: &Database,
     store: &EventStore,
     repository: &dyn Repository,
