@@ -106,7 +106,7 @@ impl Leg {
                 let settings = Settings::without_claims();
                 let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
                 let repository = sagas.repository(executor);
-                let recalled = coordinator::rebuild_instances(
+                let rebuilt = coordinator::rebuild_instances(
                     &self.database,
                     &store,
                     &*repository,
@@ -114,7 +114,7 @@ impl Leg {
                     SystemClock.now(),
                 )
                 .await;
-                recalled.map_err(|error| MoveError::NotBuilt {
+                rebuilt.map_err(|error| MoveError::NotBuilt {
                     service,
                     cell: cell.clone(),
                     error: error.to_string(),

@@ -114,7 +114,7 @@ async fn export(read_models: ReadModels, work: Work) -> Result<Value, Fault> {
         place.done += rows.len() as u64;
         place.after = rows.last().map(|row| LeadOrder::Oldest.seek(row)).or(place.after);
         let checkpoint =
-            serde_json::to_value(&place).map_err(|error| Fault::hopeless("checkpoint_unwritable", error))?;
+            serde_json::to_value(&place).map_err(|error| Fault::permanent("checkpoint_unwritable", error))?;
         work.step(Step { checkpoint, done: place.done, total: Some(total.max(place.done)), part: Some(part) }).await?;
         if last {
             return Ok(json!({ "leads": place.done }));
@@ -130,7 +130,7 @@ fn filter(asked: ExportLeads, asked_at: DateTime<Utc>) -> LeadFilter {
 }
 
 fn csv(rows: &[LeadRow], header: bool) -> Result<Vec<u8>, Fault> {
-    let unwritable = |error: &dyn std::fmt::Display| Fault::hopeless("csv_unwritable", error);
+    let unwritable = |error: &dyn std::fmt::Display| Fault::permanent("csv_unwritable", error);
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     if header {
         writer

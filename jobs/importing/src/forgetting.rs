@@ -36,7 +36,7 @@ async fn forgotten(read_models: &ReadModels, work: &Work) -> Result<DateTime<Utc
     let reached = read_models.wait_for(work.tenant(), head, PATIENCE).await;
     reached.map_err(|behind| Fault::failed("read_models_behind", behind))?;
     let until = work.time_of_jobs().await?;
-    let checkpoint = serde_json::to_value(until).map_err(|error| Fault::hopeless("checkpoint_unwritable", error))?;
+    let checkpoint = serde_json::to_value(until).map_err(|error| Fault::permanent("checkpoint_unwritable", error))?;
     work.step(Step { checkpoint, ..Step::default() }).await?;
     Ok(until)
 }

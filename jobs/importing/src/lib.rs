@@ -93,8 +93,8 @@ pub async fn run<I: Import>(
         let Some(ImportedChunk { rows, errors, .. }) = importing.step().await.map_err(refused)? else { break };
         let part = if header || !errors.is_empty() { Some(csv(&errors, header)?) } else { None };
         header = false;
-        let checkpoint =
-            serde_json::to_value(importing.place()).map_err(|error| Fault::hopeless("checkpoint_unwritable", error))?;
+        let checkpoint = serde_json::to_value(importing.place())
+            .map_err(|error| Fault::permanent("checkpoint_unwritable", error))?;
         work.step(Step { checkpoint, done: rows, total: Some(total), part }).await?;
         importing.keep_pace(&pace).await;
     }
@@ -140,7 +140,7 @@ fn refused(refusal: Refusal) -> Fault {
         Sort::Unavailable | Sort::Timeout | Sort::RateLimited | Sort::Internal | Sort::Conflict => {
             Fault::failed(refusal.code(), refusal.detail())
         }
-        _ => Fault::hopeless(refusal.code(), refusal.detail()),
+        _ => Fault::permanent(refusal.code(), refusal.detail()),
     }
 }
 
@@ -154,7 +154,7 @@ struct BadRow<'a> {
 }
 
 fn csv(errors: &[RowError], header: bool) -> Result<Vec<u8>, Fault> {
-    let unwritable = |error: &dyn std::fmt::Display| Fault::hopeless("csv_unwritable", error);
+    let unwritable = |error: &dyn std::fmt::Display| Fault::permanent("csv_unwritable", error);
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     if header {
         writer.write_record(["line", "column", "code", "detail"]).map_err(|error| unwritable(&error))?;

@@ -24,7 +24,7 @@ pub enum Fault {
     },
     /// A permanent failure: it is not retried.
     #[error("{code}: {reason}")]
-    Hopeless {
+    Permanent {
         /// An error code, for programs.
         code: String,
         /// A sentence, for people.
@@ -48,9 +48,9 @@ impl Fault {
         Self::Failed { code: code.into(), reason: reason.to_string() }
     }
 
-    /// Creates a [`Fault::Hopeless`].
-    pub fn hopeless(code: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Hopeless { code: code.into(), reason: reason.to_string() }
+    /// Creates a [`Fault::Permanent`].
+    pub fn permanent(code: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Permanent { code: code.into(), reason: reason.to_string() }
     }
 }
 

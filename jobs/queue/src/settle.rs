@@ -100,7 +100,7 @@ fn outcome(settings: &Settings, claimed: &Claimed, ending: Ending) -> Option<Out
             Outcome { back: 1, served: true, line: None, ..over("waiting", String::new()) }
         }
         Ending::Answered(Err(Fault::Cancelled)) => over("cancelled", "stopped, as it was cancelled".to_owned()),
-        Ending::Answered(Err(Fault::Hopeless { code, reason })) => {
+        Ending::Answered(Err(Fault::Permanent { code, reason })) => {
             let line = format!("failed, not to be tried again: {code}: {reason}");
             Outcome { why: Some((code, reason)), ..over("discarded", line) }
         }

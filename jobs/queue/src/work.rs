@@ -78,7 +78,7 @@ impl Work {
     /// # Errors
     /// A permanent failure if they can't be read as `T`.
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, Fault> {
-        T::deserialize(&self.claimed.arguments).map_err(|error| Fault::hopeless("arguments_unreadable", error))
+        T::deserialize(&self.claimed.arguments).map_err(|error| Fault::permanent("arguments_unreadable", error))
     }
 
     /// The job's input file; empty if it has none.
@@ -107,7 +107,7 @@ impl Work {
     /// A permanent failure if it can't be read as `T`.
     pub fn checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>, Fault> {
         let left = self.claimed.checkpoint.as_ref().map(T::deserialize).transpose();
-        left.map_err(|error| Fault::hopeless("checkpoint_unreadable", error))
+        left.map_err(|error| Fault::permanent("checkpoint_unreadable", error))
     }
 
     /// Whether the job was asked to stop. Then return [`Fault::Cancelled`] soon.

@@ -75,11 +75,11 @@ async fn rebuild(means: Arc<Means>, work: Work) -> Result<Value, Fault> {
     let Some(projection) = means.projections.iter().find(|projection| projection.name() == name) else {
         let names: Vec<_> = means.projections.iter().map(|projection| projection.name()).collect();
         let reason = format!("there is no read model {name:?}; allowed: {}", names.join(", "));
-        return Err(Fault::hopeless("projection_unknown", reason));
+        return Err(Fault::permanent("projection_unknown", reason));
     };
     let Some(admin) = &means.admin else {
         let reason = "the process that ran the job can't rebuild read models: postgres.admin_url is not set there";
-        return Err(Fault::hopeless("rebuild_not_possible", reason));
+        return Err(Fault::permanent("rebuild_not_possible", reason));
     };
     work.log(&format!("{name}: rebuilding from the first event, beside the live one")).await?;
     let (tell, told) = watch::channel(None::<Rebuilding>);

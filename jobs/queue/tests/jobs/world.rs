@@ -214,7 +214,7 @@ pub fn kinds(stage: &Stage) -> Kinds {
             play("read", Act::Read),
             play("keep", Act::Hold).queue("slow").offered::<Anything>("demo:note:ask"),
             play("fail", Act::Fail).attempts(3),
-            play("hopeless", Act::Hopeless),
+            play("hopeless", Act::Permanent),
             play("panic", Act::Panic).attempts(1),
             play("slow", Act::Deaf).attempts(1).time_limit(Duration::from_millis(50)),
             play("hold", Act::Hold),
@@ -248,7 +248,7 @@ enum Act {
     /// Returns its arguments.
     Note,
     Fail,
-    Hopeless,
+    Permanent,
     Panic,
     /// Waits at the gate, or until it is cancelled.
     Hold,
@@ -312,7 +312,7 @@ async fn played(stage: Stage, act: Act, work: Work) -> Result<Value, Fault> {
         }
         Act::Read => Ok(json!(work.input().await?.len())),
         Act::Fail => Err(Fault::failed("out_of_luck", format!("attempt {}", work.attempt()))),
-        Act::Hopeless => Err(Fault::hopeless("no_such_thing", "it will never be")),
+        Act::Permanent => Err(Fault::permanent("no_such_thing", "it will never be")),
         Act::Panic => panic!("as the test wants it"),
         Act::Hold | Act::Lend => {
             if let Act::Lend = act {
