@@ -2,8 +2,9 @@
 //!
 //! [`freeze`] takes a consistent snapshot of the logs of all services while appends continue; each [`Snapshot`] is then read as a stream.
 //! [`Restore`] fills an empty log with it, with the same positions and hashes. [`Graft`] appends the history of one tenant to a log that is
-//! in use, under another tenant's id. Configuration that is stored in other tables of the database is included table by table ([`SideTable`]),
-//! and so are the [seals](crate::seals), together with their events. Where a backup is stored and in which format is not decided here.
+//! in use, under another tenant's id. Configuration that is stored in other tables of the database is included table by table
+//! ([`SideTable`]), and so are the [seals](crate::seals), together with their events. Where a backup is stored and in which format is not
+//! decided here.
 
 pub(crate) mod copied;
 pub(crate) mod graft;

@@ -6,7 +6,8 @@ use chrono::{DateTime, Duration, Utc};
 /// somebody else, or that change its credentials. This stops somebody who finds an open browser or steals a token.
 pub const MAX_AUTHENTICATION_AGE: Duration = Duration::minutes(10);
 
-/// Whether `authenticated_at`, the time of the last authentication, is recent enough at `now`. `may_differ` is the allowed clock difference.
+/// Whether `authenticated_at`, the time of the last authentication, is recent enough at `now`. `may_differ` is the allowed clock
+/// difference.
 ///
 /// ```
 /// let (now, second) = (chrono::DateTime::UNIX_EPOCH, chrono::TimeDelta::seconds(1));

@@ -96,7 +96,7 @@ impl Deliverer {
         let mut last_sweep: Option<Instant> = None;
         let mut changed = true;
         while !stop.is_cancelled() && lock.held().await {
-            if changed || polled.elapsed() >= settings.look {
+            if changed || polled.elapsed() >= settings.poll_interval {
                 match self.targets().await {
                     Ok(targets) => reconcile(targets, &shared, &stop, &mut running, &mut workers),
                     Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),

@@ -104,14 +104,19 @@ impl Letters {
         transaction.commit().await
     }
 
-    /// Schedules the next check for when the next letter is due, but no earlier than after `least`, and no later than after `look`, to
+    /// Schedules the next check for when the next letter is due, but no earlier than after `least`, and no later than after `poll_interval`, to
     /// notice decisions.
-    pub(crate) async fn schedule(&mut self, pool: &PgPool, look: Duration, least: Duration) -> Result<(), sqlx::Error> {
+    pub(crate) async fn schedule(
+        &mut self,
+        pool: &PgPool,
+        poll_interval: Duration,
+        least: Duration,
+    ) -> Result<(), sqlx::Error> {
         let mut connection = pool.acquire().await?;
         // Reload from the database: a former deliverer may have recorded a result, after which an aggregate has nothing parked any more.
         self.held = Held::load(&mut connection, &self.consumer, Share::WHOLE).await?;
         let due = deadletters::due(&mut connection, &self.consumer, Share::WHOLE).await?;
-        self.due = due.map(|due| Instant::now() + due.min(look).max(least));
+        self.due = due.map(|due| Instant::now() + due.min(poll_interval).max(least));
         Ok(())
     }
 }

@@ -61,12 +61,12 @@ pub(crate) struct Notifier {
 impl Notifier {
     /// Runs until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let look: Duration = self.webhooks.parts().settings.look;
+        let poll_interval: Duration = self.webhooks.parts().settings.poll_interval;
         while !stop.is_cancelled() {
             if let Some(Err(error)) = stop.run_until_cancelled(self.send_due()).await {
                 tracing::warn!(%error, "notices of webhooks wait for their tables");
             }
-            stop.run_until_cancelled(tokio::time::sleep(look)).await;
+            stop.run_until_cancelled(tokio::time::sleep(poll_interval)).await;
         }
     }
 

@@ -30,7 +30,7 @@ pub struct Settings {
     /// The number of deliveries of an endpoint that are stored for people to view.
     pub kept: u32,
     /// The polling interval, in case a wake-up was lost; and how long a cursor that was moved only past unwanted events may stay unstored.
-    pub look: Duration,
+    pub poll_interval: Duration,
 }
 
 impl Default for Settings {
@@ -46,7 +46,7 @@ impl Default for Settings {
             sending: 64,
             sending_of_tenant: 8,
             kept: 1_000,
-            look: Duration::from_secs(5),
+            poll_interval: Duration::from_secs(5),
         }
     }
 }

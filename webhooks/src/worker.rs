@@ -136,8 +136,9 @@ impl Worker {
         let parts = self.shared.webhooks.parts();
         let received = parts.bus.next_event(self.shared.webhooks.service(), self.target.tenant).await.ok();
         let due = self.letters.as_ref().and_then(Letters::due);
-        let look = due
-            .map_or(parts.settings.look, |due| due.saturating_duration_since(Instant::now()).min(parts.settings.look));
+        let pause = due.map_or(parts.settings.poll_interval, |due| {
+            due.saturating_duration_since(Instant::now()).min(parts.settings.poll_interval)
+        });
         self.decided.mark_unchanged();
         let mut decided = self.decided.clone();
         async move {
@@ -150,7 +151,7 @@ impl Worker {
             tokio::select! {
                 () = received => false,
                 Ok(()) = decided.changed() => true,
-                () = tokio::time::sleep(look) => false,
+                () = tokio::time::sleep(pause) => false,
             }
         }
     }
@@ -201,7 +202,7 @@ impl Worker {
     async fn store_position(&mut self) -> Result<(), Interruption> {
         let parts = self.shared.webhooks.parts();
         let (stored, at) = self.stored;
-        if stored < self.target.position && at.elapsed() >= parts.settings.look {
+        if stored < self.target.position && at.elapsed() >= parts.settings.poll_interval {
             if !attempts::skipped(parts.deliver, &self.target).await? {
                 return Err(Interruption::Ended);
             }
@@ -324,11 +325,11 @@ impl Worker {
         let until = Instant::now() + pause;
         loop {
             self.send_decided(until).await?;
-            let look = until.min(Instant::now() + parts.settings.look);
+            let next_poll = until.min(Instant::now() + parts.settings.poll_interval);
             tokio::select! {
                 () = self.stop.cancelled() => return Err(Interruption::Ended),
                 Ok(()) = self.decided.changed() => {}
-                () = tokio::time::sleep_until(look) => {}
+                () = tokio::time::sleep_until(next_poll) => {}
             }
             if Instant::now() >= until {
                 return Ok(());

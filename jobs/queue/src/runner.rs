@@ -42,10 +42,10 @@ impl Runner {
             listener.listen().await;
             let woken = inner.wakes.due.notified();
             let wait = match self.run_due(&mut running, &mut last_sweep, &shutdown).await {
-                Ok(wait) => wait.min(inner.settings.look),
+                Ok(wait) => wait.min(inner.settings.poll_interval),
                 Err(error) => {
                     tracing::debug!(%error, service = %inner.service, "jobs wait for their database");
-                    inner.settings.look.min(Duration::from_secs(1))
+                    inner.settings.poll_interval.min(Duration::from_secs(1))
                 }
             };
             tokio::select! {
@@ -97,8 +97,8 @@ impl Runner {
         }
         if running.len() >= inner.settings.concurrency {
             // All slots are taken: a job has to end first.
-            return Ok(inner.settings.look);
+            return Ok(inner.settings.poll_interval);
         }
-        Ok(next(&inner.work, checked_at.elapsed()).await?.unwrap_or(inner.settings.look))
+        Ok(next(&inner.work, checked_at.elapsed()).await?.unwrap_or(inner.settings.poll_interval))
     }
 }

@@ -13,7 +13,7 @@ pub struct Settings {
     /// The number of jobs of one tenant that all processes together run concurrently.
     pub per_tenant: u32,
     /// A job's time slice. After it, the job gives up its slot at its next step, if a tenant with fewer running jobs has no slot.
-    pub stretch: Duration,
+    pub time_slice: Duration,
     /// The length of a lease: how long a job stays with a process that has died. A lease is renewed three times during its length.
     pub lease: Duration,
     /// How long a cancelled handler may take to stop, before it is dropped.
@@ -23,7 +23,7 @@ pub struct Settings {
     /// The longest pause.
     pub longest_retry: Duration,
     /// The polling interval of runners, because the messages that wake them may be lost.
-    pub look: Duration,
+    pub poll_interval: Duration,
     /// How often old jobs are removed, and open ones counted.
     pub sweep: Duration,
     /// How long completed and cancelled jobs are kept, with their logs and files. Request ids are kept as long, because the answer to a
@@ -38,12 +38,12 @@ impl Default for Settings {
         Self {
             concurrency: 4,
             per_tenant: 2,
-            stretch: Duration::from_secs(10),
+            time_slice: Duration::from_secs(10),
             lease: Duration::from_secs(8),
             grace: Duration::from_secs(10),
             first_retry: Duration::from_secs(5),
             longest_retry: Duration::from_mins(30),
-            look: Duration::from_secs(5),
+            poll_interval: Duration::from_secs(5),
             sweep: Duration::from_secs(15),
             keep: Duration::from_hours(7 * 24),
             keep_discarded: Duration::from_hours(30 * 24),

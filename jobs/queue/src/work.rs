@@ -165,7 +165,7 @@ impl Work {
     /// Whether the job has used up its time slice, while this process has no free slot and tenants with fewer running jobs wait.
     async fn must_give_way(&self) -> Result<bool, Fault> {
         let inner = &*self.jobs.inner;
-        if self.begun.elapsed() < inner.settings.stretch || !inner.is_full() {
+        if self.begun.elapsed() < inner.settings.time_slice || !inner.is_full() {
             return Ok(false);
         }
         let names = inner.kinds.names();

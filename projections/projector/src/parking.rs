@@ -23,7 +23,7 @@ pub(crate) fn share(partition: Partition) -> Share {
 pub(crate) struct Parked {
     held: Held,
     events: u64,
-    /// When to look for a dead letter that is due; `None` while nothing is parked.
+    /// When to check for a dead letter that is due; `None` while nothing is parked.
     due: Option<Instant>,
     pub(crate) backoff: Backoff,
 }
@@ -46,7 +46,7 @@ impl Parked {
         let consumer = consumer(projection);
         let share = share(partition);
         let mut parked = Self { backoff, ..Self::default() };
-        parked.look(connection, projection, partition).await?;
+        parked.reload(connection, projection, partition).await?;
         if !parked.held.is_empty() {
             deadletters::hasten(connection, &consumer, share, backoff.first).await?;
             parked.due = Some(Instant::now());
@@ -55,7 +55,7 @@ impl Parked {
     }
 
     /// Loads again which events are parked in the database. The dead letters of a tenant are deleted with it, by another process.
-    pub(crate) async fn look(
+    pub(crate) async fn reload(
         &mut self,
         connection: &mut PgConnection,
         projection: &str,
@@ -97,13 +97,13 @@ impl Parked {
         }
     }
 
-    /// When to look for a dead letter that is due; `None` while nothing is parked.
+    /// When to check for a dead letter that is due; `None` while nothing is parked.
     pub(crate) const fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Sets when to look for a dead letter that is due. `None`: nothing is parked in the database.
-    pub(crate) fn look_in(&mut self, pause: Option<Duration>) {
+    /// Sets when to check for a dead letter that is due. `None`: nothing is parked in the database.
+    pub(crate) fn schedule(&mut self, pause: Option<Duration>) {
         self.due = pause.map(|pause| Instant::now() + pause);
     }
 

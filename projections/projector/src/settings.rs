@@ -14,13 +14,13 @@ pub struct Settings {
     /// The time between the starts of two batches under load. It makes batches large: a batch costs much, one more event in it little.
     /// Without load (fewer than `busy` events in a batch) events are applied at once. So are the events of a tenant that come while another
     /// tenant's bulk of events causes the load.
-    pub stride: Duration,
-    /// After a batch of at least this many events, the worker waits for `stride` so that the next one is large.
+    pub batch_interval: Duration,
+    /// After a batch of at least this many events, the worker waits for `batch_interval` so that the next one is large.
     pub busy: usize,
     /// The wait ends early when this many events have come.
     pub enough: usize,
     /// How often a projection reads the log while the feed delivers nothing new, so that it continues without the bus.
-    pub look: Duration,
+    pub poll_interval: Duration,
     /// How often an instance looks for partitions that no instance applies, to take them over.
     pub stand_by: Duration,
     /// After how long a checkpoint is stored when there are no rows to write with it.
@@ -38,10 +38,10 @@ impl Default for Settings {
         Self {
             buffered_batches: 64,
             log_batch: 5_000,
-            stride: Duration::from_millis(40),
+            batch_interval: Duration::from_millis(40),
             busy: 64,
             enough: 500,
-            look: Duration::from_secs(1),
+            poll_interval: Duration::from_secs(1),
             stand_by: Duration::from_secs(1),
             flush: Duration::from_millis(50),
             max_backoff: Duration::from_secs(5),

@@ -207,20 +207,22 @@ impl Worker {
         active: &mut Active,
         shutdown: &CancellationToken,
     ) -> Result<Option<Stop>, Error> {
-        let look = active.last_activity + self.settings.look;
+        let next_poll = active.last_activity + self.settings.poll_interval;
         let received = tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(Some(Stop::Shutdown)),
             received = self.feed.recv(), if active.queued.is_empty() => received.map(|batch| vec![batch]),
             () = std::future::ready(()), if !active.queued.is_empty() => Ok(std::mem::take(&mut active.queued)),
             Ok(()) = self.decided.changed(), if active.parked.due().is_some() => {
-                active.parked.look_in(Some(Duration::ZERO));
+                active.parked.schedule(Some(Duration::ZERO));
                 return Ok(None);
             }
-            () = tokio::time::sleep_until(active.flush_at.into_iter().chain(active.parked.due()).fold(look, Instant::min)) => {
-                // The feed delivered nothing new for `settings.look` (for example, a relay that the bus refuses repeats the same events):
-                // read the log to see whether there is anything.
-                active.behind = look <= Instant::now();
+            () = tokio::time::sleep_until(
+                active.flush_at.into_iter().chain(active.parked.due()).fold(next_poll, Instant::min)
+            ) => {
+                // The feed delivered nothing new for `settings.poll_interval` (for example, a relay that the bus refuses repeats the same
+                // events): read the log to see whether there is anything.
+                active.behind = next_poll <= Instant::now();
                 return Ok(None);
             }
         };
@@ -251,7 +253,7 @@ impl Worker {
             active.last_activity = Instant::now();
         }
         if active.position.0 - before.0 >= self.settings.busy as u64 {
-            let rested = self.gather(began + self.settings.stride, majority, &mut active.queued);
+            let rested = self.gather(began + self.settings.batch_interval, majority, &mut active.queued);
             match shutdown.run_until_cancelled(rested).await {
                 None | Some(Ok(())) => {}
                 Some(Err(RecvError::Lagged(_))) => active.behind = true,
@@ -362,7 +364,7 @@ impl Worker {
             Retried::CheckpointConflict => return Ok(false),
             Retried::Nothing => {
                 least = deadletters::LOCKED_PAUSE;
-                active.parked.look(connection, projection.name(), self.partition).await?;
+                active.parked.reload(connection, projection.name(), self.partition).await?;
             }
             Retried::Tried { taken, settled } => {
                 let result = if settled.events > 0 { "applied" } else { "failed" };
@@ -374,11 +376,11 @@ impl Worker {
         }
         active.checkpoint.position = active.position;
         active.flush_at = None;
-        // A decision made in another process is announced on the bus. In case that message is lost, look again after `settings.look` at
-        // the latest, while events are parked.
+        // A decision made in another process is announced on the bus. In case that message is lost, check again after
+        // `settings.poll_interval` at the latest, while events are parked.
         let (consumer, share) = (parking::consumer(projection.name()), parking::share(self.partition));
         let due = deadletters::due(&mut active.connection, &consumer, share).await?;
-        active.parked.look_in(due.map(|due| due.min(self.settings.look).max(least)));
+        active.parked.schedule(due.map(|due| due.min(self.settings.poll_interval).max(least)));
         self.show(active);
         Ok(true)
     }

@@ -86,7 +86,7 @@ impl Follower<'_> {
     /// Processes the events that this process's relay publishes, until the relay stops or an event is missing.
     async fn follow_relay(&mut self, relayed: &mut Relayed) -> Result<(), Error> {
         loop {
-            let first = match tokio::time::timeout(self.shared.settings.look, relayed.next()).await {
+            let first = match tokio::time::timeout(self.shared.settings.poll_interval, relayed.next()).await {
                 Ok(Some(page)) => page,
                 Err(_) if self.is_at_end().await? => {
                     self.retry_parked().await?;
@@ -122,7 +122,7 @@ impl Follower<'_> {
             let received = tokio::select! {
                 biased;
                 () = relayed.begins() => return Ok(()),
-                received = tokio::time::timeout(self.shared.settings.look, feed.next()) => received,
+                received = tokio::time::timeout(self.shared.settings.poll_interval, feed.next()) => received,
             };
             match received {
                 Ok(Some(Ok(events))) => {
@@ -145,7 +145,7 @@ impl Follower<'_> {
     /// Follows only the log for a while. The stream belongs to another log until somebody deletes it, and each new check costs the bus a
     /// consumer.
     async fn follow_log(&mut self) -> Result<(), Error> {
-        let until = Instant::now() + self.shared.settings.look * 10;
+        let until = Instant::now() + self.shared.settings.poll_interval * 10;
         while Instant::now() < until {
             while self.catch_up().await? {}
             self.retry_parked().await?;
@@ -167,7 +167,7 @@ impl Follower<'_> {
     /// From time to time: processes skipped events of tenants that are open again (they came to this cell, or their pause ended), and
     /// checks that the checkpoint is still ours.
     async fn check_skipped(&mut self) -> Result<(), Error> {
-        if self.checked.elapsed() < self.shared.settings.look {
+        if self.checked.elapsed() < self.shared.settings.poll_interval {
             return Ok(());
         }
         self.checked = Instant::now();
@@ -209,10 +209,10 @@ impl Follower<'_> {
     async fn wait_for_log(&mut self) -> Result<(), Error> {
         let mut appended = self.shared.store.appended();
         if *appended.borrow_and_update() <= self.position {
-            let look = tokio::time::sleep(self.shared.settings.look);
+            let poll = tokio::time::sleep(self.shared.settings.poll_interval);
             tokio::select! {
                 _ = appended.changed() => {}
-                () = look => {
+                () = poll => {
                     self.check_skipped().await?;
                     self.flush().await?;
                 }

@@ -18,7 +18,7 @@ pub struct Settings {
     /// How long events from the relay are collected into a batch.
     pub gather: Duration,
     /// How often the log is polled while the feed is silent, so that sagas continue while the bus is unavailable.
-    pub look: Duration,
+    pub poll_interval: Duration,
     /// How often a standby coordinator tries to become active.
     pub stand_by: Duration,
     /// The longest time until a checkpoint is stored that has nothing else to be written with it.
@@ -40,7 +40,7 @@ impl Default for Settings {
             slice: 32,
             batch: 500,
             gather: Duration::from_millis(20),
-            look: Duration::from_secs(1),
+            poll_interval: Duration::from_secs(1),
             stand_by: Duration::from_secs(1),
             flush: Duration::from_secs(1),
             longest_sleep: Duration::from_mins(1),

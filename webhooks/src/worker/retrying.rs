@@ -28,7 +28,7 @@ impl Worker {
             }
             match letters.take(parts.deliver).await? {
                 Some(taken) => self.send_taken(&mut letters, &taken).await?,
-                None => letters.schedule(parts.deliver, parts.settings.look, LOCKED_PAUSE).await?,
+                None => letters.schedule(parts.deliver, parts.settings.poll_interval, LOCKED_PAUSE).await?,
             }
         }
         self.letters = Some(letters);
@@ -62,7 +62,7 @@ impl Worker {
         }
         let parts = self.shared.webhooks.parts();
         letters.settle(parts.deliver, taken, Outcome { failed: failed.or(missing) }).await?;
-        letters.schedule(parts.deliver, parts.settings.look, Duration::ZERO).await?;
+        letters.schedule(parts.deliver, parts.settings.poll_interval, Duration::ZERO).await?;
         Ok(())
     }
 

@@ -188,7 +188,7 @@ async fn superstitious_and_tired() -> (Receiver, Arc<AtomicBool>) {
 async fn what_is_decided_is_heeded_at_once_while_a_later_event_waits_for_its_attempt() {
     // The polling interval is longer than the test.
     let long = Duration::from_hours(1);
-    let settings = webhooks::Settings { longest_retry: long, look: long, ..quick() };
+    let settings = webhooks::Settings { longest_retry: long, poll_interval: long, ..quick() };
     let world = World::with(settings).await;
     let (receiver, mended) = superstitious_and_tired().await;
     let endpoint = world.endpoint(&receiver.url).await;

@@ -39,7 +39,7 @@ pub fn quick() -> Settings {
         timeout: Duration::from_secs(5),
         first_retry: Duration::from_millis(20),
         longest_retry: Duration::from_millis(200),
-        look: Duration::from_millis(500),
+        poll_interval: Duration::from_millis(500),
         ..Settings::default()
     }
 }

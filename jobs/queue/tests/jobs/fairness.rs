@@ -67,7 +67,7 @@ async fn a_tenant_at_its_limit_waits_and_the_next_one_runs() {
 
 /// A process with two slots, whose jobs have no time slice.
 async fn crowded() -> World {
-    World::idle(Settings { concurrency: 2, stretch: Duration::ZERO, ..quick() }).await
+    World::idle(Settings { concurrency: 2, time_slice: Duration::ZERO, ..quick() }).await
 }
 
 /// Jobs of fifty steps; each step takes a permit.

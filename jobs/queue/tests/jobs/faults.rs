@@ -31,7 +31,8 @@ async fn damage(world: &World, jobs: &[Uuid], parts: u32) -> (usize, usize, usiz
 async fn fault_postgres_is_killed_and_comes_back_while_jobs_run() {
     let mut postgres = tokio::task::block_in_place(testbed::Postgres::unsynced);
     let database = testbed::Database::fresh_on(&postgres, "demo").await;
-    let settings = Settings { concurrency: 4, per_tenant: 4, look: std::time::Duration::from_millis(500), ..quick() };
+    let settings =
+        Settings { concurrency: 4, per_tenant: 4, poll_interval: std::time::Duration::from_millis(500), ..quick() };
     let world = World::over(database, settings.clone()).await;
     let parts = 5;
     let mut ids = Vec::new();

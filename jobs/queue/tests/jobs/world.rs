@@ -68,7 +68,7 @@ pub fn quick() -> Settings {
         first_retry: Duration::from_millis(20),
         longest_retry: Duration::from_millis(100),
         // Longer than a test waits, so that wake-ups have to arrive.
-        look: Duration::from_mins(10),
+        poll_interval: Duration::from_mins(10),
         ..Settings::default()
     }
 }

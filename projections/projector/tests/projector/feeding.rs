@@ -54,7 +54,7 @@ async fn nobody_waits_for_another_tenants_bulk() {
     let lamps = Lamps::new();
     let road = Road::new(lamps.clone()).await;
     // After each batch the worker waits for an hour, unless something ends the wait.
-    let settings = Settings { busy: 1, stride: Duration::from_hours(1), ..Settings::default() };
+    let settings = Settings { busy: 1, batch_interval: Duration::from_hours(1), ..Settings::default() };
     let running = road.start_with(vec![Arc::new(lamps)], settings);
     for _ in 0..3 {
         road.append_run(0, "hall", 70).await;
@@ -71,7 +71,7 @@ async fn nobody_waits_for_another_tenants_bulk() {
 async fn a_projection_rests_no_longer_than_until_enough_waits() {
     let lamps = Lamps::new();
     let road = Road::new(lamps.clone()).await;
-    let settings = Settings { busy: 1, enough: 20, stride: Duration::from_hours(1), ..Settings::default() };
+    let settings = Settings { busy: 1, enough: 20, batch_interval: Duration::from_hours(1), ..Settings::default() };
     let running = road.start_with(vec![Arc::new(lamps)], settings);
     road.append_run(0, "hall", 5).await;
     road.relay().await;

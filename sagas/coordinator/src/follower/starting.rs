@@ -143,7 +143,7 @@ impl Follower<'_> {
             return Ok(());
         }
         let names: Vec<_> = self.shared.sagas.newest().map(|definition| definition.name).collect();
-        let mut next = self.shared.settings.look;
+        let mut next = self.shared.settings.poll_interval;
         for saga in names {
             // An event that fails again backs off, so this loop ends.
             while self.retry_next(saga).await? {}
