@@ -1,5 +1,5 @@
-//! The sagas' port [`Places`], implemented for this installation: creates and destroys a tenant's place in the directory, the databases and
-//! the streams.
+//! The sagas' port [`TenantResources`], implemented for this installation: creates and destroys a tenant's place in the directory, the
+//! databases and the streams.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use kernel::{Service, SystemClock, TenantId};
 use nats::{Bus, StreamSettings};
 use sqlx::{ConnectOptions, Connection};
-use user_sagas::{PlaceError, Places, TenantStanding};
+use user_sagas::{ResourceError, TenantResources, TenantStanding};
 
 use crate::holdings::{Holdings, OF_TENANTS};
 use crate::place::{DeletedHistory, Placed};
@@ -20,10 +20,10 @@ use crate::tenants::{Directory, DirectoryError};
 /// The port to the keys that sign tenants' tokens.
 pub trait KeyRings: Send + Sync + 'static {
     /// Creates the keys of a tenant, unless it has some.
-    fn make(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn make(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>>;
 
     /// Revokes the keys of a tenant that is not created after all. Does nothing if it has none.
-    fn close(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn close(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>>;
 }
 
 /// The places of tenants in this installation.
@@ -43,9 +43,10 @@ impl Installation {
     }
 
     /// Checks that every service has its tables, and that all tables with tenants in them have row level security.
-    async fn databases(&self) -> Result<(), PlaceError> {
+    async fn databases(&self) -> Result<(), ResourceError> {
         for service in self.holdings.iter().map(|held| held.service) {
-            let transient = |error: sqlx::Error| PlaceError::Transient(format!("the database of {service}: {error}"));
+            let transient =
+                |error: sqlx::Error| ResourceError::Transient(format!("the database of {service}: {error}"));
             let options = self.config.database(service).options(Role::Read).disable_statement_logging();
             let mut connection = options.connect().await.map_err(transient)?;
             let (tables, open): (i64, i64) = sqlx::query_as(
@@ -63,16 +64,16 @@ impl Installation {
                     "the database of {service} has {tables} tables with tenants in them, {open} of them without row level \
                      security; run inopsio migrate"
                 );
-                return Err(PlaceError::Transient(reason));
+                return Err(ResourceError::Transient(reason));
             }
         }
         Ok(())
     }
 
     /// Checks that every service has its stream, and creates missing ones, as the service's relay would.
-    async fn streams(&self) -> Result<(), PlaceError> {
+    async fn streams(&self) -> Result<(), ResourceError> {
         for service in self.holdings.iter().map(|held| held.service) {
-            let transient = |error: nats::Error| PlaceError::Transient(format!("the stream of {service}: {error}"));
+            let transient = |error: nats::Error| ResourceError::Transient(format!("the stream of {service}: {error}"));
             if self.bus.stream_state(service).await.map_err(transient)?.is_none() {
                 let settings = StreamSettings { replicas: self.config.nats.replicas, ..StreamSettings::default() };
                 self.bus.ensure_stream(service, settings).await.map_err(transient)?;
@@ -82,8 +83,8 @@ impl Installation {
     }
 
     /// Records a deletion: when, the tenant's short name, which is then free, and the size and root hash of its history in each service.
-    async fn record(&self, tenant: TenantId) -> Result<(), PlaceError> {
-        let transient = |error: PlacementsError| PlaceError::Transient(error.to_string());
+    async fn record(&self, tenant: TenantId) -> Result<(), ResourceError> {
+        let transient = |error: PlacementsError| ResourceError::Transient(error.to_string());
         let placements = Placements::of(&self.directory);
         let place = placements.place(tenant).await.map_err(transient)?;
         let slug = match self.directory.find(&tenant.to_string()).await {
@@ -98,7 +99,7 @@ impl Installation {
         for service in self.holdings.iter().map(|held| held.service) {
             let history = eventstore::history(&self.config.database(service), tenant).await;
             let History { events, root } =
-                history.map_err(|error| PlaceError::Transient(format!("the log of {service}: {error}")))?;
+                history.map_err(|error| ResourceError::Transient(format!("the log of {service}: {error}")))?;
             services.push(DeletedHistory { service: service.name().to_owned(), events, root: hex::encode(root) });
         }
         placements.note(tenant, place, Placed::Deleted { slug, services }, &SystemClock).await.map_err(transient)?;
@@ -106,40 +107,40 @@ impl Installation {
     }
 }
 
-fn failed(error: DirectoryError) -> PlaceError {
+fn failed(error: DirectoryError) -> ResourceError {
     match error {
-        DirectoryError::Exists(slug) => PlaceError::Taken(slug),
-        other => PlaceError::Transient(other.to_string()),
+        DirectoryError::Exists(slug) => ResourceError::Taken(slug),
+        other => ResourceError::Transient(other.to_string()),
     }
 }
 
-impl Places for Installation {
+impl TenantResources for Installation {
     fn reserve<'a>(
         &'a self,
         tenant: TenantId,
         slug: &'a str,
         name: &'a str,
         at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<(), PlaceError>> {
+    ) -> BoxFuture<'a, Result<(), ResourceError>> {
         Box::pin(async move { self.directory.reserve(tenant, slug, name, at).await.map_err(failed) })
     }
 
-    fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         Box::pin(async move {
             let released = Placements::of(&self.directory).release(tenant, &SystemClock).await;
-            released.map_err(|error| PlaceError::Transient(error.to_string()))
+            released.map_err(|error| ResourceError::Transient(error.to_string()))
         })
     }
 
-    fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         Box::pin(async move { self.directory.open_place(tenant).await.map_err(failed) })
     }
 
-    fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> BoxFuture<'_, Result<(), ResourceError>> {
         Box::pin(async move {
             match self.directory.note_standing(tenant, standing).await {
                 Ok(true) => Ok(()),
-                Ok(false) => Err(PlaceError::Transient("the tenant's place is not open yet".to_owned())),
+                Ok(false) => Err(ResourceError::Transient("the tenant's place is not open yet".to_owned())),
                 Err(error) => Err(failed(error)),
             }
         })
@@ -150,32 +151,32 @@ impl Places for Installation {
         all.filter(|service| *service != OF_TENANTS).chain([OF_TENANTS]).collect()
     }
 
-    fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         Box::pin(self.record(tenant))
     }
 
-    fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), ResourceError>> {
         Box::pin(async move {
             let held = self.holdings.iter().find(|held| held.service == service);
             let read_models = held.map(Holdings::read_models).unwrap_or_default();
             let destroyed = eventstore::destroy(&self.config.database(service), tenant, &read_models).await;
-            destroyed.map_err(|error| PlaceError::Transient(format!("the database of {service}: {error}")))
+            destroyed.map_err(|error| ResourceError::Transient(format!("the database of {service}: {error}")))
         })
     }
 
-    fn check_databases(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn check_databases(&self) -> BoxFuture<'_, Result<(), ResourceError>> {
         Box::pin(self.databases())
     }
 
-    fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn check_streams(&self) -> BoxFuture<'_, Result<(), ResourceError>> {
         Box::pin(self.streams())
     }
 
-    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         self.rings.make(tenant)
     }
 
-    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         self.rings.close(tenant)
     }
 }

@@ -34,5 +34,5 @@ pub use installation::{Installation, KeyRings};
 pub use placements::{Placements, PlacementsError};
 pub use tables::{admin_options, migrate};
 pub use tenants::{Directory, DirectoryError, Listed, Tenant};
-pub use user_sagas::{PlaceError, TenantStanding};
+pub use user_sagas::{ResourceError, TenantStanding};
 pub use write_side::{WriteSideError, write_side};

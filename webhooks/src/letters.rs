@@ -104,8 +104,8 @@ impl Letters {
         transaction.commit().await
     }
 
-    /// Schedules the next check for when the next letter is due, but no earlier than after `least`, and no later than after `poll_interval`, to
-    /// notice decisions.
+    /// Schedules the next check for when the next letter is due, but no earlier than after `least`, and no later than after
+    /// `poll_interval`, to notice decisions.
     pub(crate) async fn schedule(
         &mut self,
         pool: &PgPool,

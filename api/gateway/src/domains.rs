@@ -247,7 +247,7 @@ fn sagas(adapters: &Adapters) -> Vec<Sagas> {
         adapters.texts.clone(),
         &adapters.secret,
         adapters.url.clone(),
-        adapters.places.clone(),
+        adapters.resources.clone(),
         adapters.access.clone(),
     );
     let signing_in = auth_sagas::Ports {

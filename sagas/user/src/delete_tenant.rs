@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use user_aggregates::{Tenant, TenantDeletionRequested, TenantEvent, TenantStatus};
 use user_commands::DeleteTenant;
 
-use crate::{Places, Ports};
+use crate::{Ports, TenantResources};
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {
@@ -22,12 +22,12 @@ struct Parameters {
 }
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
-    let places = ports.places.clone();
+    let resources = ports.resources.clone();
     // Outages end by themselves. If a step fails for about a day, a person has to look at it.
     let retry = Retry { attempts: 300, first: Duration::from_secs(1), longest: Duration::from_mins(5), park: true };
-    let place = |act: fn(Arc<dyn Places>, StepContext) -> StepFuture| {
-        let places = places.clone();
-        move |context: StepContext, _: Parameters| act(places.clone(), context)
+    let action = |act: fn(Arc<dyn TenantResources>, StepContext) -> StepFuture| {
+        let resources = resources.clone();
+        move |context: StepContext, _: Parameters| act(resources.clone(), context)
     };
     let forever = Limits { whole: Duration::from_hours(24 * 365 * 20), ..Limits::default() };
     // A large tenant of many years has many rows.
@@ -35,10 +35,10 @@ pub(crate) fn definition(ports: &Ports) -> Definition {
     let steps = vec![
         Step::new("wait", wait).limits(forever),
         Step::new("delete", delete).pivot(),
-        Step::new("destroy_services", place(|places, context| Box::pin(destroy_services(places, context))))
+        Step::new("destroy_services", action(|resources, context| Box::pin(destroy_services(resources, context))))
             .limits(long),
-        Step::new("record", place(|places, context| Box::pin(record(places, context)))).limits(long),
-        Step::new("destroy_last", place(|places, context| Box::pin(destroy_last(places, context)))).limits(long),
+        Step::new("record", action(|resources, context| Box::pin(record(resources, context)))).limits(long),
+        Step::new("destroy_last", action(|resources, context| Box::pin(destroy_last(resources, context)))).limits(long),
     ];
     let steps = steps.into_iter().map(|step| step.retry(retry)).collect();
     let permissions = &["user:tenant:operate"];
@@ -80,25 +80,25 @@ async fn delete(context: StepContext, parameters: Parameters) -> Result<Next, Fa
     Ok(Next::done())
 }
 
-async fn destroy_services(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
+async fn destroy_services(resources: Arc<dyn TenantResources>, context: StepContext) -> Result<Next, Fault> {
     is_deleted(&context).await?;
-    let services = places.services();
+    let services = resources.services();
     for service in services.iter().take(services.len().saturating_sub(1)) {
-        places.destroy(context.tenant(), *service).await?;
+        resources.destroy(context.tenant(), *service).await?;
     }
     Ok(Next::done())
 }
 
-async fn record(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
+async fn record(resources: Arc<dyn TenantResources>, context: StepContext) -> Result<Next, Fault> {
     is_deleted(&context).await?;
-    places.record_deletion(context.tenant()).await?;
+    resources.record_deletion(context.tenant()).await?;
     Ok(Next::done())
 }
 
-async fn destroy_last(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
+async fn destroy_last(resources: Arc<dyn TenantResources>, context: StepContext) -> Result<Next, Fault> {
     is_deleted(&context).await?;
-    if let Some(last) = places.services().last() {
-        places.destroy(context.tenant(), *last).await?;
+    if let Some(last) = resources.services().last() {
+        resources.destroy(context.tenant(), *last).await?;
     }
     Ok(Next::done())
 }

@@ -45,7 +45,7 @@ pub struct Ports {
     /// The public base URL without a slash at the end: the beginning of mailed links.
     pub url: Arc<str>,
     /// Creates and destroys the resources of tenants.
-    pub places: Arc<dyn Places>,
+    pub resources: Arc<dyn TenantResources>,
     /// The auth service, which ends sessions.
     pub access: Arc<dyn Access>,
 }
@@ -78,7 +78,7 @@ pub trait Access: Send + Sync + 'static {
 
 /// Why an operation on a tenant's resources failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlaceError {
+pub enum ResourceError {
     /// Another tenant has this short name.
     #[error("the short name {0} is taken")]
     Taken(String),
@@ -135,7 +135,7 @@ impl TenantStanding {
 
 /// Creates and destroys the resources of tenants: the short name in the directory, databases, streams and keys. All operations are
 /// idempotent.
-pub trait Places: Send + Sync + 'static {
+pub trait TenantResources: Send + Sync + 'static {
     /// Reserves a short name for a tenant.
     fn reserve<'a>(
         &'a self,
@@ -143,39 +143,39 @@ pub trait Places: Send + Sync + 'static {
         slug: &'a str,
         name: &'a str,
         at: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<(), PlaceError>>;
+    ) -> BoxFuture<'a, Result<(), ResourceError>>;
 
     /// Releases what was reserved for a tenant whose provisioning failed, and notifies processes that resolved its name already. Does
     /// nothing if there is nothing.
-    fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>>;
 
     /// Makes the short name resolve to the tenant.
-    fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>>;
 
     /// Records a tenant's status in the directory. Fails temporarily until [`open`](Self::open) was called.
-    fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> BoxFuture<'_, Result<(), ResourceError>>;
 
     /// The services that store data of tenants. The service of tenants itself comes last.
     fn services(&self) -> Vec<Service>;
 
     /// Records in the directory that a tenant is deleted, with the state of each service's log at that time, and frees its short name.
-    fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>>;
 
     /// Destroys a tenant's data in a service: keys, claims, stored answers, read models, jobs, webhooks, dead letters and sagas. Only the
     /// sealed bytes of its log remain. Nothing can be written for the tenant there any more.
-    fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), ResourceError>>;
 
     /// Checks that every service has its tables, with row level security.
-    fn check_databases(&self) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn check_databases(&self) -> BoxFuture<'_, Result<(), ResourceError>>;
 
     /// Checks that every service has its stream.
-    fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn check_streams(&self) -> BoxFuture<'_, Result<(), ResourceError>>;
 
     /// Creates the keys that sign the tenant's tokens, unless it has them.
-    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>>;
 
     /// Removes the keys of a tenant whose provisioning failed. Does nothing if it has none.
-    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>>;
+    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>>;
 }
 
 impl Ports {
@@ -185,10 +185,10 @@ impl Ports {
         texts: Arc<dyn TextMessages>,
         secret: &[u8; 32],
         url: Arc<str>,
-        places: Arc<dyn Places>,
+        resources: Arc<dyn TenantResources>,
         access: Arc<dyn Access>,
     ) -> Self {
-        Self { mailer, texts, links: LinkKey::derive(secret), codes: CodeKey::derive(secret), url, places, access }
+        Self { mailer, texts, links: LinkKey::derive(secret), codes: CodeKey::derive(secret), url, resources, access }
     }
 }
 

@@ -8,14 +8,14 @@ use kernel::RecordedEvent;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Tenant, TenantStatus};
 
-use crate::{Places, Ports, TenantStanding};
+use crate::{Ports, TenantResources, TenantStanding};
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {}
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
-    let places = ports.places.clone();
-    let note = move |context: StepContext, _: Parameters| note(places.clone(), context);
+    let resources = ports.resources.clone();
+    let note = move |context: StepContext, _: Parameters| note(resources.clone(), context);
     let starts_on = TenantStanding::TOLD_BY;
     Definition::new("note_tenant_status", 1, &[], starts_on, start, vec![Step::new("note", note)])
 }
@@ -25,7 +25,7 @@ async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Par
 }
 
 /// Records the current status and not that of the event, so that the order of several instances does not matter.
-async fn note(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
+async fn note(resources: Arc<dyn TenantResources>, context: StepContext) -> Result<Next, Fault> {
     let Some((tenant, _)) = context.load::<Tenant>(context.tenant()).await? else { return Ok(Next::done()) };
     let standing = match tenant.status {
         TenantStatus::Active => TenantStanding::Active,
@@ -34,6 +34,6 @@ async fn note(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fau
         // It is not in the directory yet, or no longer.
         TenantStatus::Requested | TenantStatus::Abandoned | TenantStatus::Deleted => return Ok(Next::done()),
     };
-    places.note_standing(context.tenant(), standing).await?;
+    resources.note_standing(context.tenant(), standing).await?;
     Ok(Next::done())
 }

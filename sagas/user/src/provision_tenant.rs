@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use user_aggregates::{Invitation, Tenant};
 use user_commands::{AbandonTenant, ActivateTenant, InviteOwner, RevokeOwnerInvitation, owner_invitation};
 
-use crate::{PlaceError, Places, Ports};
+use crate::{Ports, ResourceError, TenantResources};
 
 /// The short name and the name of a tenant are no personal data.
 #[derive(Clone, Serialize, Deserialize)]
@@ -28,28 +28,35 @@ pub(crate) fn without_keys(ports: &Ports) -> Definition {
 }
 
 fn defined(ports: &Ports, version: u32) -> Definition {
-    let places = ports.places.clone();
+    let resources = ports.resources.clone();
     // Outages end by themselves, but a tenant that can't be provisioned within an hour is given up.
     let retry =
         Retry { attempts: 200, first: Duration::from_millis(500), longest: Duration::from_secs(30), park: false };
     let limits = Limits { whole: Duration::from_hours(1), ..Limits::default() };
-    let place = |act: fn(Arc<dyn Places>, StepContext, Parameters) -> StepFuture| {
-        let places = places.clone();
-        move |context: StepContext, parameters: Parameters| act(places.clone(), context, parameters)
+    let action = |act: fn(Arc<dyn TenantResources>, StepContext, Parameters) -> StepFuture| {
+        let resources = resources.clone();
+        move |context: StepContext, parameters: Parameters| act(resources.clone(), context, parameters)
     };
     let mut steps = vec![
         Step::new("accept", accept).undo(abandon),
-        Step::new("reserve_slug", place(|places, context, parameters| Box::pin(reserve(places, context, parameters))))
-            .undo(place(|places, context, parameters| Box::pin(release(places, context, parameters)))),
-        Step::new("check_databases", place(|places, _, _| Box::pin(databases(places)))),
-        Step::new("check_streams", place(|places, _, _| Box::pin(streams(places)))),
+        Step::new(
+            "reserve_slug",
+            action(|resources, context, parameters| Box::pin(reserve(resources, context, parameters))),
+        )
+        .undo(action(|resources, context, parameters| Box::pin(release(resources, context, parameters)))),
+        Step::new("check_databases", action(|resources, _, _| Box::pin(databases(resources)))),
+        Step::new("check_streams", action(|resources, _, _| Box::pin(streams(resources)))),
         Step::new("invite_owner", invite).undo(revoke),
-        Step::new("activate", place(|places, context, parameters| Box::pin(activate(places, context, parameters)))),
+        Step::new(
+            "activate",
+            action(|resources, context, parameters| Box::pin(activate(resources, context, parameters))),
+        ),
     ];
     if version > 1 {
         // After the streams.
-        let make = place(|places, context, _| Box::pin(make_keys(places, context)));
-        let keys = Step::new("make_keys", make).undo(place(|places, context, _| Box::pin(close_keys(places, context))));
+        let make = action(|resources, context, _| Box::pin(make_keys(resources, context)));
+        let keys =
+            Step::new("make_keys", make).undo(action(|resources, context, _| Box::pin(close_keys(resources, context))));
         steps.insert(4, keys);
     }
     let steps = steps.into_iter().map(|step| step.retry(retry).limits(limits)).collect();
@@ -75,33 +82,37 @@ async fn abandon(context: StepContext, _: Parameters) -> Result<Next, Fault> {
     Ok(Next::done())
 }
 
-async fn reserve(places: Arc<dyn Places>, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
-    places.reserve(context.tenant(), &parameters.slug, &parameters.name, context.now()).await?;
+async fn reserve(
+    resources: Arc<dyn TenantResources>,
+    context: StepContext,
+    parameters: Parameters,
+) -> Result<Next, Fault> {
+    resources.reserve(context.tenant(), &parameters.slug, &parameters.name, context.now()).await?;
     Ok(Next::done())
 }
 
-async fn release(places: Arc<dyn Places>, context: StepContext, _: Parameters) -> Result<Next, Fault> {
-    places.release(context.tenant()).await?;
+async fn release(resources: Arc<dyn TenantResources>, context: StepContext, _: Parameters) -> Result<Next, Fault> {
+    resources.release(context.tenant()).await?;
     Ok(Next::done())
 }
 
-async fn databases(places: Arc<dyn Places>) -> Result<Next, Fault> {
-    places.check_databases().await?;
+async fn databases(resources: Arc<dyn TenantResources>) -> Result<Next, Fault> {
+    resources.check_databases().await?;
     Ok(Next::done())
 }
 
-async fn streams(places: Arc<dyn Places>) -> Result<Next, Fault> {
-    places.check_streams().await?;
+async fn streams(resources: Arc<dyn TenantResources>) -> Result<Next, Fault> {
+    resources.check_streams().await?;
     Ok(Next::done())
 }
 
-async fn make_keys(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
-    places.make_keys(context.tenant()).await?;
+async fn make_keys(resources: Arc<dyn TenantResources>, context: StepContext) -> Result<Next, Fault> {
+    resources.make_keys(context.tenant()).await?;
     Ok(Next::done())
 }
 
-async fn close_keys(places: Arc<dyn Places>, context: StepContext) -> Result<Next, Fault> {
-    places.close_keys(context.tenant()).await?;
+async fn close_keys(resources: Arc<dyn TenantResources>, context: StepContext) -> Result<Next, Fault> {
+    resources.close_keys(context.tenant()).await?;
     Ok(Next::done())
 }
 
@@ -118,18 +129,18 @@ async fn revoke(context: StepContext, _: Parameters) -> Result<Next, Fault> {
     Ok(Next::done())
 }
 
-async fn activate(places: Arc<dyn Places>, context: StepContext, _: Parameters) -> Result<Next, Fault> {
+async fn activate(resources: Arc<dyn TenantResources>, context: StepContext, _: Parameters) -> Result<Next, Fault> {
     // First the log: so a resolved name always leads to an active tenant, and an abandoned tenant's name never resolves.
     context.execute(&ActivateTenant).await?;
-    places.open(context.tenant()).await?;
+    resources.open(context.tenant()).await?;
     Ok(Next::done())
 }
 
-impl From<PlaceError> for Fault {
-    fn from(error: PlaceError) -> Self {
+impl From<ResourceError> for Fault {
+    fn from(error: ResourceError) -> Self {
         match error {
-            PlaceError::Taken(slug) => Self::refused("slug_taken", format!("the short name {slug} is taken")),
-            PlaceError::Transient(reason) => Self::transient("place_not_ready", reason),
+            ResourceError::Taken(slug) => Self::refused("slug_taken", format!("the short name {slug} is taken")),
+            ResourceError::Transient(reason) => Self::transient("place_not_ready", reason),
         }
     }
 }

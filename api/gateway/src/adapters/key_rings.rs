@@ -6,7 +6,7 @@ use std::fmt::Display;
 use auth_api::authority::open_ring;
 use auth_commands::{CloseKeyRing, protocol};
 use config::Config;
-use directory::{KeyRings, PlaceError, write_side};
+use directory::{KeyRings, ResourceError, write_side};
 use futures::future::BoxFuture;
 use kernel::{Clock, SystemClock, TenantId};
 use keys::SystemRandom;
@@ -22,8 +22,8 @@ impl AuthKeyRings {
         Self { config }
     }
 
-    async fn keys(&self, tenant: TenantId, wanted: bool) -> Result<(), PlaceError> {
-        let transient = |error: &dyn Display| PlaceError::Transient(format!("the tenant's keys: {error}"));
+    async fn keys(&self, tenant: TenantId, wanted: bool) -> Result<(), ResourceError> {
+        let transient = |error: &dyn Display| ResourceError::Transient(format!("the tenant's keys: {error}"));
         let (store, executor) = write_side(&self.config, auth_api::SERVICE).await.map_err(|error| transient(&error))?;
         let done = if wanted {
             open_ring(&executor, &SystemRandom, SystemClock.now(), tenant).await
@@ -36,11 +36,11 @@ impl AuthKeyRings {
 }
 
 impl KeyRings for AuthKeyRings {
-    fn make(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn make(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         Box::pin(self.keys(tenant, true))
     }
 
-    fn close(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn close(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         Box::pin(self.keys(tenant, false))
     }
 }

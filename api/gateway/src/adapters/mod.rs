@@ -12,7 +12,7 @@ mod late;
 mod letters;
 mod machines;
 mod names;
-mod no_places;
+mod no_resources;
 mod notices;
 mod permissions;
 mod signing_in;
@@ -32,14 +32,14 @@ use mailer::{Caught, Mailer, Smtp, SmtpError, Unset};
 use nats::Bus;
 use texting::{Limited, TextMessages, Twilio, TwilioError};
 use user_api::bearers::Bearers;
-use user_sagas::Places;
+use user_sagas::TenantResources;
 
 pub use self::access::SignOut;
 pub use self::breaches::RangeService;
 use self::key_rings::AuthKeyRings;
 pub use self::late::Late;
 use self::names::DomainNames;
-use self::no_places::NoPlaces;
+use self::no_resources::NoResources;
 use self::notices::LogoutNotices;
 pub use self::tenants::CachedTenants;
 pub use self::webhook_notices::WebhookNotices;
@@ -64,7 +64,7 @@ pub struct Adapters {
     /// The secret from which keys of links are derived.
     pub secret: [u8; 32],
     /// Creates and removes what the installation has for a tenant.
-    pub places: Arc<dyn Places>,
+    pub resources: Arc<dyn TenantResources>,
     /// DNS lookups, and which tenant holds which domain.
     pub names: Arc<dyn Names>,
     /// Notifies applications that a user's session has ended.
@@ -105,7 +105,7 @@ impl Adapters {
             texted: None,
             url: "".into(),
             secret: [0; 32],
-            places: Arc::new(NoPlaces),
+            resources: Arc::new(NoResources),
             names: face::no_names(),
             notices: Arc::default(),
             access: Arc::default(),
@@ -125,11 +125,11 @@ impl Adapters {
         let (mail, secret) = (&config.mail, claim_key(config).unwrap_or_default());
         let url: Arc<str> = config.http.url().trim_end_matches('/').into();
         let key_rings = Arc::new(AuthKeyRings::new(config.clone()));
-        let places = Arc::new(Installation::new(config.clone(), bus.clone(), holdings(), key_rings));
+        let resources = Arc::new(Installation::new(config.clone(), bus.clone(), holdings(), key_rings));
         let authority = Arc::<Late<Authority>>::default();
         let notices = Arc::new(LogoutNotices::new(authority.clone(), &config.webhooks.settings()));
         let names = Arc::new(DomainNames::new(config));
-        let adapters = Self { url, secret, places, names, notices, authority, ..Self::none() }.texting(config)?;
+        let adapters = Self { url, secret, resources, names, notices, authority, ..Self::none() }.texting(config)?;
         if mail.catch {
             let caught = Caught::default();
             return Ok(Self { mailer: Arc::new(caught.clone()), caught: Some(caught), ..adapters });

@@ -13,11 +13,11 @@ use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{ActivateTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
 use user_sagas::TenantStanding;
 
-use crate::provisioning::{PlacesDouble, only, operators_grants, ports, request};
+use crate::provisioning::{ResourcesDouble, only, operators_grants, ports, request};
 
 #[derive(Default)]
 struct Deleting {
-    places: PlacesDouble,
+    resources: ResourcesDouble,
 }
 
 const NAME: &str = "delete_tenant";
@@ -35,7 +35,7 @@ async fn tenant(case: &Case<'_>) {
 impl Story for Deleting {
     /// Only this saga; the tenant's resources are created by hand.
     fn sagas(&self) -> Sagas {
-        only(NAME, &self.places)
+        only(NAME, &self.resources)
     }
 
     fn saga(&self) -> &'static str {
@@ -54,18 +54,18 @@ impl Story for Deleting {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Deleted);
             assert_eq!(case.count("user.tenant.deleted").await, 1);
             // A step may be repeated after a crash; the order is fixed, with the service of tenants last.
-            let mut ends = self.places.ends(case.tenant());
+            let mut ends = self.resources.ends(case.tenant());
             ends.sort_by_key(|end| ["crm", "auth", "recorded", "user"].iter().position(|place| place == end));
             ends.dedup();
             assert_eq!(ends, ["crm", "auth", "recorded", "user"]);
-            assert_eq!(self.places.ends(case.tenant()).last(), Some(&"user"));
+            assert_eq!(self.resources.ends(case.tenant()).last(), Some(&"user"));
         })
     }
 
     /// What is destroyed is not restored, in any case; and nothing is destroyed of tenants that are not deleted.
     fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let ends = self.places.ends(case.tenant());
+            let ends = self.resources.ends(case.tenant());
             if ends.last() == Some(&"user") {
                 return self.done(case).await;
             }
@@ -125,7 +125,7 @@ async fn nothing_is_destroyed_before_its_time_nor_after_it_was_restored() {
     running.wake();
     bed.followed().await;
     assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
-    assert_eq!(story.places.ends(case.tenant()), [""; 0]);
+    assert_eq!(story.resources.ends(case.tenant()), [""; 0]);
     running.stop().await;
 }
 
@@ -165,7 +165,7 @@ async fn a_deletion_that_still_waits_can_be_cancelled() {
     bed.instances.cancel(&case.request(), listed.id, "a mistake".to_owned()).await.unwrap();
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Compensated, "cancelled");
-    assert_eq!(story.places.ends(case.tenant()), [""; 0]);
+    assert_eq!(story.resources.ends(case.tenant()), [""; 0]);
     running.stop().await;
 }
 
@@ -190,20 +190,20 @@ async fn one_that_is_restored_and_deleted_again_is_deleted_at_the_later_time_onl
     })
     .await;
     assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Deleting);
-    assert_eq!(story.places.ends(case.tenant()), [""; 0]);
+    assert_eq!(story.resources.ends(case.tenant()), [""; 0]);
     running.stop().await;
 }
 
 #[tokio::test]
 async fn a_deletion_and_what_becomes_of_it_are_noted_in_the_directory() {
-    let places = PlacesDouble::default();
-    let bed = Bed::new(user_sagas::sagas(&ports(&places)), operators_grants()).await;
+    let resources = ResourcesDouble::default();
+    let bed = Bed::new(user_sagas::sagas(&ports(&resources)), operators_grants()).await;
     let case = bed.case("provision_tenant");
     let running = bed.start();
     request(&case, "acme".to_owned()).await;
     case.assert_status(&case.end(&running).await, Status::Completed, "made");
     let noted = async |standing| {
-        let is = || async { (places.standing(case.tenant()) == Some(standing)).then_some(()) };
+        let is = || async { (resources.standing(case.tenant()) == Some(standing)).then_some(()) };
         testbed::eventually("it is noted", is).await;
     };
     ask(&case, 30).await;

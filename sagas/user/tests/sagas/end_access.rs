@@ -13,7 +13,7 @@ use user_commands::{
 };
 use user_sagas::{Access, Ending, Ports};
 
-use crate::provisioning::{PlacesDouble, ports};
+use crate::provisioning::{ResourcesDouble, ports};
 
 /// The auth service, in memory.
 #[derive(Default)]
@@ -67,7 +67,7 @@ async fn lock(case: &Case<'_>) -> UserId {
 
 impl Story for Locked {
     fn sagas(&self) -> Sagas {
-        user_sagas::sagas(&Ports { access: self.access.clone(), ..ports(&PlacesDouble::default()) })
+        user_sagas::sagas(&Ports { access: self.access.clone(), ..ports(&ResourcesDouble::default()) })
     }
 
     fn saga(&self) -> &'static str {

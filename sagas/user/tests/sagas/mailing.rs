@@ -14,7 +14,7 @@ use user_commands::{
 use user_sagas::Ports;
 
 use crate::end_access::register;
-use crate::provisioning::{PlacesDouble, ports};
+use crate::provisioning::{ResourcesDouble, ports};
 
 struct Invited {
     caught: Caught,
@@ -47,7 +47,7 @@ async fn invite(case: &Case<'_>) -> user_aggregates::InvitationId {
 
 impl Story for Invited {
     fn sagas(&self) -> Sagas {
-        let ports = ports(&PlacesDouble::default());
+        let ports = ports(&ResourcesDouble::default());
         user_sagas::sagas(&Ports { mailer: Arc::new(self.caught.clone()), ..ports })
     }
 
@@ -174,7 +174,7 @@ struct Known {
 
 impl Story for Known {
     fn sagas(&self) -> Sagas {
-        let ports = ports(&PlacesDouble::default());
+        let ports = ports(&ResourcesDouble::default());
         user_sagas::sagas(&Ports { mailer: Arc::new(self.caught.clone()), ..ports })
     }
 
@@ -246,7 +246,7 @@ struct Unverified {
 
 impl Story for Unverified {
     fn sagas(&self) -> Sagas {
-        let ports = ports(&PlacesDouble::default());
+        let ports = ports(&ResourcesDouble::default());
         user_sagas::sagas(&Ports { mailer: Arc::new(self.caught.clone()), ..ports })
     }
 

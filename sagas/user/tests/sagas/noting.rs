@@ -6,11 +6,11 @@ use sagabed::{Case, Story};
 use user_commands::{ActivateTenant, SuspendTenant};
 use user_sagas::TenantStanding;
 
-use crate::provisioning::{PlacesDouble, only, operators_grants, request};
+use crate::provisioning::{ResourcesDouble, only, operators_grants, request};
 
 #[derive(Default)]
 struct Suspended {
-    places: PlacesDouble,
+    resources: ResourcesDouble,
 }
 
 const NAME: &str = "note_tenant_status";
@@ -18,7 +18,7 @@ const NAME: &str = "note_tenant_status";
 impl Story for Suspended {
     /// Only this saga; the tenant's resources are created by hand.
     fn sagas(&self) -> Sagas {
-        only(NAME, &self.places)
+        only(NAME, &self.resources)
     }
 
     fn saga(&self) -> &'static str {
@@ -34,13 +34,13 @@ impl Story for Suspended {
     }
 
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
-        Box::pin(async move { assert_eq!(self.places.standing(case.tenant()), Some(TenantStanding::Suspended)) })
+        Box::pin(async move { assert_eq!(self.resources.standing(case.tenant()), Some(TenantStanding::Suspended)) })
     }
 
     /// The recorded status is that of the log, so there is nothing to undo.
     fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let noted = self.places.standing(case.tenant());
+            let noted = self.resources.standing(case.tenant());
             assert!(noted.is_none_or(|noted| noted == TenantStanding::Suspended), "{noted:?}");
         })
     }

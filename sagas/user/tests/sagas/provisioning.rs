@@ -11,13 +11,13 @@ use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{CodeKey, GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
-use user_sagas::{PlaceError, Places, Ports, TenantStanding, UserSagas};
+use user_sagas::{Ports, ResourceError, TenantResources, TenantStanding, UserSagas};
 
 use crate::end_access::AccessDouble;
 
 /// A directory in memory.
 #[derive(Clone, Default)]
-pub struct PlacesDouble(Arc<Mutex<Inner>>);
+pub struct ResourcesDouble(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
@@ -31,7 +31,7 @@ struct Inner {
     ends: Vec<(TenantId, &'static str)>,
 }
 
-impl PlacesDouble {
+impl ResourcesDouble {
     pub fn slug_of(&self, tenant: TenantId) -> Option<String> {
         let inner = self.0.lock().unwrap();
         inner.reserved.iter().find(|(_, holder)| **holder == tenant).map(|(slug, _)| slug.clone())
@@ -60,40 +60,40 @@ impl PlacesDouble {
     }
 }
 
-impl Places for PlacesDouble {
+impl TenantResources for ResourcesDouble {
     fn reserve<'a>(
         &'a self,
         tenant: TenantId,
         slug: &'a str,
         _: &'a str,
         _: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<(), PlaceError>> {
+    ) -> BoxFuture<'a, Result<(), ResourceError>> {
         let holder = *self.0.lock().unwrap().reserved.entry(slug.to_owned()).or_insert(tenant);
-        let answer = if holder == tenant { Ok(()) } else { Err(PlaceError::Taken(slug.to_owned())) };
+        let answer = if holder == tenant { Ok(()) } else { Err(ResourceError::Taken(slug.to_owned())) };
         ready(answer).boxed()
     }
 
-    fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn release(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         let mut inner = self.0.lock().unwrap();
         inner.open.remove(&tenant);
         inner.reserved.retain(|_, holder| *holder != tenant);
         ready(Ok(())).boxed()
     }
 
-    fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn open(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         let mut inner = self.0.lock().unwrap();
         if inner.shut {
-            return ready(Err(PlaceError::Transient("nothing is opened now".to_owned()))).boxed();
+            return ready(Err(ResourceError::Transient("nothing is opened now".to_owned()))).boxed();
         }
         inner.open.insert(tenant);
         ready(Ok(())).boxed()
     }
 
-    fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn note_standing(&self, tenant: TenantId, standing: TenantStanding) -> BoxFuture<'_, Result<(), ResourceError>> {
         let mut inner = self.0.lock().unwrap();
         let reserved = inner.reserved.values().any(|holder| *holder == tenant) && !inner.open.contains(&tenant);
         if reserved {
-            return ready(Err(PlaceError::Transient("it is not open yet".to_owned()))).boxed();
+            return ready(Err(ResourceError::Transient("it is not open yet".to_owned()))).boxed();
         }
         inner.standing.insert(tenant, standing);
         ready(Ok(())).boxed()
@@ -103,32 +103,32 @@ impl Places for PlacesDouble {
         ["crm", "auth", "user"].map(Service::new).to_vec()
     }
 
-    fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn record_deletion(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         let mut inner = self.0.lock().unwrap();
         inner.ends.push((tenant, "recorded"));
         inner.reserved.retain(|_, holder| *holder != tenant);
         ready(Ok(())).boxed()
     }
 
-    fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn destroy(&self, tenant: TenantId, service: Service) -> BoxFuture<'_, Result<(), ResourceError>> {
         self.0.lock().unwrap().ends.push((tenant, service.name()));
         ready(Ok(())).boxed()
     }
 
-    fn check_databases(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn check_databases(&self) -> BoxFuture<'_, Result<(), ResourceError>> {
         ready(Ok(())).boxed()
     }
 
-    fn check_streams(&self) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn check_streams(&self) -> BoxFuture<'_, Result<(), ResourceError>> {
         ready(Ok(())).boxed()
     }
 
-    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn make_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         self.0.lock().unwrap().keys.insert(tenant);
         ready(Ok(())).boxed()
     }
 
-    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), PlaceError>> {
+    fn close_keys(&self, tenant: TenantId) -> BoxFuture<'_, Result<(), ResourceError>> {
         self.0.lock().unwrap().keys.remove(&tenant);
         ready(Ok(())).boxed()
     }
@@ -140,7 +140,7 @@ pub fn operators_grants() -> &'static [Grant] {
     Vec::leak(GRANTS.iter().filter(|grant| grant.permission != operate.permission).copied().chain([operate]).collect())
 }
 
-pub fn ports(places: &PlacesDouble) -> Ports {
+pub fn ports(resources: &ResourcesDouble) -> Ports {
     let mailer = Arc::new(Caught::default());
     let (links, codes) = (LinkKey::derive(&[7; 32]), CodeKey::derive(&[7; 32]));
     let (texts, url) = (Arc::new(texting::Caught::default()), "https://inopsio.example".into());
@@ -150,21 +150,21 @@ pub fn ports(places: &PlacesDouble) -> Ports {
         links,
         codes,
         url,
-        places: Arc::new(places.clone()),
+        resources: Arc::new(resources.clone()),
         access: Arc::new(AccessDouble::default()),
     }
 }
 
 /// Only the saga with this name, with these resources.
-pub fn only(name: &str, places: &PlacesDouble) -> Sagas {
-    let all = user_sagas::sagas(&ports(places));
+pub fn only(name: &str, resources: &ResourcesDouble) -> Sagas {
+    let all = user_sagas::sagas(&ports(resources));
     let definitions = all.definitions().iter().filter(|definition| definition.name() == name);
     Sagas::of::<UserSagas>(GRANTS, definitions.cloned().collect())
 }
 
 #[derive(Default)]
 struct Provisioning {
-    places: PlacesDouble,
+    resources: ResourcesDouble,
 }
 
 fn slug(case: &Case<'_>) -> String {
@@ -178,7 +178,7 @@ pub async fn request(case: &Case<'_>, slug: String) {
 
 impl Story for Provisioning {
     fn sagas(&self) -> Sagas {
-        user_sagas::sagas(&ports(&self.places))
+        user_sagas::sagas(&ports(&self.resources))
     }
 
     fn saga(&self) -> &'static str {
@@ -192,9 +192,9 @@ impl Story for Provisioning {
     fn done<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
-            assert!(self.places.is_open(case.tenant()));
-            assert!(self.places.has_keys(case.tenant()), "it is open, and nobody can sign in");
-            assert_eq!(self.places.slug_of(case.tenant()), Some(slug(case)));
+            assert!(self.resources.is_open(case.tenant()));
+            assert!(self.resources.has_keys(case.tenant()), "it is open, and nobody can sign in");
+            assert_eq!(self.resources.slug_of(case.tenant()), Some(slug(case)));
             assert_eq!(case.count("user.invitation.sent").await, 1, "the owner is invited once");
         })
     }
@@ -202,8 +202,8 @@ impl Story for Provisioning {
     fn undone<'a>(&'a self, case: &'a Case<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Abandoned);
-            assert_eq!(self.places.slug_of(case.tenant()), None, "the name is free again");
-            assert!(!self.places.has_keys(case.tenant()), "keys are left that look good");
+            assert_eq!(self.resources.slug_of(case.tenant()), None, "the name is free again");
+            assert!(!self.resources.has_keys(case.tenant()), "keys are left that look good");
             let (sent, revoked) =
                 (case.count("user.invitation.sent").await, case.count("user.invitation.revoked").await);
             assert_eq!(sent, revoked, "no invitation is left that leads nowhere");
@@ -247,7 +247,7 @@ async fn a_short_name_that_another_has_is_refused_and_nothing_is_left() {
     request(&second, "acme".to_owned()).await;
     second.assert_status(&second.end(&running).await, Status::Compensated, "the second");
     story.undone(&second).await;
-    assert_eq!(story.places.slug_of(first.tenant()).as_deref(), Some("acme"));
+    assert_eq!(story.resources.slug_of(first.tenant()).as_deref(), Some("acme"));
     running.stop().await;
 }
 
@@ -261,12 +261,12 @@ async fn what_the_log_says_of_a_suspension_is_noted_in_the_directory() {
     case.assert_status(&case.end(&running).await, Status::Completed, "made");
     case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
     testbed::eventually("it is noted", || async {
-        (story.places.standing(case.tenant()) == Some(TenantStanding::Suspended)).then_some(())
+        (story.resources.standing(case.tenant()) == Some(TenantStanding::Suspended)).then_some(())
     })
     .await;
     case.execute(&ResumeTenant).await;
     testbed::eventually("it is noted", || async {
-        (story.places.standing(case.tenant()) == Some(TenantStanding::Active)).then_some(())
+        (story.resources.standing(case.tenant()) == Some(TenantStanding::Active)).then_some(())
     })
     .await;
     running.stop().await;
@@ -277,19 +277,19 @@ async fn nobody_is_led_to_a_tenant_before_it_is_active_and_a_suspension_from_bef
     let story = Provisioning::default();
     let bed = Bed::new(story.sagas(), operators_grants()).await;
     let (case, running) = (bed.case(story.saga()), bed.start());
-    story.places.shut(true);
+    story.resources.shut(true);
     request(&case, "acme".to_owned()).await;
     case.until("waiting for its place", |one| case.later(one).is_some()).await;
     assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
-    assert!(!story.places.is_open(case.tenant()));
+    assert!(!story.resources.is_open(case.tenant()));
     case.execute(&SuspendTenant { reason: "not paid".to_owned() }).await;
     let noting = bed.case_of("note_tenant_status", case.tenant());
     noting.until("waiting for its place, too", |one| noting.later(one).is_some()).await;
-    assert_eq!(story.places.standing(case.tenant()), None);
-    story.places.shut(false);
+    assert_eq!(story.resources.standing(case.tenant()), None);
+    story.resources.shut(false);
     case.assert_status(&case.end(&running).await, Status::Completed, "made");
     noting.assert_status(&noting.end(&running).await, Status::Completed, "noted");
-    assert!(story.places.is_open(case.tenant()));
-    assert_eq!(story.places.standing(case.tenant()), Some(TenantStanding::Suspended));
+    assert!(story.resources.is_open(case.tenant()));
+    assert_eq!(story.resources.standing(case.tenant()), Some(TenantStanding::Suspended));
     running.stop().await;
 }

@@ -15,7 +15,7 @@ use user_commands::{
 };
 use user_sagas::Ports;
 
-use crate::provisioning::{PlacesDouble, ports};
+use crate::provisioning::{ResourcesDouble, ports};
 
 #[derive(Default)]
 struct Texted {
@@ -48,7 +48,7 @@ fn profile(phone: Option<String>) -> ProfileFields {
 }
 
 fn sagas(texts: Arc<dyn TextMessages>) -> Sagas {
-    user_sagas::sagas(&Ports { texts, ..ports(&PlacesDouble::default()) })
+    user_sagas::sagas(&Ports { texts, ..ports(&ResourcesDouble::default()) })
 }
 
 impl Story for Texted {
