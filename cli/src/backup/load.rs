@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use coordinator::backup::Looked;
+use coordinator::backup::SagaProgress;
 use deadletters::backup::StoredLetter;
 use directory::{Directory, Tenant, TenantStanding, admin_options};
 use eventstore::backup::{self, Head, Restore};
@@ -94,17 +94,17 @@ fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
     clippy::disallowed_methods,
     reason = "the backup was taken from a log, where only authenticated callers wrote"
 )]
-fn saga_progress(log: &ServicePart, excluded: &ExcludedTenants) -> Looked {
-    let Some(sagas) = &log.sagas else { return Looked { up_to: log.position, ..Looked::default() } };
-    let but = sagas.but.iter().map(|but| (TenantId::vouched(but.tenant_id), but.after, but.to));
-    let but = but.filter(|(tenant, ..)| !excluded.has(*tenant)).collect();
+fn saga_progress(log: &ServicePart, excluded: &ExcludedTenants) -> SagaProgress {
+    let Some(sagas) = &log.sagas else { return SagaProgress { up_to: log.position, ..SagaProgress::default() } };
+    let skipped = sagas.but.iter().map(|part| (TenantId::vouched(part.tenant_id), part.after, part.to));
+    let skipped = skipped.filter(|(tenant, ..)| !excluded.has(*tenant)).collect();
     let letters = sagas.waiting.iter().map(|letter| StoredLetter {
         tenant: TenantId::vouched(letter.tenant_id),
         consumer: letter.consumer.clone(),
         position: letter.position,
     });
     let letters = letters.filter(|letter| !excluded.has(letter.tenant)).collect();
-    Looked { up_to: sagas.looked_up_to, but, letters }
+    SagaProgress { up_to: sagas.looked_up_to, skipped, letters }
 }
 
 /// The last event of each tenant that changed its status: suspended, resumed, to be deleted, or deleted.

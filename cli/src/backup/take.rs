@@ -133,14 +133,14 @@ pub async fn copies(snapshot: &mut Snapshot) -> Result<Vec<CopyPart>> {
 
 /// How far sagas have read a log, for the manifest; none if the service has no sagas.
 async fn sagas(snapshot: &mut Snapshot) -> Result<Option<SagasPart>> {
-    let Some(looked) = coordinator::backup::looked(snapshot).await? else { return Ok(None) };
-    let passed_over = |(tenant, after, to): (TenantId, _, _)| PassedOverPart { tenant_id: tenant.uuid(), after, to };
+    let Some(progress) = coordinator::backup::progress(snapshot).await? else { return Ok(None) };
+    let skipped_part = |(tenant, after, to): (TenantId, _, _)| PassedOverPart { tenant_id: tenant.uuid(), after, to };
     let letter =
         |StoredLetter { tenant, consumer, position }| LetterPart { tenant_id: tenant.uuid(), consumer, position };
     Ok(Some(SagasPart {
-        looked_up_to: looked.up_to,
-        but: looked.but.into_iter().map(passed_over).collect(),
-        waiting: looked.letters.into_iter().map(letter).collect(),
+        looked_up_to: progress.up_to,
+        but: progress.skipped.into_iter().map(skipped_part).collect(),
+        waiting: progress.letters.into_iter().map(letter).collect(),
     }))
 }
 

@@ -13,11 +13,11 @@ use crate::skipped::{self, SkippedRange};
 
 /// How far the coordinator had processed a service's events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Looked {
+pub struct SagaProgress {
     /// All events up to this position are processed, with the exceptions below.
     pub up_to: Position,
     /// Exceptions: per tenant, the events after the first and up to the second position, which were skipped while the tenant was closed.
-    pub but: Vec<(TenantId, Position, Position)>,
+    pub skipped: Vec<(TenantId, Position, Position)>,
     /// Exceptions: dead letters, whose events a saga could not evaluate.
     pub letters: Vec<StoredLetter>,
 }
@@ -26,26 +26,26 @@ pub struct Looked {
 ///
 /// # Errors
 /// The tables don't answer.
-pub async fn looked(snapshot: &mut Snapshot) -> Result<Option<Looked>, sqlx::Error> {
+pub async fn progress(snapshot: &mut Snapshot) -> Result<Option<SagaProgress>, sqlx::Error> {
     if !skipped::is_migrated(&mut *snapshot.connection()).await? {
         return Ok(None);
     }
     let up_to: i64 =
         sqlx::query_scalar("SELECT position FROM saga.checkpoint").fetch_one(snapshot.connection()).await?;
-    let but = skipped::all(snapshot.connection()).await?;
-    let but = but.into_iter().map(|SkippedRange { tenant, after, to }| (tenant, after, to)).collect();
+    let ranges = skipped::all(snapshot.connection()).await?;
+    let skipped = ranges.into_iter().map(|SkippedRange { tenant, after, to }| (tenant, after, to)).collect();
     let letters = deadletters::backup::waiting(snapshot, CONSUMERS).await?;
-    Ok(Some(Looked { up_to: Position::from_i64(up_to), but, letters }))
+    Ok(Some(SagaProgress { up_to: Position::from_i64(up_to), skipped, letters }))
 }
 
 /// Restores the progress, in the transaction that restores the log.
 ///
 /// # Errors
 /// The tables don't answer.
-pub async fn restore(into: &mut Restore, looked: &Looked) -> Result<(), sqlx::Error> {
-    for (tenant, after, to) in &looked.but {
+pub async fn restore(into: &mut Restore, progress: &SagaProgress) -> Result<(), sqlx::Error> {
+    for (tenant, after, to) in &progress.skipped {
         // Events after `up_to` are processed anyway.
-        skipped::hand_over(into.connection(), *tenant, *after, (*to).min(looked.up_to)).await?;
+        skipped::hand_over(into.connection(), *tenant, *after, (*to).min(progress.up_to)).await?;
     }
-    if looked.letters.is_empty() { Ok(()) } else { deadletters::backup::wait_again(into, &looked.letters).await }
+    if progress.letters.is_empty() { Ok(()) } else { deadletters::backup::wait_again(into, &progress.letters).await }
 }
