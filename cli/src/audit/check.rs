@@ -121,7 +121,7 @@ fn whole(mut lines: Lines<impl BufRead>, head: Head, trusted: Vec<SealedBy>, kno
     let mut audit = Audit::new(trusted);
     for seal in known {
         check_owner(&head, seal).context("the earlier file is of another history")?;
-        audit.keep(seal.clone())?;
+        audit.require(seal.clone())?;
     }
     let events = loop {
         match lines.next()?.context("its end is missing")? {

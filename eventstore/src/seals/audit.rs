@@ -185,7 +185,7 @@ impl Audit {
     ///
     /// # Errors
     /// If it is not signed by a trusted key.
-    pub fn keep(&mut self, seal: Seal) -> Result<(), Finding> {
+    pub fn require(&mut self, seal: Seal) -> Result<(), Finding> {
         if !self.trusted.iter().any(|key| key.has_signed(&seal)) {
             return Err(Finding::NotSigned { size: seal.size, key: seal.key });
         }

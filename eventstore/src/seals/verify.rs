@@ -40,7 +40,7 @@ pub async fn verify(
 ) -> Result<Verdict, AuditError> {
     let mut audit = Audit::new(trusted);
     for seal in kept {
-        audit.keep(seal.clone())?;
+        audit.require(seal.clone())?;
     }
     // Seals that are signed meanwhile are ignored: their events may not be among those that are read here.
     let until = rows::last_seal(store, tenant).await?.map_or(0, |seal| seal.size);
