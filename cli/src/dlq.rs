@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use deadletters::{Consumer, DeadLetters, Letter, LetterId, Listing, Preview, Request, Shown, State};
+use deadletters::{Consumer, DeadLetters, Letter, LetterDetails, LetterId, Listing, Preview, Request, State};
 use executor::{Executor, Settings};
 use gateway::DomainDefinition;
 use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
@@ -312,7 +312,7 @@ fn list(context: &Context, found: &[(Service, Letter)]) -> Result<()> {
     output::print(table)
 }
 
-fn show(service: Service, shown: &Shown) -> Result<()> {
+fn show(service: Service, shown: &LetterDetails) -> Result<()> {
     let event = &shown.event;
     output::print_json(&json!({
         "service": service.name(),

@@ -45,7 +45,7 @@ pub struct Done {
 
 /// A letter with its details.
 #[derive(Clone, Debug)]
-pub struct Shown {
+pub struct LetterDetails {
     /// The letter.
     pub letter: Letter,
     /// Its event as the log has it.
@@ -101,7 +101,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The permission to view them is missing; `not_found`; the database does not answer.
-    pub async fn find(&self, caller: &Caller, id: &LetterId) -> Result<Shown, Refusal> {
+    pub async fn find(&self, caller: &Caller, id: &LetterId) -> Result<LetterDetails, Refusal> {
         caller.require(self.inner.read)?;
         let tenant = caller.tenant();
         let mut transaction = self.begin(tenant).await?;
@@ -113,7 +113,7 @@ impl DeadLetters {
         let event = self.events(tenant, &[id.position]).await?.pop().ok_or_else(|| unknown(id))?;
         let mut decisions = decisions.unwrap_or_default();
         self.open_texts(&event, &mut decisions).await?;
-        Ok(Shown { letter, event, attempts: attempts.unwrap_or_default(), decisions })
+        Ok(LetterDetails { letter, event, attempts: attempts.unwrap_or_default(), decisions })
     }
 
     /// Redrives a parked letter: it is tried again at once.

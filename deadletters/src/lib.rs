@@ -37,7 +37,7 @@ mod retry;
 
 pub use backoff::Backoff;
 pub use consumer::{Consumer, Kind, LetterId, Share};
-pub use dead_letters::{DeadLetters, Done, Preview, Request, Shown};
+pub use dead_letters::{DeadLetters, Done, LetterDetails, Preview, Request};
 pub use decisions::{Decisions, Part, Verdict};
 pub use errors::chain;
 pub use held::Held;

@@ -1,7 +1,7 @@
 //! Response bodies of the operations that read dead letters.
 
 use chrono::{DateTime, Utc};
-use deadletters::{Letter, Shown, State};
+use deadletters::{Letter, LetterDetails, State};
 use face::{Example, example};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -169,7 +169,7 @@ impl From<Letter> for Summary {
 
 impl Detail {
     /// A dead letter with all its details.
-    pub fn of(shown: Shown) -> Self {
+    pub fn of(shown: LetterDetails) -> Self {
         let event = shown.event;
         let attempt = |one: deadletters::Attempt| Attempt { nth: one.attempt, at: one.at, errors: one.errors };
         let decision = |one: deadletters::Decided| Decision {
