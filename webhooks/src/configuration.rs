@@ -1,8 +1,8 @@
 //! Configuring endpoints. Each command is idempotent, recorded with its actor, and in effect before it is answered.
 
-mod act;
 mod apply;
 mod command;
+mod endpoint_command;
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use nats::Bus;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-pub use act::{Act, Changed, Done, EndpointFields, Request};
 pub use apply::LONGEST_OVERLAP;
+pub use endpoint_command::{Changed, Done, EndpointCommand, EndpointFields, Request};
 
 use crate::positions::Positions;
 use crate::status::{EndpointCounts, counts};

@@ -35,7 +35,7 @@ mod status;
 mod worker;
 
 pub use configuration::{
-    Act, Changed, Done, EndpointFields, GRANTS, LONGEST_OVERLAP, READ, Request, Sources, WRITE, Webhooks,
+    Changed, Done, EndpointCommand, EndpointFields, GRANTS, LONGEST_OVERLAP, READ, Request, Sources, WRITE, Webhooks,
 };
 pub use deliverer::Deliverer;
 pub use endpoint::{Change, Delivery, Endpoint, State};

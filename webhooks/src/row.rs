@@ -23,7 +23,7 @@ macro_rules! endpoints {
 }
 
 impl Endpoint {
-    /// A tenant's endpoints, oldest first. Their number is limited: see [`crate::Act::Create`].
+    /// A tenant's endpoints, oldest first. Their number is limited: see [`crate::EndpointCommand::Create`].
     pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<Self>, sqlx::Error> {
         let query = sqlx::query(endpoints!("ORDER BY e.endpoint_id")).bind(tenant.uuid());
         query.fetch_all(tables).await?.iter().map(Self::read).collect()

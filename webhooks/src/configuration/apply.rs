@@ -9,7 +9,7 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres};
 use uuid::Uuid;
 
-use super::act::{Act, Changed, EndpointFields};
+use super::endpoint_command::{Changed, EndpointCommand, EndpointFields};
 use super::{unavailable, unknown};
 use crate::{Guard, RandomSource, Secret};
 
@@ -33,38 +33,42 @@ pub(super) struct Change<'a> {
 }
 
 /// Applies a command, in a transaction of the tenant.
-pub(super) async fn apply(tables: &mut PgConnection, change: &Change<'_>, act: Act) -> Result<Changed, Refusal> {
+pub(super) async fn apply(
+    tables: &mut PgConnection,
+    change: &Change<'_>,
+    act: EndpointCommand,
+) -> Result<Changed, Refusal> {
     let name = act.name();
     let id = match &act {
-        Act::Create { .. } => change.ids.next(),
-        Act::Change { id, .. }
-        | Act::Enable { id }
-        | Act::Disable { id, .. }
-        | Act::RotateSecret { id, .. }
-        | Act::Replay { id, .. }
-        | Act::Remove { id } => *id,
+        EndpointCommand::Create { .. } => change.ids.next(),
+        EndpointCommand::Change { id, .. }
+        | EndpointCommand::Enable { id }
+        | EndpointCommand::Disable { id, .. }
+        | EndpointCommand::RotateSecret { id, .. }
+        | EndpointCommand::Replay { id, .. }
+        | EndpointCommand::Remove { id } => *id,
     };
     let version = match act {
-        Act::Create { .. } => 1,
+        EndpointCommand::Create { .. } => 1,
         _ => change.lock(tables, id).await? + 1,
     };
     let mut secret = None;
     let detail = match act {
-        Act::Create { fields, after } => {
+        EndpointCommand::Create { fields, after } => {
             let fresh = Secret::new(change.random);
             secret = Some(fresh.reveal());
             change.create(tables, id, &fields, after, &fresh).await?
         }
-        Act::Change { fields, .. } => change.replace(tables, id, &fields).await?,
-        Act::Enable { .. } => change.enable(tables, id).await?,
-        Act::Disable { reason, .. } => change.disable(tables, id, &reason).await?,
-        Act::RotateSecret { overlap_hours, .. } => {
+        EndpointCommand::Change { fields, .. } => change.replace(tables, id, &fields).await?,
+        EndpointCommand::Enable { .. } => change.enable(tables, id).await?,
+        EndpointCommand::Disable { reason, .. } => change.disable(tables, id, &reason).await?,
+        EndpointCommand::RotateSecret { overlap_hours, .. } => {
             let fresh = Secret::new(change.random);
             secret = Some(fresh.reveal());
             change.rotate(tables, id, overlap_hours, &fresh).await?
         }
-        Act::Replay { after, .. } => change.replay(tables, id, after).await?,
-        Act::Remove { .. } => change.remove(tables, id).await?,
+        EndpointCommand::Replay { after, .. } => change.replay(tables, id, after).await?,
+        EndpointCommand::Remove { .. } => change.remove(tables, id).await?,
     };
     change.note(tables, id, version, name, detail).await?;
     Ok(Changed { id, version: version.cast_unsigned(), secret })

@@ -3,8 +3,8 @@
 use kernel::{Refusal, TenantId};
 use sqlx::{PgConnection, Row};
 
-use super::act::{Act, Changed, Done, Request};
 use super::apply::{Change, apply};
+use super::endpoint_command::{Changed, Done, EndpointCommand, Request};
 use super::{WRITE, Webhooks, unavailable};
 
 impl Webhooks {
@@ -12,7 +12,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// A refused command changed nothing.
-    pub async fn carry_out(&self, request: &Request, act: Act) -> Result<Done, Refusal> {
+    pub async fn carry_out(&self, request: &Request, act: EndpointCommand) -> Result<Done, Refusal> {
         let inner = &*self.inner;
         request.caller.require(WRITE)?;
         if act.sends() {

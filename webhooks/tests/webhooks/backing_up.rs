@@ -9,7 +9,7 @@ use kernel::{Position, Role};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
-use webhooks::{Act, State};
+use webhooks::{EndpointCommand, State};
 
 use crate::world::{World, fields, quick, request};
 
@@ -63,8 +63,8 @@ async fn a_restored_webhook_goes_on_from_where_it_was_and_skips_nothing() {
     })
     .await;
     let endpoint = world.endpoint(&receiver.url).await;
-    let silent = world.act(Act::Create { fields: fields(&receiver.url), after: None }).await;
-    world.act(Act::Disable { id: silent.id, reason: "not yet".to_owned() }).await;
+    let silent = world.act(EndpointCommand::Create { fields: fields(&receiver.url), after: None }).await;
+    world.act(EndpointCommand::Disable { id: silent.id, reason: "not yet".to_owned() }).await;
     // The third event is refused and parked: the cursor is past it.
     world.append(3).await;
     eventually("the third is parked", async || {
@@ -104,7 +104,7 @@ async fn a_backup_has_no_webhooks_of_who_lives_elsewhere_and_who_takes_it_change
     let world = World::idle(quick()).await;
     world.endpoint(NOWHERE).await;
     let gone = testbed::tenant();
-    let create = Act::Create { fields: fields(NOWHERE), after: None };
+    let create = EndpointCommand::Create { fields: fields(NOWHERE), after: None };
     world.webhooks.carry_out(&request(gone, Role::Admin), create).await.unwrap();
     let left = format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{gone}', 'left', 'east')");
     let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();

@@ -3,7 +3,7 @@
 use kernel::{Position, Refusal, Role, Versions};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
-use webhooks::{Act, EndpointFields, Guard, Request, Settings};
+use webhooks::{EndpointCommand, EndpointFields, Guard, Request, Settings};
 
 use crate::world::{World, fields, quick, request};
 
@@ -14,7 +14,7 @@ async fn strict() -> World {
 }
 
 /// Checks that a command is refused, and that nothing was written.
-async fn refused(world: &World, request: &Request, act: Act) -> Refusal {
+async fn refused(world: &World, request: &Request, act: EndpointCommand) -> Refusal {
     let before = (world.count("endpoints").await, world.count("changes").await, world.count("commands").await);
     let refusal = world.webhooks.carry_out(request, act).await.unwrap_err();
     let after = (world.count("endpoints").await, world.count("changes").await, world.count("commands").await);
@@ -25,7 +25,7 @@ async fn refused(world: &World, request: &Request, act: Act) -> Refusal {
 #[tokio::test]
 async fn the_same_request_is_carried_out_once_and_shows_its_secret_again_to_nobody_else() {
     let world = strict().await;
-    let create = || Act::Create { fields: fields(URL), after: None };
+    let create = || EndpointCommand::Create { fields: fields(URL), after: None };
     let keyed = Request { command_id: Some("one".to_owned()), ..world.request() };
     let first = world.webhooks.carry_out(&keyed, create()).await.unwrap();
     let again = world.webhooks.carry_out(&keyed, create()).await.unwrap();
@@ -41,7 +41,7 @@ async fn the_same_request_is_carried_out_once_and_shows_its_secret_again_to_nobo
     assert_eq!(world.count("endpoints").await, 2);
     // The key of a refused request may be used again, for a corrected one.
     let keyed = Request { command_id: Some("three".to_owned()), ..world.request() };
-    refused(&world, &keyed, Act::Create { fields: fields("http://10.0.0.1"), after: None }).await;
+    refused(&world, &keyed, EndpointCommand::Create { fields: fields("http://10.0.0.1"), after: None }).await;
     assert!(!world.webhooks.carry_out(&keyed, create()).await.unwrap().repeated);
 }
 
@@ -50,7 +50,7 @@ async fn requests_of_long_ago_are_forgotten_with_their_answers() {
     let world = World::idle(quick()).await;
     for id in ["lately", "long ago"] {
         let keyed = Request { command_id: Some(id.to_owned()), ..world.request() };
-        world.webhooks.carry_out(&keyed, Act::Create { fields: fields(URL), after: None }).await.unwrap();
+        world.webhooks.carry_out(&keyed, EndpointCommand::Create { fields: fields(URL), after: None }).await.unwrap();
     }
     let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
     let age =
@@ -71,10 +71,10 @@ async fn requests_of_long_ago_are_forgotten_with_their_answers() {
 #[tokio::test]
 async fn versions_are_counted_and_insisted_on() {
     let world = strict().await;
-    let created = world.act(Act::Create { fields: fields(URL), after: None }).await;
+    let created = world.act(EndpointCommand::Create { fields: fields(URL), after: None }).await;
     assert_eq!(created.version, 1);
     let insisting = |version: u64| Request { if_match: Some(Versions::from(version)), ..world.request() };
-    let change = || Act::Change {
+    let change = || EndpointCommand::Change {
         id: created.id,
         fields: EndpointFields {
             types: vec!["demo.lamp.*".to_owned()],
@@ -84,7 +84,7 @@ async fn versions_are_counted_and_insisted_on() {
     };
     assert_eq!(refused(&world, &insisting(2), change()).await.code(), "version_differs");
     assert_eq!(
-        refused(&world, &insisting(1), Act::Create { fields: fields(URL), after: None }).await.code(),
+        refused(&world, &insisting(1), EndpointCommand::Create { fields: fields(URL), after: None }).await.code(),
         "header_invalid"
     );
     let changed = world.webhooks.carry_out(&insisting(1), change()).await.unwrap().changed;
@@ -98,14 +98,14 @@ async fn versions_are_counted_and_insisted_on() {
 #[tokio::test]
 async fn what_is_not_allowed_is_named_and_nothing_is_written() {
     let world = strict().await;
-    let created = world.act(Act::Create { fields: fields(URL), after: None }).await;
-    let create = |fields| Act::Create { fields, after: None };
+    let created = world.act(EndpointCommand::Create { fields: fields(URL), after: None }).await;
+    let create = |fields| EndpointCommand::Create { fields, after: None };
     for url in
         ["http://hooks.example.com", "https://127.0.0.1/", "https://[::ffff:10.0.0.1]/", "https://db/", "nonsense"]
     {
         let refusal = refused(&world, &world.request(), create(fields(url))).await;
         assert_eq!((refusal.errors()[0].pointer.as_str(), refusal.errors()[0].code), ("/url", "url"), "{url}");
-        let change = Act::Change { id: created.id, fields: fields(url) };
+        let change = EndpointCommand::Change { id: created.id, fields: fields(url) };
         assert_eq!(refused(&world, &world.request(), change).await.errors()[0].code, "url");
     }
     let several = EndpointFields {
@@ -118,12 +118,12 @@ async fn what_is_not_allowed_is_named_and_nothing_is_written() {
     assert_eq!(pointers, ["/url", "/description", "/types/1"]);
     let id = created.id;
     for (act, code) in [
-        (Act::Create { fields: fields(URL), after: Some(Position(1)) }, "position_ahead"),
-        (Act::Replay { id, after: Position(7) }, "position_ahead"),
-        (Act::RotateSecret { id, overlap_hours: 169 }, "validation_failed"),
-        (Act::Disable { id, reason: "a\u{7}b".to_owned() }, "validation_failed"),
-        (Act::Enable { id: Uuid::nil() }, "not_found"),
-        (Act::Remove { id: Uuid::nil() }, "not_found"),
+        (EndpointCommand::Create { fields: fields(URL), after: Some(Position(1)) }, "position_ahead"),
+        (EndpointCommand::Replay { id, after: Position(7) }, "position_ahead"),
+        (EndpointCommand::RotateSecret { id, overlap_hours: 169 }, "validation_failed"),
+        (EndpointCommand::Disable { id, reason: "a\u{7}b".to_owned() }, "validation_failed"),
+        (EndpointCommand::Enable { id: Uuid::nil() }, "not_found"),
+        (EndpointCommand::Remove { id: Uuid::nil() }, "not_found"),
     ] {
         assert_eq!(refused(&world, &world.request(), act.clone()).await.code(), code, "{act:?}");
     }
@@ -136,16 +136,16 @@ async fn what_is_not_allowed_is_named_and_nothing_is_written() {
 #[tokio::test]
 async fn a_role_may_what_the_table_says_and_a_tenant_sees_only_its_own() {
     let world = strict().await;
-    let created = world.act(Act::Create { fields: fields(URL), after: None }).await;
+    let created = world.act(EndpointCommand::Create { fields: fields(URL), after: None }).await;
     for role in [Role::Manager, Role::Member, Role::Viewer, Role::Auditor] {
-        let act = Act::Remove { id: created.id };
+        let act = EndpointCommand::Remove { id: created.id };
         assert_eq!(refused(&world, &request(world.tenant, role), act).await.code(), "permission_missing");
     }
     let stranger = testbed::tenant();
     for act in [
-        Act::Remove { id: created.id },
-        Act::RotateSecret { id: created.id, overlap_hours: 1 },
-        Act::Change { id: created.id, fields: fields(URL) },
+        EndpointCommand::Remove { id: created.id },
+        EndpointCommand::RotateSecret { id: created.id, overlap_hours: 1 },
+        EndpointCommand::Change { id: created.id, fields: fields(URL) },
     ] {
         assert_eq!(refused(&world, &request(stranger, Role::Admin), act).await.code(), "not_found");
     }
@@ -192,7 +192,7 @@ async fn tables_of_an_earlier_program_are_said_to_be_migrated_before_they_are() 
 async fn a_secret_that_was_rotated_is_nowhere_any_more() {
     let world = strict().await;
     let keyed = Request { command_id: Some("one".to_owned()), ..world.request() };
-    let create = || Act::Create { fields: fields(URL), after: None };
+    let create = || EndpointCommand::Create { fields: fields(URL), after: None };
     let first = world.webhooks.carry_out(&keyed, create()).await.unwrap().changed;
     let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
     let mut holding = async |secret: &str| -> i64 {
@@ -211,7 +211,7 @@ async fn a_secret_that_was_rotated_is_nowhere_any_more() {
     };
     let secret = first.secret.clone().unwrap();
     assert_eq!(holding(&secret).await, 2, "where it is used, and in the stored answer");
-    world.act(Act::RotateSecret { id: first.id, overlap_hours: 0 }).await;
+    world.act(EndpointCommand::RotateSecret { id: first.id, overlap_hours: 0 }).await;
     assert_eq!(holding(&secret).await, 0);
     let again = world.webhooks.carry_out(&keyed, create()).await.unwrap();
     assert_eq!((again.changed.id, again.changed.secret, again.repeated), (first.id, None, true));

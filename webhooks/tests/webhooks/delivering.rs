@@ -9,7 +9,7 @@ use kernel::Position;
 use testbed::eventually;
 use testbed::receiver::{Received, Receiver, Reply};
 use tokio::sync::Notify;
-use webhooks::{Act, EndpointFields, Secret, sign};
+use webhooks::{EndpointCommand, EndpointFields, Secret, sign};
 
 use crate::world::{World, fields, quick};
 
@@ -61,7 +61,7 @@ async fn only_the_types_that_are_wanted_arrive_and_the_rest_is_no_lag() {
     let world = World::start().await;
     let receiver = Receiver::start().await;
     let wanted = EndpointFields { types: vec!["demo.lamp.dimmed".to_owned()], ..fields(&receiver.url) };
-    let created = world.act(Act::Create { fields: wanted, after: None }).await;
+    let created = world.act(EndpointCommand::Create { fields: wanted, after: None }).await;
     world.append(10).await;
     world.append_as(world.tenant, "demo.lamp.dimmed", 1).await;
     let head = world.append(10).await;
@@ -73,7 +73,7 @@ async fn only_the_types_that_are_wanted_arrive_and_the_rest_is_no_lag() {
     let counts = world.webhooks.counts().await.unwrap();
     assert_eq!((counts.enabled, counts.failing, counts.disabled, counts.lag), (1, 0, 0, 0));
     // The selection of events can be changed.
-    world.act(Act::Change { id: created.id, fields: fields(&receiver.url) }).await;
+    world.act(EndpointCommand::Change { id: created.id, fields: fields(&receiver.url) }).await;
     world.append(1).await;
     eventually("every type arrives now", async || (receiver.positions() == [11, 22]).then_some(())).await;
 }
@@ -84,13 +84,13 @@ async fn a_rotated_secret_signs_beside_the_former_one_until_that_has_gone() {
     let receiver = Receiver::start().await;
     let created = world.endpoint(&receiver.url).await;
     let first = created.secret.unwrap();
-    let rotated = world.act(Act::RotateSecret { id: created.id, overlap_hours: 24 }).await;
+    let rotated = world.act(EndpointCommand::RotateSecret { id: created.id, overlap_hours: 24 }).await;
     let second = rotated.secret.unwrap();
     assert_ne!(first, second);
     world.append(1).await;
     let both = eventually("it arrives", async || receiver.got().first().cloned()).await;
     assert!(signed(&both, &first) && signed(&both, &second));
-    let third = world.act(Act::RotateSecret { id: created.id, overlap_hours: 0 }).await.secret.unwrap();
+    let third = world.act(EndpointCommand::RotateSecret { id: created.id, overlap_hours: 0 }).await.secret.unwrap();
     world.append(1).await;
     let alone = eventually("it arrives", async || receiver.got().get(1).cloned()).await;
     assert!(signed(&alone, &third) && !signed(&alone, &second) && !signed(&alone, &first));
@@ -104,7 +104,7 @@ async fn a_replay_delivers_again_under_the_same_ids_and_a_ping_says_what_became_
     world.append(4).await;
     let created = world.endpoint(&receiver.url).await;
     eventually("all arrive", async || (receiver.got().len() == 4).then_some(())).await;
-    world.act(Act::Replay { id: created.id, after: Position(2) }).await;
+    world.act(EndpointCommand::Replay { id: created.id, after: Position(2) }).await;
     eventually("two arrive again", async || (receiver.positions() == [1, 2, 3, 4, 3, 4]).then_some(())).await;
     let got = receiver.got();
     assert_eq!((got[2].id(), got[3].id()), (got[4].id(), got[5].id()));
@@ -131,7 +131,7 @@ async fn what_is_on_its_way_while_its_endpoint_is_changed_is_sent_by_nobody_besi
     world.append(2).await;
     eventually("the first event is on its way", async || (late.got().len() == 1).then_some(())).await;
     let changed = EndpointFields { description: "the same, in other words".to_owned(), ..fields(&late.url) };
-    world.act(Act::Change { id: created.id, fields: changed }).await;
+    world.act(EndpointCommand::Change { id: created.id, fields: changed }).await;
     // When this endpoint gets an event, its deliverer has also seen the other endpoint's change, so that one's receiver is called.
     let other = Receiver::answering(move |_, _| {
         tell.notify_one();

@@ -6,7 +6,7 @@ use kernel::{Position, Role};
 use sqlx::{Connection, Executor, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
-use webhooks::{Act, Guard, Message, Sender, Settings, State};
+use webhooks::{EndpointCommand, Guard, Message, Sender, Settings, State};
 
 use crate::world::{World, fields, quick, request};
 
@@ -54,7 +54,7 @@ async fn receivers_of_one_tenant_that_say_nothing_leave_room_for_those_of_anothe
     world.append(2).await;
     eventually("one of the silent ones has its place", async || (silent.got().len() == 1).then_some(())).await;
     let (other, healthy) = (testbed::tenant(), Receiver::start().await);
-    let act = Act::Create { fields: fields(&healthy.url), after: Some(Position::START) };
+    let act = EndpointCommand::Create { fields: fields(&healthy.url), after: Some(Position::START) };
     world.webhooks.carry_out(&request(other, Role::Admin), act).await.unwrap();
     world.append_as(other, "demo.lamp.lit", 3).await;
     eventually("the other tenant has all", async || (healthy.got().len() == 3).then_some(())).await;
@@ -91,8 +91,8 @@ async fn a_receiver_that_is_gone_or_fails_for_too_long_is_disabled_and_loses_not
 
     // When it is enabled again, it continues from its cursor, perhaps with another URL.
     let mended = Receiver::start().await;
-    world.act(Act::Change { id: second.id, fields: fields(&mended.url) }).await;
-    world.act(Act::Enable { id: second.id }).await;
+    world.act(EndpointCommand::Change { id: second.id, fields: fields(&mended.url) }).await;
+    world.act(EndpointCommand::Enable { id: second.id }).await;
     eventually("the rest arrives", async || (mended.positions() == [2, 3]).then_some(())).await;
     assert_eq!(world.find(second.id).await.failing_since, None);
 }
@@ -122,15 +122,15 @@ async fn what_is_disabled_gets_nothing_until_it_is_enabled() {
     let world = World::start().await;
     let receiver = Receiver::start().await;
     let created = world.endpoint(&receiver.url).await;
-    world.act(Act::Disable { id: created.id, reason: "maintenance".to_owned() }).await;
+    world.act(EndpointCommand::Disable { id: created.id, reason: "maintenance".to_owned() }).await;
     let other = Receiver::start().await;
     world.endpoint(&other.url).await;
     world.append(2).await;
     eventually("the other one has all", async || (other.got().len() == 2).then_some(())).await;
     assert_eq!(receiver.got().len(), 0);
-    world.act(Act::Enable { id: created.id }).await;
+    world.act(EndpointCommand::Enable { id: created.id }).await;
     eventually("it goes on where it was", async || (receiver.positions() == [1, 2]).then_some(())).await;
-    world.act(Act::Remove { id: created.id }).await;
+    world.act(EndpointCommand::Remove { id: created.id }).await;
     world.append(1).await;
     eventually("the other one has it", async || (other.got().len() == 3).then_some(())).await;
     assert_eq!((receiver.got().len(), world.count("endpoints").await), (2, 1));
@@ -199,7 +199,7 @@ async fn a_receiver_that_asks_for_a_pause_gets_it() {
     let asked = endpoint.next_attempt_at.unwrap() - endpoint.failing_since.unwrap();
     assert!(asked.num_seconds() >= 100, "{asked}");
     // Enabling it makes the next attempt due at once.
-    world.act(Act::Enable { id: created.id }).await;
+    world.act(EndpointCommand::Enable { id: created.id }).await;
     eventually("it is tried at once", async || (busy.got().len() == 2).then_some(())).await;
     stop.cancel();
 }

@@ -14,7 +14,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
 use uuid::Uuid;
-use webhooks::Act;
+use webhooks::EndpointCommand;
 
 use crate::world::{World, quick};
 
@@ -280,7 +280,7 @@ async fn who_refuses_everything_is_disabled_and_keeps_no_more_attempts_than_it_s
     assert!(attempts().await >= 15, "five for each that was parked");
     // A new worker deletes the old deliveries that its predecessor left.
     mended.store(true, Ordering::SeqCst);
-    world.act(Act::Enable { id: endpoint.id }).await;
+    world.act(EndpointCommand::Enable { id: endpoint.id }).await;
     eventually("all of them arrive", async || (world.find(endpoint.id).await.delivered == 4).then_some(())).await;
     assert!(attempts().await <= 6, "two of those before, four since");
 }
@@ -293,7 +293,7 @@ async fn who_is_set_back_or_removed_has_nothing_parked_any_more() {
     let refused = append(&world, "bad", &[13, 1]).await - 1;
     eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
     mended.store(true, Ordering::SeqCst);
-    world.act(Act::Replay { id: endpoint.id, after: Position::START }).await;
+    world.act(EndpointCommand::Replay { id: endpoint.id, after: Position::START }).await;
     eventually("everything comes again, in order", async || {
         receiver.positions().ends_with(&[refused, refused + 1]).then_some(())
     })
@@ -302,7 +302,7 @@ async fn who_is_set_back_or_removed_has_nothing_parked_any_more() {
     mended.store(false, Ordering::SeqCst);
     let refused = append(&world, "bad", &[13]).await;
     eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
-    world.act(Act::Remove { id: endpoint.id }).await;
+    world.act(EndpointCommand::Remove { id: endpoint.id }).await;
     assert_eq!(parked(&world).await, []);
     let gone = dead_letters(&world).discard(&request(&world), &id(endpoint.id, refused), "no").await;
     assert_eq!(gone.unwrap_err().code(), "not_found");

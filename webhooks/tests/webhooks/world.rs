@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 use webhooks::{
-    Act, Changed, Deliverer, Endpoint, EndpointFields, Guard, Request, Settings, Sources, SystemRandomSource, Webhooks,
+    Changed, Deliverer, Endpoint, EndpointCommand, EndpointFields, Guard, Request, Settings, Sources,
+    SystemRandomSource, Webhooks,
 };
 
 const HISTORY: Grant = Grant { permission: "demo:history:read", roles: &[Role::Admin, Role::Auditor], meaning: "" };
@@ -104,13 +105,13 @@ impl World {
         request(self.tenant, Role::Admin)
     }
 
-    pub async fn act(&self, act: Act) -> Changed {
+    pub async fn act(&self, act: EndpointCommand) -> Changed {
         self.webhooks.carry_out(&self.request(), act).await.unwrap().changed
     }
 
     /// Creates an endpoint that gets all events from the first on.
     pub async fn endpoint(&self, url: &str) -> Changed {
-        self.act(Act::Create { fields: fields(url), after: Some(Position::START) }).await
+        self.act(EndpointCommand::Create { fields: fields(url), after: Some(Position::START) }).await
     }
 
     pub async fn find(&self, id: Uuid) -> Endpoint {

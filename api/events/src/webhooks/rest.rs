@@ -7,7 +7,7 @@ use poem_openapi::param::{Path, Query};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
-use webhooks::{Act, EndpointFields, READ, Request, WRITE};
+use webhooks::{EndpointCommand, EndpointFields, READ, Request, WRITE};
 
 use super::answer::{Changed, Changes, Created, Deliveries, Ping, Rotated, Webhook, Webhooks};
 use crate::{Platform, Tag};
@@ -140,7 +140,7 @@ impl WebhookSettings {
             return Err(Refusal::fields(vec![error]).into());
         };
         let fields = EndpointFields { url, types, description };
-        let act = Act::Create { fields, after: after.map(Position) };
+        let act = EndpointCommand::Create { fields, after: after.map(Position) };
         Ok(Created(home.carry_out(&request(command.request)?, act).await?))
     }
 
@@ -166,7 +166,7 @@ impl WebhookSettings {
     async fn change(&self, command: Command<WebhookDetails>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         let WebhookDetails { url, types, description } = command.body;
         let fields = EndpointFields { url, types, description };
-        self.act(command.request, webhook.0, Act::Change { id: webhook.0, fields }).await
+        self.act(command.request, webhook.0, EndpointCommand::Change { id: webhook.0, fields }).await
     }
 
     /// Enable a webhook that is disabled or failing
@@ -174,7 +174,7 @@ impl WebhookSettings {
     /// Delivery continues with the event where it stopped. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/enable", method = "post", operation_id = "enableWebhook")]
     async fn enable(&self, command: Command<Empty>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
-        self.act(command.request, webhook.0, Act::Enable { id: webhook.0 }).await
+        self.act(command.request, webhook.0, EndpointCommand::Enable { id: webhook.0 }).await
     }
 
     /// Disable a webhook
@@ -182,7 +182,7 @@ impl WebhookSettings {
     /// Nothing is sent until the webhook is enabled again. Its position is kept. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/disable", method = "post", operation_id = "disableWebhook")]
     async fn disable(&self, command: Command<Disable>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
-        let act = Act::Disable { id: webhook.0, reason: command.body.reason };
+        let act = EndpointCommand::Disable { id: webhook.0, reason: command.body.reason };
         self.act(command.request, webhook.0, act).await
     }
 
@@ -192,7 +192,7 @@ impl WebhookSettings {
     /// previous secret. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/rotate-secret", method = "post", operation_id = "rotateWebhookSecret")]
     async fn rotate(&self, command: Command<Rotate>, webhook: Path<Uuid>) -> Result<Rotated, Problem> {
-        let act = Act::RotateSecret { id: webhook.0, overlap_hours: command.body.overlap_hours };
+        let act = EndpointCommand::RotateSecret { id: webhook.0, overlap_hours: command.body.overlap_hours };
         let Changed(done) = self.act(command.request, webhook.0, act).await?;
         Ok(Rotated(done))
     }
@@ -202,7 +202,7 @@ impl WebhookSettings {
     /// This includes events that were delivered before. Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/replay", method = "post", operation_id = "replayWebhook")]
     async fn replay(&self, command: Command<Replay>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
-        let act = Act::Replay { id: webhook.0, after: Position(command.body.after) };
+        let act = EndpointCommand::Replay { id: webhook.0, after: Position(command.body.after) };
         self.act(command.request, webhook.0, act).await
     }
 
@@ -211,7 +211,7 @@ impl WebhookSettings {
     /// Needs the permission `events:webhook:write`.
     #[oai(path = "/v1/events/webhooks/:webhook/remove", method = "post", operation_id = "removeWebhook")]
     async fn remove(&self, command: Command<Empty>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
-        self.act(command.request, webhook.0, Act::Remove { id: webhook.0 }).await
+        self.act(command.request, webhook.0, EndpointCommand::Remove { id: webhook.0 }).await
     }
 
     /// Send a test message to a webhook
@@ -286,7 +286,7 @@ impl WebhookSettings {
             .into())
     }
 
-    async fn act(&self, asked: executor::Request, id: Uuid, act: Act) -> Result<Changed, Problem> {
+    async fn act(&self, asked: executor::Request, id: Uuid, act: EndpointCommand) -> Result<Changed, Problem> {
         let request = request(asked)?;
         request.caller.require(WRITE)?;
         // A repeated request to remove a webhook does not find it any more. It is passed on, so that its first answer is repeated.

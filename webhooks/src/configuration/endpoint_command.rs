@@ -30,7 +30,7 @@ pub struct EndpointFields {
 
 /// A command on an endpoint. A tenant has at most 50 endpoints per service.
 #[derive(Clone, Debug)]
-pub enum Act {
+pub enum EndpointCommand {
     /// Creates an endpoint. It gets the events from now on, or those after a position.
     Create {
         /// Its configuration.
@@ -78,7 +78,7 @@ pub enum Act {
     },
 }
 
-impl Act {
+impl EndpointCommand {
     /// The name in the list of changes.
     pub(super) const fn name(&self) -> &'static str {
         match self {
