@@ -335,8 +335,8 @@ fn previewed(preview: &Preview) -> Result<()> {
         "before": value(preview.before.as_bytes()),
         "after": value(preview.after.as_bytes()),
         "today": preview.current_events.clone().unwrap_or_default(),
-        "taken": preview.rehearsal.as_ref().map(|rehearsal| rehearsal.taken),
-        "stops_at": preview.rehearsal.as_ref().and_then(|rehearsal| rehearsal.failed.as_ref()).map(|(at, _)| at.0),
+        "taken": preview.dry_run.as_ref().map(|dry_run| dry_run.taken),
+        "stops_at": preview.dry_run.as_ref().and_then(|dry_run| dry_run.failed.as_ref()).map(|(at, _)| at.0),
     }))
 }
 

@@ -12,7 +12,7 @@ use nats::Bus;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 pub use self::editing::Preview;
-use crate::{Attempt, Consumer, Decided, Letter, LetterId, Listing, Rehearse, State, decisions, idempotency};
+use crate::{Attempt, Consumer, Decided, DryRun, Letter, LetterId, Listing, State, decisions, idempotency};
 
 /// Database connections for lists and decisions.
 const CONNECTIONS: u32 = 4;
@@ -29,7 +29,7 @@ struct Inner {
     store: EventStore,
     bus: Option<Bus>,
     aggregates: Vec<AggregateType>,
-    rehearsers: Vec<Arc<dyn Rehearse>>,
+    dry_runners: Vec<Arc<dyn DryRun>>,
     read: &'static str,
     write: &'static str,
 }
@@ -64,7 +64,7 @@ impl DeadLetters {
         store: EventStore,
         bus: Option<Bus>,
         aggregates: Vec<AggregateType>,
-        rehearsers: Vec<Arc<dyn Rehearse>>,
+        dry_runners: Vec<Arc<dyn DryRun>>,
         grants: &[Grant],
     ) -> Option<Self> {
         let permission = |action: &str| {
@@ -73,7 +73,7 @@ impl DeadLetters {
         };
         let (read, write) = (permission("read")?, permission("write")?);
         let pool = database.pool(Role::Configure, CONNECTIONS);
-        let inner = Inner { service: database.service, pool, store, bus, aggregates, rehearsers, read, write };
+        let inner = Inner { service: database.service, pool, store, bus, aggregates, dry_runners, read, write };
         Some(Self { inner: Arc::new(inner) })
     }
 

@@ -9,7 +9,7 @@
 //! People inspect letters and decide through [`DeadLetters`]: redrive (retry now), edit (this consumer alone sees another payload; the
 //! log never changes), or discard (this consumer never sees the event). Decisions are stored with who and why ([`Decisions`]), and
 //! rebuilds of read models respect them. Personal data in an edit is encrypted as in the log (`marking.rs`), and becomes unreadable
-//! when the person is erased. A [`Rehearse`]r shows beforehand what a decision would do.
+//! when the person is erased. A [`DryRun`] shows beforehand what a decision would do.
 //!
 //! A [`Publisher`] reports changes on the bus (stream `DEAD_LETTERS`), for alerts and tools. Postgres has the truth: the
 //! schema `dead` of each service's database (`tables.sql`). To add a kind of consumer: add a line in [`Kind`], and its role to
@@ -22,6 +22,7 @@ pub mod backup;
 mod consumer;
 mod dead_letters;
 mod decisions;
+mod dry_run;
 mod errors;
 mod held;
 mod idempotency;
@@ -32,13 +33,13 @@ pub mod moved;
 mod notifications;
 mod park;
 mod publisher;
-mod rehearse;
 mod retry;
 
 pub use backoff::Backoff;
 pub use consumer::{Consumer, Kind, LetterId, Share};
 pub use dead_letters::{DeadLetters, Done, LetterDetails, Preview, Request};
 pub use decisions::{Decisions, Part, Verdict};
+pub use dry_run::{DryRun, DryRunResult};
 pub use errors::chain;
 pub use held::Held;
 pub use letter::{Attempt, Decided, Letter, Listing, State, events};
@@ -46,5 +47,4 @@ pub use migrate::create;
 pub use notifications::forward_decisions;
 pub use park::{Entry, clear, forget, hasten, hold, park};
 pub use publisher::Publisher;
-pub use rehearse::{Rehearsal, Rehearse};
 pub use retry::{LOCKED_PAUSE, Outcome, Settled, Taken, due, settle, take, take_decided};

@@ -28,21 +28,21 @@ pub struct Rewrapped {
 
 impl EventStore {
     /// Rewraps the tenants' keys with the current master key (and its latest version), `at_once` keys at a time. `tell` is called with the
-    /// progress. With `rehearsed` (a dry run) nothing is written.
+    /// progress. With `dry_run` nothing is written.
     ///
     /// # Errors
     /// [`Error::NoMasterKey`]; when the master key or the log does not answer. Keys that were rewrapped until then stay so.
     pub async fn rewrap(
         &self,
         at_once: usize,
-        rehearsed: bool,
+        dry_run: bool,
         mut tell: impl FnMut(&Rewrapped),
     ) -> Result<Rewrapped, Error> {
         let sealing = self.sealing().ok_or(Error::NoMasterKey)?;
         let keys = self.wrapped_keys().await?;
         let mut done = Rewrapped { all: keys.len() as u64, ..Rewrapped::default() };
         for some in keys.chunks(at_once.max(1)) {
-            self.rewrap_some(sealing, some, rehearsed, &mut done).await?;
+            self.rewrap_some(sealing, some, dry_run, &mut done).await?;
             tell(&done);
         }
         Ok(done)
@@ -65,7 +65,7 @@ impl EventStore {
         &self,
         sealing: &Sealing,
         some: &[(TenantId, Wrapped)],
-        rehearsed: bool,
+        dry_run: bool,
         done: &mut Rewrapped,
     ) -> Result<(), Error> {
         let asked: Vec<(Context<'_>, &Wrapped)> =
@@ -89,7 +89,7 @@ impl EventStore {
             match opened {
                 Err(error @ keys::Error::Unavailable(_)) => return Err(Error::Key(error)),
                 Err(error) => done.left.push((*tenant, format!("wrapped anew it does not open: {error}"))),
-                Ok(_) if rehearsed => done.renewed += 1,
+                Ok(_) if dry_run => done.renewed += 1,
                 Ok(_) => match self.append(replacing(*tenant, was, wrapped)).await {
                     Ok(_) => done.renewed += 1,
                     // Another process rewraps the same keys, and was faster.

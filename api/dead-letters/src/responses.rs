@@ -200,8 +200,8 @@ impl Detail {
 impl From<deadletters::Preview> for Preview {
     fn from(preview: deadletters::Preview) -> Self {
         let errors = preview.why_not();
-        let taken = preview.rehearsal.as_ref().map(|rehearsal| rehearsal.taken);
-        let stop = preview.rehearsal.and_then(|rehearsal| rehearsal.failed);
+        let taken = preview.dry_run.as_ref().map(|dry_run| dry_run.taken);
+        let stop = preview.dry_run.and_then(|dry_run| dry_run.failed);
         let (stops_at, stops_because) = stop.map(|(at, errors)| (at.0, errors)).unzip();
         Self {
             applies: errors.is_none(),

@@ -97,7 +97,7 @@ impl Word for Mapping {
 pub async fn take<I: Import, P>(runtime: &Runtime, upload: &Upload<P>, import: &I, dry_run: bool) -> Done<Report> {
     let (executor, request) = (&runtime.executor, &upload.request);
     let done = if dry_run {
-        importing::rehearse(executor, request, &upload.bytes, import).await?
+        importing::dry_run(executor, request, &upload.bytes, import).await?
     } else {
         let pace = ReadModelPace::with(&runtime.read_models, request.caller.tenant());
         importing::import(executor, request, &upload.bytes, import, &pace).await?

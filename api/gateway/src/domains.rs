@@ -130,12 +130,12 @@ pub fn dead_letters_of(
     executor: executor::Executor,
     bus: Option<nats::Bus>,
 ) -> Option<deadletters::DeadLetters> {
-    let rehearsal = projector::Rehearsal::new(database, domain.projections.clone());
-    let mut rehearsers: Vec<Arc<dyn deadletters::Rehearse>> = vec![Arc::new(rehearsal)];
+    let dry_run = projector::ProjectionDryRun::new(database, domain.projections.clone());
+    let mut dry_runners: Vec<Arc<dyn deadletters::DryRun>> = vec![Arc::new(dry_run)];
     if let Some(sagas) = &domain.sagas {
-        rehearsers.push(Arc::new(coordinator::Rehearsal::new(sagas.clone(), sagas.repository(executor))));
+        dry_runners.push(Arc::new(coordinator::SagaDryRun::new(sagas.clone(), sagas.repository(executor))));
     }
-    deadletters::DeadLetters::open(database, store, bus, domain.aggregates.clone(), rehearsers, domain.grants)
+    deadletters::DeadLetters::open(database, store, bus, domain.aggregates.clone(), dry_runners, domain.grants)
 }
 
 /// The REST operations that belong to no domain, over the services of this process.

@@ -135,7 +135,7 @@ impl Executor {
     ///
     /// # Errors
     /// The refusal that the command would get.
-    pub async fn rehearse<C: Command>(&self, request: &Request, command: &C) -> Result<C::Answer, Refusal> {
+    pub async fn dry_run<C: Command>(&self, request: &Request, command: &C) -> Result<C::Answer, Refusal> {
         request.caller.require(C::PERMISSION)?;
         let inner = &*self.inner;
         let (ids, claims) = (&*inner.ids, &inner.claims);

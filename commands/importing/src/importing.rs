@@ -181,12 +181,12 @@ impl<'a, I: Import> Importing<'a, I> {
     ///
     /// # Errors
     /// If the log can't be read, or the chunk's refusal.
-    pub(crate) async fn rehearse(&mut self) -> Result<bool, Refusal> {
+    pub(crate) async fn dry_run(&mut self) -> Result<bool, Refusal> {
         let Some(chunk) = self.read() else { return Ok(false) };
         let mut unfit = Vec::new();
         if !chunk.rows.is_empty() {
             let command = self.import.chunk(self.report.import_id, chunk.rows);
-            match self.executor.rehearse(self.request, &command).await {
+            match self.executor.dry_run(self.request, &command).await {
                 Ok(Taken { import, taken, errors }) => {
                     self.report.import_id = Some(import);
                     self.report.taken += taken;

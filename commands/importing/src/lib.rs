@@ -4,7 +4,7 @@
 //! file, and nothing is written. Then row by row (`row`), in chunks. Each chunk is one append, and is a part of the request that is
 //! done exactly once ([`Importing`]). So an interrupted import continues when the same file comes again under the same key, and a
 //! completed one returns its first report. A dry run asks the same commands what they would do
-//! ([`executor::Executor::rehearse`]), and writes nothing.
+//! ([`executor::Executor::dry_run`]), and writes nothing.
 //!
 //! To import something else: in the commands crate of its domain, describe its columns as a [`Field`], and what a row becomes with the
 //! two commands of an import (a chunk of rows; the record that it is complete) as an [`Import`]. The job for large files is in
@@ -123,7 +123,7 @@ pub async fn import<I: Import>(
 ///
 /// # Errors
 /// As for [`import`], including the refusal of a file of which no row can be imported.
-pub async fn rehearse<I: Import>(
+pub async fn dry_run<I: Import>(
     executor: &Executor,
     request: &Request,
     csv: &[u8],
@@ -132,7 +132,7 @@ pub async fn rehearse<I: Import>(
     request.caller.require(I::Complete::PERMISSION)?;
     let request = Request { if_match: None, ..request.clone() };
     let mut importing = Importing::open(executor, &request, csv, import, MOST_ROWS, ImportPlace::default()).await?;
-    while importing.rehearse().await? {}
+    while importing.dry_run().await? {}
     let answer = ImportReport { import_id: None, ..importing.report() };
     if answer.taken == 0 && answer.rows > 0 {
         return Err(answer.nothing_taken());

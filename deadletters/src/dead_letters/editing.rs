@@ -6,10 +6,10 @@ use sqlx::PgConnection;
 
 use super::{DeadLetters, Decision, Done, Request, log_unavailable, unavailable, unknown};
 use crate::decisions::{self, Verdict};
-use crate::{Letter, LetterId, Rehearsal, idempotency};
+use crate::{DryRunResult, Letter, LetterId, idempotency};
 
 /// The maximum number of events behind a letter that are included in a dry run.
-const REHEARSED: u32 = 200;
+const DRY_RUN_EVENTS: u32 = 200;
 /// The maximum size in bytes, as for payloads in the log.
 const LONGEST_PAYLOAD: usize = 256 << 10;
 
@@ -22,7 +22,7 @@ impl DeadLetters {
         caller.require(self.inner.write)?;
         let mut transaction = self.begin(caller.tenant()).await?;
         let letter = self.parked(&mut transaction, caller.tenant(), id, false).await?;
-        self.rehearse(&mut transaction, caller.tenant(), &letter, payload).await
+        self.dry_run(&mut transaction, caller.tenant(), &letter, payload).await
     }
 
     /// Edits a parked letter: its consumer sees this payload instead of the log's. It is tried again at once.
@@ -46,7 +46,7 @@ impl DeadLetters {
             (_, Some(letters)) => return Ok((Done { letters, repeated: true }, Preview::default())),
             (letter, None) => letter?,
         };
-        let preview = self.rehearse(&mut transaction, tenant, &letter, Some(payload)).await?;
+        let preview = self.dry_run(&mut transaction, tenant, &letter, Some(payload)).await?;
         transaction.rollback().await.map_err(unavailable)?;
         if let Some(errors) = preview.why_not() {
             let detail = format!("the event can't be processed with this payload either: {}", errors.join(": "));
@@ -57,7 +57,7 @@ impl DeadLetters {
         Ok((self.decide(request, id, &decision).await?, preview))
     }
 
-    async fn rehearse(
+    async fn dry_run(
         &self,
         tables: &mut PgConnection,
         tenant: TenantId,
@@ -66,7 +66,7 @@ impl DeadLetters {
     ) -> Result<Preview, Refusal> {
         let id = &letter.id;
         let mut positions = vec![id.position];
-        positions.extend(letter.behind(tables, tenant, REHEARSED).await.map_err(unavailable)?);
+        positions.extend(letter.behind(tables, tenant, DRY_RUN_EVENTS).await.map_err(unavailable)?);
         let numbers: Vec<i64> = positions.iter().map(|at| at.as_i64()).collect();
         let decisions = decisions::of(tables, tenant, &id.consumer, &numbers).await.map_err(unavailable)?;
         let events = self.events(tenant, &positions).await?;
@@ -89,11 +89,10 @@ impl DeadLetters {
                 Some(Err(error)) => Err(vec![error.to_string()]),
                 None => Err(vec![format!("this program does not know the aggregate type {}", event.aggregate_type)]),
             };
-        if let Some(rehearser) = self.inner.rehearsers.iter().find(|one| one.kind() == id.consumer.kind()) {
-            let rehearsed = rehearser.rehearse(&id.consumer, tenant, events, decisions).await;
-            let rehearsal =
-                rehearsed.map_err(|reason| Refusal::unavailable("dead_letter_preview_unavailable", reason))?;
-            preview.rehearsal = Some(rehearsal);
+        if let Some(runner) = self.inner.dry_runners.iter().find(|one| one.kind() == id.consumer.kind()) {
+            let result = runner.dry_run(&id.consumer, tenant, events, decisions).await;
+            let dry_run = result.map_err(|reason| Refusal::unavailable("dead_letter_preview_unavailable", reason))?;
+            preview.dry_run = Some(dry_run);
         }
         Ok(preview)
     }
@@ -109,20 +108,20 @@ pub struct Preview {
     /// The events that the payload decodes to, in today's versions; or why it can't be decoded.
     pub current_events: Result<Vec<Value>, Vec<String>>,
     /// The result of the consumer's dry run; `None` if this kind of consumer does not support dry runs.
-    pub rehearsal: Option<Rehearsal>,
+    pub dry_run: Option<DryRunResult>,
 }
 
 impl Default for Preview {
     fn default() -> Self {
-        Self { before: String::new(), after: String::new(), current_events: Ok(Vec::new()), rehearsal: None }
+        Self { before: String::new(), after: String::new(), current_events: Ok(Vec::new()), dry_run: None }
     }
 }
 
 impl Preview {
     /// Why the letter's own event could not be processed; `None` if it could.
     pub fn why_not(&self) -> Option<Vec<String>> {
-        match &self.rehearsal {
-            Some(Rehearsal { taken: 0, failed: Some((_, errors)) }) => Some(errors.clone()),
+        match &self.dry_run {
+            Some(DryRunResult { taken: 0, failed: Some((_, errors)) }) => Some(errors.clone()),
             Some(_) => None,
             None => self.current_events.as_ref().err().cloned(),
         }

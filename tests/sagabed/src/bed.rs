@@ -131,10 +131,10 @@ impl Bed {
 
     /// The dead letters of the sagas.
     pub fn dead_letters(&self) -> deadletters::DeadLetters {
-        let rehearsal = coordinator::Rehearsal::new(self.sagas.clone(), self.sagas.repository(self.executor.clone()));
-        let rehearsal: Arc<dyn deadletters::Rehearse> = Arc::new(rehearsal);
+        let dry_run = coordinator::SagaDryRun::new(self.sagas.clone(), self.sagas.repository(self.executor.clone()));
+        let dry_run: Arc<dyn deadletters::DryRun> = Arc::new(dry_run);
         let store = self.store.clone();
-        deadletters::DeadLetters::open(&self.database, store, None, Vec::new(), vec![rehearsal], self.grants).unwrap()
+        deadletters::DeadLetters::open(&self.database, store, None, Vec::new(), vec![dry_run], self.grants).unwrap()
     }
 
     /// A case with a new tenant.

@@ -315,17 +315,17 @@ impl Authority {
     }
 
     /// Moves the tenant's data key under the key that the log has for the tenant; older versions wrapped it by the master key. Returns
-    /// whether it had to be moved. `rehearsed`: a dry run, which changes nothing.
+    /// whether it had to be moved. `dry_run`: changes nothing.
     ///
     /// # Errors
     /// When the master key is unavailable or another one, or the log can't be written.
-    pub async fn reseal(&self, tenant: TenantId, rehearsed: bool) -> Result<bool, Refusal> {
+    pub async fn reseal(&self, tenant: TenantId, dry_run: bool) -> Result<bool, Refusal> {
         let Some(ring) = self.load(tenant).await? else { return Ok(false) };
         if let Enveloped::Sealed(_) = ring.envelope().kind() {
             return Ok(false);
         }
         let key = self.tenant_key(tenant, &ring).await?;
-        if rehearsed {
+        if dry_run {
             return Ok(true);
         }
         let tenant_key = self.executor().seal_key(tenant_context(tenant), &key).await?.into();

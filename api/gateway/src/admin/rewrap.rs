@@ -39,39 +39,39 @@ pub struct Outcome {
 }
 
 /// Rewraps all keys with the current master key, service by service, with `at_once` keys in each request to the holder of the master key.
-/// `rehearsed`: a dry run that writes nothing. `tell` is called with the progress.
+/// `dry_run`: writes nothing. `tell` is called with the progress.
 ///
 /// # Errors
 /// When a log or the master key does not answer.
 pub async fn rewrap(
     config: &Config,
     at_once: usize,
-    rehearsed: bool,
+    dry_run: bool,
     tell: &dyn Fn(&str, &Rewrapped),
 ) -> Result<Vec<Outcome>, RewrapError> {
     let mut outcomes = Vec::new();
     for domain in domains::all().into_iter().filter(DomainDefinition::is_sealed) {
         let service = domain.service;
         let (store, _) = write_side(config, service).await?;
-        let done = store.rewrap(at_once, rehearsed, |so_far| tell(service.name(), so_far)).await;
+        let done = store.rewrap(at_once, dry_run, |so_far| tell(service.name(), so_far)).await;
         store.close().await;
         let done = done.map_err(|error| RewrapError::Log { service, error })?;
         outcomes.push(Outcome { what: service.name().to_owned(), done });
     }
-    outcomes.push(reseal(config, rehearsed, tell).await?);
+    outcomes.push(reseal(config, dry_run, tell).await?);
     Ok(outcomes)
 }
 
 /// Seals the keys of the auth service's secrets with the tenants' keys in the log. For tenants that were created by an older program,
 /// they are wrapped by the master key, in an event.
-async fn reseal(config: &Config, rehearsed: bool, tell: &dyn Fn(&str, &Rewrapped)) -> Result<Outcome, RewrapError> {
+async fn reseal(config: &Config, dry_run: bool, tell: &dyn Fn(&str, &Rewrapped)) -> Result<Outcome, RewrapError> {
     let tenants = Directory::open(config).list().await?;
     let (store, executor) = write_side(config, auth_api::SERVICE).await?;
     let authority = operator::authority(config, SocketAddr::new(config.http.host, config.http.port), executor);
     let mut done = Rewrapped { all: tenants.len() as u64, ..Rewrapped::default() };
     let (what, mut ended) = ("signing".to_owned(), Ok(()));
     for tenant in tenants {
-        match authority.reseal(tenant.tenant_id, rehearsed).await {
+        match authority.reseal(tenant.tenant_id, dry_run).await {
             Ok(changed) => {
                 done.keys += 1;
                 done.renewed += u64::from(changed);

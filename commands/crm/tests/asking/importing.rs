@@ -6,7 +6,7 @@ use crm_aggregates::{ImportBatch, Lead, LeadSource, LeadStatus};
 use crm_commands::{BACKDATE, IMPORT, LeadImport, import_leads, importer};
 use executor::{Done, Request};
 use futures::future::join_all;
-use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, MOST_ROWS_OF_A_JOB, Pace, RowError, check, rehearse};
+use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, MOST_ROWS_OF_A_JOB, Pace, RowError, check, dry_run};
 use kernel::{Kind, Position, Refusal, Role};
 
 use super::support::{World, kept_address};
@@ -125,7 +125,7 @@ async fn an_address_comes_in_by_columns_under_the_names_that_files_have() {
 async fn a_dry_run_reports_the_same_and_writes_nothing() {
     let world = World::new().await;
     let csv = "name,email\nAda,ada@example.com\n,x\n";
-    let done = rehearse(&world.executor, &world.keyed("dry"), csv.as_bytes(), &options()).await.unwrap();
+    let done = dry_run(&world.executor, &world.keyed("dry"), csv.as_bytes(), &options()).await.unwrap();
     assert_eq!(world.head().await, Position::START);
     assert_eq!((done.answer.import_id, done.answer.taken, done.answer.refused), (None, 1, 1));
     // Nor is its key used up.
@@ -138,7 +138,7 @@ async fn a_dry_run_reports_the_same_and_writes_nothing() {
 async fn rows_that_a_spreadsheet_saved_empty_are_passed_over() {
     let world = World::new().await;
     let csv = "name,email\nAda,ada@example.com\n,\n,x\n , \n,\n";
-    let dry = rehearse(&world.executor, &world.request, csv.as_bytes(), &options()).await.unwrap().answer;
+    let dry = dry_run(&world.executor, &world.request, csv.as_bytes(), &options()).await.unwrap().answer;
     let report = world.import(csv).await.answer;
     assert_eq!((report.rows, report.taken, report.refused), (2, 1, 1));
     assert_eq!(said(&report.errors).iter().map(|error| error.0).collect::<Vec<_>>(), [4, 4], "name and address");
@@ -164,7 +164,7 @@ async fn a_file_of_bad_rows_only_is_refused_and_leaves_nothing() {
     let refusal = import_leads(&world.executor, &world.keyed("bad"), csv, &options()).await.unwrap_err();
     assert_eq!(refusal.code(), "csv_no_row_taken");
     assert_eq!(refusal.extra()["row_errors"].as_array().unwrap().len(), 2);
-    let dry = rehearse(&world.executor, &world.request, csv, &options()).await.unwrap_err();
+    let dry = dry_run(&world.executor, &world.request, csv, &options()).await.unwrap_err();
     assert_eq!((dry.code(), dry.extra()), (refusal.code(), refusal.extra()), "a dry run says what the import would");
     assert_eq!(world.head().await, Position::START);
 }
@@ -195,7 +195,7 @@ async fn what_is_wrong_with_the_whole_file_writes_nothing() {
     ] {
         let refusal = world.import_refused(&world.keyed("key"), csv, &options()).await;
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, code));
-        let dry = rehearse(&world.executor, &world.request, csv, &options()).await.unwrap_err();
+        let dry = dry_run(&world.executor, &world.request, csv, &options()).await.unwrap_err();
         assert_eq!(dry.code(), code);
     }
     let mapping = BTreeMap::from([("Nobody".to_owned(), "name".to_owned())]);
@@ -223,7 +223,7 @@ async fn a_mapping_by_which_one_field_has_two_columns_or_none_is_meant_is_refuse
         let mapped = mapped(header, field);
         let refusal = world.import_refused(&world.request, csv, &mapped).await;
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, code), "{header}: {field}");
-        let dry = rehearse(&world.executor, &world.request, csv, &mapped).await.unwrap_err();
+        let dry = dry_run(&world.executor, &world.request, csv, &mapped).await.unwrap_err();
         assert_eq!(dry.code(), code);
     }
     let ignored = mapped("Town, as of 1840", "ignore");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use executor::{Done, Request};
 use futures::future::join_all;
-use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, RowError, Unpaced, check, import, rehearse};
+use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, RowError, Unpaced, check, dry_run, import};
 use kernel::{
     Clock, IdSource, Kind, LookedUp, MachineStanding, Machines, Position, Refusal, Role, SystemIds, TenantId,
 };
@@ -84,7 +84,7 @@ impl World {
     /// The report of a dry run, which writes nothing.
     async fn dry(&self, request: &Request, csv: &str, what: &UserImport) -> ImportReport {
         let before = self.store.head().await.unwrap();
-        let done = rehearse(&self.executor, request, csv.as_bytes(), what).await.unwrap();
+        let done = dry_run(&self.executor, request, csv.as_bytes(), what).await.unwrap();
         assert_eq!(self.store.head().await.unwrap(), before, "a dry run wrote");
         assert_eq!(done.answer.import_id, None);
         done.answer
@@ -290,7 +290,7 @@ async fn what_is_wrong_with_the_whole_file_writes_nothing() {
     ] {
         let refusal = world.import_refused(&world.request, csv, &users()).await;
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, code));
-        let dry = rehearse(&world.executor, &world.request, csv, &users()).await.unwrap_err();
+        let dry = dry_run(&world.executor, &world.request, csv, &users()).await.unwrap_err();
         assert_eq!(dry.code(), code);
         assert_eq!(check(&world.request.caller, csv, &users(), MOST_ROWS).unwrap_err().code(), code);
     }
@@ -310,7 +310,7 @@ async fn whoever_may_not_do_it_by_hand_does_not_do_it_by_file() {
         let csv = b"email,name\nada@example.com,Ada\n";
         let refusal = world.import_refused(&importer, csv, &what).await;
         assert_eq!((refusal.code(), &refusal.extra()["permission"]), ("permission_missing", &missing.into()));
-        let dry = rehearse(&world.executor, &importer, csv, &what).await.unwrap_err();
+        let dry = dry_run(&world.executor, &importer, csv, &what).await.unwrap_err();
         assert_eq!(dry.extra()["permission"], missing);
     }
 }

@@ -79,7 +79,7 @@ async fn an_edit_is_seen_by_the_projection_alone_and_by_a_rebuild_of_it() {
     assert_eq!(preview.why_not(), Some(vec!["it is poison".to_owned()]));
     let mended = json!({ "broken": "no more" });
     let preview = dead_letters.preview(&ours.caller, &id(broken), Some(&mended)).await.unwrap();
-    assert_eq!((preview.why_not(), preview.rehearsal.unwrap().taken), (None, 2));
+    assert_eq!((preview.why_not(), preview.dry_run.unwrap().taken), (None, 2));
     let fails = dead_letters.edit(&ours, &id(broken), &json!({ "broken": "sql" }), "a try").await.unwrap_err();
     assert_eq!((fails.kind(), fails.code()), (kernel::Kind::Unprocessable, "dead_letter_edit_fails"));
     assert!(fails.extra()["reasons"].to_string().contains("SQLSTATE 23514"), "{fails:?}");

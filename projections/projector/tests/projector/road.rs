@@ -104,10 +104,10 @@ impl Road {
     }
 
     pub(crate) fn dead_letters_over(&self, projections: Vec<Arc<dyn Projection>>) -> DeadLetters {
-        let rehearsal: Arc<dyn deadletters::Rehearse> =
-            Arc::new(projector::Rehearsal::new(&self.database, projections));
+        let dry_run: Arc<dyn deadletters::DryRun> =
+            Arc::new(projector::ProjectionDryRun::new(&self.database, projections));
         let (store, bus) = (self.store.clone(), Some(self.bus.clone()));
-        DeadLetters::open(&self.database, store, bus, Vec::new(), vec![rehearsal], GRANTS).unwrap()
+        DeadLetters::open(&self.database, store, bus, Vec::new(), vec![dry_run], GRANTS).unwrap()
     }
 
     /// Starts an instance of the projector.

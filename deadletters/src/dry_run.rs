@@ -7,7 +7,7 @@ use crate::{Consumer, Decisions, Kind};
 
 /// The result of a dry run with a letter's event and the later events of its aggregate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rehearsal {
+pub struct DryRunResult {
     /// The number of events that would be processed, in order.
     pub taken: u64,
     /// The first event that would fail, and why.
@@ -15,7 +15,7 @@ pub struct Rehearsal {
 }
 
 /// A kind of consumer that supports dry runs.
-pub trait Rehearse: Send + Sync + 'static {
+pub trait DryRun: Send + Sync + 'static {
     /// The kind.
     fn kind(&self) -> Kind;
 
@@ -23,11 +23,11 @@ pub trait Rehearse: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why a dry run is not possible now, for people.
-    fn rehearse<'a>(
+    fn dry_run<'a>(
         &'a self,
         consumer: &'a Consumer,
         tenant: TenantId,
         events: Vec<RecordedEvent>,
         decisions: Decisions,
-    ) -> BoxFuture<'a, Result<Rehearsal, String>>;
+    ) -> BoxFuture<'a, Result<DryRunResult, String>>;
 }

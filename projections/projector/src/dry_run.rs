@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadletters::{Consumer, Decisions, Kind, Rehearse};
+use deadletters::{Consumer, Decisions, DryRun, Kind};
 use eventstore::{Database, Role};
 use kernel::{RecordedEvent, TenantId};
 use sqlx::PgPool;
@@ -16,26 +16,26 @@ const CONNECTIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tries, without an effect, what parked events would do to a service's read models.
-pub struct Rehearsal {
+pub struct ProjectionDryRun {
     pool: PgPool,
     schema: String,
     projections: Vec<Arc<dyn Projection>>,
 }
 
-impl Rehearsal {
+impl ProjectionDryRun {
     /// Uses the live tables of these projections. It connects to the database when first used.
     pub fn new(database: &Database, projections: Vec<Arc<dyn Projection>>) -> Self {
         let pool = database.pool(Role::Project, CONNECTIONS);
         Self { pool, schema: tables::live_schema(database), projections }
     }
 
-    async fn rehearse(
+    async fn dry_run(
         &self,
         consumer: &Consumer,
         tenant: TenantId,
         events: Vec<RecordedEvent>,
         decisions: &Decisions,
-    ) -> Result<deadletters::Rehearsal, String> {
+    ) -> Result<deadletters::DryRunResult, String> {
         let Some(projection) = self.projections.iter().find(|known| known.name() == consumer.name()) else {
             return Err(format!("this program has no projection {}", consumer.name()));
         };
@@ -52,26 +52,26 @@ impl Rehearsal {
             retrying::attempt(&**projection, &self.schema, events, decisions, &mut transaction).await.map_err(busy)?;
         transaction.rollback().await.map_err(busy)?;
         let taken = all.iter().take_while(|at| failed.as_ref().is_none_or(|(until, _)| **at < *until)).count();
-        Ok(deadletters::Rehearsal { taken: taken as u64, failed })
+        Ok(deadletters::DryRunResult { taken: taken as u64, failed })
     }
 }
 
-impl Rehearse for Rehearsal {
+impl DryRun for ProjectionDryRun {
     fn kind(&self) -> Kind {
         Kind::Projection
     }
 
-    fn rehearse<'a>(
+    fn dry_run<'a>(
         &'a self,
         consumer: &'a Consumer,
         tenant: TenantId,
         events: Vec<RecordedEvent>,
         decisions: Decisions,
-    ) -> BoxFuture<'a, Result<deadletters::Rehearsal, String>> {
+    ) -> BoxFuture<'a, Result<deadletters::DryRunResult, String>> {
         Box::pin(async move {
             // At the timeout the transaction is dropped, which rolls it back.
-            let rehearsed = tokio::time::timeout(PATIENCE, self.rehearse(consumer, tenant, events, &decisions)).await;
-            rehearsed.unwrap_or_else(|_| Err(format!("the read model did not answer within {} s", PATIENCE.as_secs())))
+            let result = tokio::time::timeout(PATIENCE, self.dry_run(consumer, tenant, events, &decisions)).await;
+            result.unwrap_or_else(|_| Err(format!("the read model did not answer within {} s", PATIENCE.as_secs())))
         })
     }
 }

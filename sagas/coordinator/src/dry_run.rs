@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use deadletters::{Consumer, Decisions, Kind, Part, Rehearse};
+use deadletters::{Consumer, Decisions, DryRun, Kind, Part};
 use futures::future::BoxFuture;
 use kernel::{RecordedEvent, TenantId};
 
@@ -13,33 +13,33 @@ use crate::repository::Repository;
 use crate::sagas::Sagas;
 
 /// Dry runs for the dead letters of a service's sagas.
-pub struct Rehearsal {
+pub struct SagaDryRun {
     sagas: Sagas,
     repository: Arc<dyn Repository>,
 }
 
-impl Rehearsal {
+impl SagaDryRun {
     /// Creates a dry run for these sagas.
     pub fn new(sagas: Sagas, repository: Arc<dyn Repository>) -> Self {
         Self { sagas, repository }
     }
 
-    async fn rehearse(
+    async fn dry_run(
         &self,
         consumer: &Consumer,
         tenant: TenantId,
         events: Vec<RecordedEvent>,
         decisions: &Decisions,
-    ) -> Result<deadletters::Rehearsal, String> {
+    ) -> Result<deadletters::DryRunResult, String> {
         let Some(definition) = self.sagas.newest().find(|definition| definition.name == consumer.name()) else {
             return Err(format!("this program has no saga {}", consumer.name()));
         };
-        let mut rehearsal = deadletters::Rehearsal::default();
+        let mut dry_run = deadletters::DryRunResult::default();
         for part in decisions.parts(events) {
             let run = match part {
                 Part::Events(run) => run,
                 Part::Discarded(_) => {
-                    rehearsal.taken += 1;
+                    dry_run.taken += 1;
                     continue;
                 }
             };
@@ -49,28 +49,28 @@ impl Rehearsal {
                     StartContext { caller, executor: self.repository.executor().clone(), cache: StateCache::default() };
                 let at = event.position;
                 if let Err(fault) = (definition.start)(context, event).await {
-                    rehearsal.failed = Some((at, letters::errors(definition.name, &fault)));
-                    return Ok(rehearsal);
+                    dry_run.failed = Some((at, letters::errors(definition.name, &fault)));
+                    return Ok(dry_run);
                 }
-                rehearsal.taken += 1;
+                dry_run.taken += 1;
             }
         }
-        Ok(rehearsal)
+        Ok(dry_run)
     }
 }
 
-impl Rehearse for Rehearsal {
+impl DryRun for SagaDryRun {
     fn kind(&self) -> Kind {
         Kind::Saga
     }
 
-    fn rehearse<'a>(
+    fn dry_run<'a>(
         &'a self,
         consumer: &'a Consumer,
         tenant: TenantId,
         events: Vec<RecordedEvent>,
         decisions: Decisions,
-    ) -> BoxFuture<'a, Result<deadletters::Rehearsal, String>> {
-        Box::pin(async move { self.rehearse(consumer, tenant, events, &decisions).await })
+    ) -> BoxFuture<'a, Result<deadletters::DryRunResult, String>> {
+        Box::pin(async move { self.dry_run(consumer, tenant, events, &decisions).await })
     }
 }
