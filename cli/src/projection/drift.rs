@@ -58,10 +58,13 @@ fn print(name: &str, found: &Drift, values: bool) -> Result<()> {
         0 => String::new(),
         parked => format!(", without {parked} parked events"),
     };
-    let strangers =
-        if found.strangers { "" } else { "; rows of tenants without events can't be seen with this admin role" };
+    let unchecked = if found.unknown_tenants_checked {
+        ""
+    } else {
+        "; rows of tenants without events can't be seen with this admin role"
+    };
     output::print(format!(
-        "{name}: {} of {} rows of {} tenants differ as of position {}{parked}, in {:.1} s{strangers}",
+        "{name}: {} of {} rows of {} tenants differ as of position {}{parked}, in {:.1} s{unchecked}",
         found.differing,
         found.rows,
         found.tenants,
@@ -84,7 +87,7 @@ fn as_json(service: Service, name: &str, found: &Drift, values: bool) -> Value {
         "differing": found.differing,
         "differences": found.differences.iter().map(|one| difference(one, values)).collect::<Vec<_>>(),
         "parked_events": found.parked_events,
-        "unknown_tenants_looked_for": found.strangers,
+        "unknown_tenants_looked_for": found.unknown_tenants_checked,
         "seconds": found.took.as_secs_f64(),
     })
 }

@@ -88,7 +88,7 @@ impl<'p> Comparison<'p> {
     }
 
     /// Looks, as the role of the session, for rows of tenants that have no event in the log. False: the role can't see such rows.
-    pub(crate) async fn strangers(
+    pub(crate) async fn compare_unknown_tenants(
         &mut self,
         connection: &mut PgConnection,
         known: &BTreeSet<TenantId>,
@@ -99,14 +99,14 @@ impl<'p> Comparison<'p> {
         }
         connection.execute("SET LOCAL ROLE none").await?;
         let known: Vec<Uuid> = known.iter().map(|tenant| tenant.uuid()).collect();
-        let mut strangers = BTreeSet::new();
+        let mut unknown = BTreeSet::new();
         for table in self.projection.tables() {
             // A full scan: no index serves this question.
             let query = format!("SELECT DISTINCT tenant_id FROM {}.{table} WHERE tenant_id <> ALL ($1)", self.live);
-            strangers.extend(sqlx::query_scalar::<_, Uuid>(&query).bind(&known).fetch_all(&mut *connection).await?);
+            unknown.extend(sqlx::query_scalar::<_, Uuid>(&query).bind(&known).fetch_all(&mut *connection).await?);
         }
-        for stranger in strangers {
-            self.tenant(connection, stranger).await?;
+        for tenant in unknown {
+            self.tenant(connection, tenant).await?;
         }
         Ok(true)
     }

@@ -32,7 +32,7 @@ pub struct Drift {
     /// now.
     pub parked_events: u64,
     /// Whether rows of tenants without any event in the log were looked for too. Only a role that bypasses row level security can see them.
-    pub strangers: bool,
+    pub unknown_tenants_checked: bool,
     /// How long it took.
     pub took: Duration,
 }
@@ -123,7 +123,7 @@ pub async fn drift(
     for tenant in &build.tenants {
         comparison.tenant(&mut snapshot, tenant.uuid()).await?;
     }
-    let strangers = comparison.strangers(&mut snapshot, &build.tenants).await?;
+    let unknown_tenants_checked = comparison.compare_unknown_tenants(&mut snapshot, &build.tenants).await?;
     snapshot.rollback().await?;
     connection.execute(format!("DROP SCHEMA {} CASCADE", build.schema).as_str()).await?;
     connection.close().await?;
@@ -134,7 +134,7 @@ pub async fn drift(
         differing: comparison.differing,
         differences: comparison.differences,
         parked_events: live.iter().map(|checkpoint| checkpoint.parked_events).sum(),
-        strangers,
+        unknown_tenants_checked,
         took: began.elapsed(),
     })
 }
