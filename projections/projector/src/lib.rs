@@ -55,7 +55,7 @@ pub use partition::{MAX_PARTITIONS, Partition};
 pub use progress::Progress;
 pub use projection::{ApplyError, BoxFuture, Projection};
 pub use projector::Projector;
-pub use read_models::{Behind, ReadModels, Transaction};
+pub use read_models::{CatchUpTimeout, ReadModels, Transaction};
 pub use rebuild::{Rebuilding, Rebuilt, rebuild};
 pub use settings::Settings;
 pub use status::{ProjectionState, ProjectionStatus};

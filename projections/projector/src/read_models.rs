@@ -51,7 +51,7 @@ struct StoredCheckpoints {
 /// The read models did not reach a position before the timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the read models are at position {reached}, not yet at {wanted}")]
-pub struct Behind {
+pub struct CatchUpTimeout {
     /// The position that was waited for.
     pub wanted: Position,
     /// The position that all projections have reached for the tenant.
@@ -97,7 +97,12 @@ impl ReadModels {
     }
 
     /// Waits until every projection has applied the tenant's events up to `position`.
-    pub async fn wait_for(&self, tenant: TenantId, position: Position, timeout: Duration) -> Result<(), Behind> {
+    pub async fn wait_for(
+        &self,
+        tenant: TenantId,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<(), CatchUpTimeout> {
         if position == Position::START {
             return Ok(());
         }
@@ -114,7 +119,7 @@ impl ReadModels {
             Ok(None) | Err(_) => position,
         };
         let waited = tokio::time::timeout_at(deadline, self.wait(tenant, wanted, &mut reached)).await;
-        waited.map_err(|_| Behind { wanted: position, reached })
+        waited.map_err(|_| CatchUpTimeout { wanted: position, reached })
     }
 
     /// The position of the log's last event, if the tenant was moved here from another cell.
