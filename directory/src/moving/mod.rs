@@ -8,4 +8,4 @@ mod side_tables;
 
 pub use error::MoveError;
 pub use mover::{Moved, MovedService, Mover};
-pub use side_tables::{CARRIED, MADE_AGAIN};
+pub use side_tables::{COPIED_TABLES, NOT_COPIED_TABLES};

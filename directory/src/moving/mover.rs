@@ -409,10 +409,10 @@ impl<'a> Mover<'a> {
         let all = legs.iter_mut().map(async |leg| {
             let name = leg.holdings.service.name();
             at(&moving.from, leg.transfer.leave(&moving.to).await, name)?;
-            let looked = side_tables::sagas_looked_up_to(leg.transfer.old(), tenant).await?;
+            let processed = side_tables::sagas_processed_up_to(leg.transfer.old(), tenant).await?;
             let mut opening = at(&moving.to, leg.transfer.open().await, name)?;
-            let carried = side_tables::carry(&mut opening, looked).await;
-            at(&moving.to, carried, name)?;
+            let copied = side_tables::copy_tables(&mut opening, processed).await;
+            at(&moving.to, copied, name)?;
             at(&moving.to, opening.finish().await, name)
         });
         try_join_all(all).await?;

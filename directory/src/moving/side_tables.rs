@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use sqlx::{Connection, PgConnection};
 
 /// The tables that are copied, each with its columns that are positions, which are translated to those of the new cell.
-pub const CARRIED: &[(&str, &[&str])] = &[
+pub const COPIED_TABLES: &[(&str, &[&str])] = &[
     ("dead.decisions", &["position"]),
     ("dead.commands", &[]),
     ("jobs.jobs", &[]),
@@ -35,7 +35,7 @@ pub const CARRIED: &[(&str, &[&str])] = &[
 /// The tables that are not copied as they are: those of the log (`eventstore::transfer` copies the tenant's part), and those that follow
 /// from events in the new cell. Read models, in the schema of their service, follow from events, too. A test finds tables with tenants'
 /// data that are in neither list.
-pub const MADE_AGAIN: &[&str] = &[
+pub const NOT_COPIED_TABLES: &[&str] = &[
     "log.archived",
     "log.claims",
     "log.closed",
@@ -99,14 +99,14 @@ async fn count_decisions(connection: &mut PgConnection, tenant: TenantId) -> Res
 }
 
 /// Up to which position sagas have read a closed tenant's events; `None` if the service has no sagas.
-pub(super) async fn sagas_looked_up_to(
+pub(super) async fn sagas_processed_up_to(
     connection: &mut PgConnection,
     tenant: TenantId,
 ) -> Result<Option<Position>, sqlx::Error> {
     if !skipped::is_there(&mut *connection).await? {
         return Ok(None);
     }
-    skipped::looked_up_to(connection, tenant).await.map(Some)
+    skipped::processed_up_to(connection, tenant).await.map(Some)
 }
 
 /// Ends the pause of a tenant in its old cell. Sagas then read the events that they passed over meanwhile.
@@ -119,10 +119,10 @@ pub(super) async fn resume(connection: &mut PgConnection, tenant: TenantId) -> R
     transaction.commit().await
 }
 
-/// Copies all tables of [`CARRIED`]. `looked` is the position up to which the old cell's sagas have read; the new cell's sagas read the
-/// rest.
-pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -> Result<(), TransferError> {
-    for (table, positions) in CARRIED {
+/// Copies all tables of [`COPIED_TABLES`]. `processed` is the position up to which the old cell's sagas have processed events; the new
+/// cell's sagas process the rest.
+pub(super) async fn copy_tables(opening: &mut Opening<'_>, processed: Option<Position>) -> Result<(), TransferError> {
+    for (table, positions) in COPIED_TABLES {
         opening
             .table(table, positions, |row| {
                 if *table == "jobs.jobs" {
@@ -132,8 +132,8 @@ pub(super) async fn carry(opening: &mut Opening<'_>, looked: Option<Position>) -
             })
             .await?;
     }
-    if let Some(looked) = looked {
-        let (tenant, after, to) = (opening.tenant(), opening.position(looked), opening.last());
+    if let Some(processed) = processed {
+        let (tenant, after, to) = (opening.tenant(), opening.position(processed), opening.last());
         skipped::hand_over(opening.connection(), tenant, after, to).await?;
     }
     Ok(())

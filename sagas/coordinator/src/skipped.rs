@@ -120,7 +120,7 @@ pub(crate) async fn advance(
 ///
 /// # Errors
 /// The tables don't answer.
-pub async fn looked_up_to(connection: &mut PgConnection, tenant: TenantId) -> Result<Position, sqlx::Error> {
+pub async fn processed_up_to(connection: &mut PgConnection, tenant: TenantId) -> Result<Position, sqlx::Error> {
     // `looked` was written by coordinators before 2026-12.
     let position: i64 = sqlx::query_scalar(
         "SELECT least(

@@ -168,10 +168,10 @@ async fn what_an_earlier_coordinator_passed_over_is_looked_at_by_this_one() {
     execute(&bed, "UPDATE saga.checkpoint SET position = (SELECT position FROM log.head)", paused.tenant()).await;
     execute(&bed, "UPDATE log.closed SET looked = 0 WHERE tenant_id = {}", paused.tenant()).await;
     let mut superuser = bed.superuser().await;
-    assert_eq!(skipped::looked_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
+    assert_eq!(skipped::processed_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
     // As when a move is cancelled.
     skipped::adopt(&mut superuser, Some(paused.tenant())).await.unwrap();
-    assert_eq!(skipped::looked_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
+    assert_eq!(skipped::processed_up_to(&mut superuser, paused.tenant()).await.unwrap(), Position::START);
     execute(&bed, LET_IN, paused.tenant()).await;
     let running = bed.start();
     waits(&paused).await;
