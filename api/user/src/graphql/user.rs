@@ -10,7 +10,7 @@ use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId, UserId, picture_address};
 use sqlx::PgConnection;
 use user_aggregates as domain;
-use user_projections::people::{self, Behind, Body, PersonHistoryRow, PersonRow};
+use user_projections::people::{self, MemberCursor, MembersOf, PersonHistoryRow, PersonRow};
 use user_projections::{ListError, Seek, SeekKey};
 use uuid::Uuid;
 
@@ -289,7 +289,7 @@ connection! {
 struct Members;
 
 impl Fetch for Members {
-    type Key = (Body, Option<Behind>, i64);
+    type Key = (MembersOf, Option<MemberCursor>, i64);
     type Value = Vec<User>;
 
     fn fetch<'a>(
@@ -309,18 +309,22 @@ impl Fetch for Members {
 struct MemberCounts;
 
 impl Fetch for MemberCounts {
-    type Key = Body;
+    type Key = MembersOf;
     type Value = i64;
 
-    fn fetch<'a>(session: &'a Session, tables: &'a mut PgConnection, keys: &'a [Body]) -> Fetching<'a, Body, i64> {
+    fn fetch<'a>(
+        session: &'a Session,
+        tables: &'a mut PgConnection,
+        keys: &'a [MembersOf],
+    ) -> Fetching<'a, MembersOf, i64> {
         let tenant = session.caller().tenant();
         Box::pin(async move { Ok(people::count_members(tables, tenant, keys).await?.into_iter().collect()) })
     }
 }
 
 async fn count(context: &Context, filter: &people::PersonFilter) -> FieldResult<i64> {
-    if let Some(body) = filter.body() {
-        return Ok(load::<MemberCounts>(context, SERVICE, body).await?.unwrap_or_default());
+    if let Some(members_of) = filter.members_of() {
+        return Ok(load::<MemberCounts>(context, SERVICE, members_of).await?.unwrap_or_default());
     }
     let mut tables = context.reader(SERVICE).await?;
     people::count(&mut tables, context.caller().tenant(), filter).await.map_err(unreadable)
@@ -335,13 +339,13 @@ async fn rows(
     after: Option<Seek>,
     limit: i64,
 ) -> FieldResult<Vec<User>> {
-    if let (Some(body), people::PersonOrder::Name) = (filter.body(), order) {
-        let behind = match after {
+    if let (Some(members_of), people::PersonOrder::Name) = (filter.members_of(), order) {
+        let cursor = match after {
             None => None,
             Some(Seek { key: SeekKey::Text(name), id }) => Some((name, id)),
             Some(_) => return Err(unlistable(ListError::Cursor)),
         };
-        return Ok(load::<Members>(context, SERVICE, (body, behind, limit)).await?.unwrap_or_default());
+        return Ok(load::<Members>(context, SERVICE, (members_of, cursor, limit)).await?.unwrap_or_default());
     }
     let mut tables = context.reader(SERVICE).await?;
     let rows = people::list(&mut tables, context.caller().tenant(), filter, order, after, limit).await;

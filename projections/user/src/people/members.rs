@@ -13,7 +13,7 @@ use super::row::PersonRow;
 
 /// A group or organization that has members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Body {
+pub enum MembersOf {
     /// A group.
     Group(GroupId),
     /// An organization.
@@ -21,9 +21,9 @@ pub enum Body {
 }
 
 /// The name and id of the user after whom a page begins.
-pub type Behind = (String, Uuid);
+pub type MemberCursor = (String, Uuid);
 
-impl Body {
+impl MembersOf {
     /// The index word that all its members have.
     fn word(self) -> String {
         match self {
@@ -35,14 +35,14 @@ impl Body {
 
 impl PersonFilter {
     /// The group or organization of this filter, if the filter has no other condition.
-    pub fn body(&self) -> Option<Body> {
-        let body = match (self.group, self.organization) {
-            (Some(group), None) => Body::Group(group),
-            (None, Some(organization)) => Body::Organization(organization),
+    pub fn members_of(&self) -> Option<MembersOf> {
+        let members_of = match (self.group, self.organization) {
+            (Some(group), None) => MembersOf::Group(group),
+            (None, Some(organization)) => MembersOf::Organization(organization),
             _ => return None,
         };
         let nothing_else = Self { group: self.group, organization: self.organization, ..Self::default() };
-        (*self == nothing_else).then_some(body)
+        (*self == nothing_else).then_some(members_of)
     }
 }
 
@@ -50,7 +50,7 @@ impl PersonFilter {
 pub async fn members(
     tables: &mut PgConnection,
     tenant: TenantId,
-    asked: &[(Body, Option<Behind>, i64)],
+    asked: &[(MembersOf, Option<MemberCursor>, i64)],
 ) -> Result<Vec<Vec<PersonRow>>, sqlx::Error> {
     // The entries of one word are stored in the order of names (see `search.rs`). The empty name is the first.
     // OFFSET 0: the rows are fetched one by one along the primary key, and only those of the page.
@@ -66,11 +66,11 @@ pub async fn members(
          ORDER BY a.nth, w.name, w.user_id",
         select::<PersonRow>()
     );
-    let behind = asked.iter().map(|(_, behind, _)| behind.clone().unwrap_or_default());
-    let (names, ids): (Vec<String>, Vec<Uuid>) = behind.unzip();
+    let cursors = asked.iter().map(|(_, cursor, _)| cursor.clone().unwrap_or_default());
+    let (names, ids): (Vec<String>, Vec<Uuid>) = cursors.unzip();
     let query = sqlx::query(&sql)
         .bind(tenant.uuid())
-        .bind(asked.iter().map(|(body, ..)| body.word()).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(members_of, ..)| members_of.word()).collect::<Vec<_>>())
         .bind(names)
         .bind(ids)
         .bind(asked.iter().map(|(.., most)| *most).collect::<Vec<_>>());
@@ -85,14 +85,14 @@ pub async fn members(
 pub async fn count_members(
     tables: &mut PgConnection,
     tenant: TenantId,
-    bodies: &[Body],
-) -> Result<Vec<(Body, i64)>, sqlx::Error> {
+    lists: &[MembersOf],
+) -> Result<Vec<(MembersOf, i64)>, sqlx::Error> {
     // Counted word by word in the primary key. A join would read all words of the tenant.
     let sql = "SELECT c.members FROM UNNEST($2::text[]) WITH ORDINALITY AS a (word, nth) CROSS JOIN LATERAL (
                    SELECT count(*) AS members FROM person_word w
                    WHERE w.tenant_id = $1 AND w.word = a.word AND w.present) c
                ORDER BY a.nth";
-    let words: Vec<String> = bodies.iter().map(|body| body.word()).collect();
+    let words: Vec<String> = lists.iter().map(|members_of| members_of.word()).collect();
     let counts: Vec<i64> = sqlx::query_scalar(sql).bind(tenant.uuid()).bind(words).fetch_all(tables).await?;
-    Ok(bodies.iter().copied().zip(counts).collect())
+    Ok(lists.iter().copied().zip(counts).collect())
 }

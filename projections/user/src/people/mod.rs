@@ -13,7 +13,7 @@ pub use history::{history, version_as_of, versions_as_of};
 pub use list::{
     PersonFilter, PersonOrder, by_external_id, by_login, count, count_present, find, first, ids, list, page_present,
 };
-pub use members::{Behind, Body, count_members, members};
+pub use members::{MemberCursor, MembersOf, count_members, members};
 pub use picture::picture;
 pub use row::{PersonHistoryRow, PersonPictureRow, PersonRow};
 

@@ -8,7 +8,7 @@ use user_aggregates::{
     UserPictureSet, UserProfileChanged, UserRegistered, UserRemoved, UserRoleGranted, UserStatus,
 };
 use user_projections::invitations::{self, InvitationFilter, LastSentFirst};
-use user_projections::people::{self, Body, PersonFilter, PersonOrder};
+use user_projections::people::{self, MembersOf, PersonFilter, PersonOrder};
 use uuid::Uuid;
 
 use crate::stage::Stage;
@@ -90,23 +90,23 @@ async fn pages_of_those_who_belong_to_several_groups_and_organizations_are_read_
         PersonFilter { group: Some(staff), ..PersonFilter::default() },
         PersonFilter { organization: Some(north), ..PersonFilter::default() },
     ];
-    let bodies: Vec<Body> = filters.iter().map(|filter| filter.body().unwrap()).collect();
-    let whole: Vec<_> = bodies.iter().map(|body| (*body, None, 100)).collect();
+    let lists: Vec<MembersOf> = filters.iter().map(|filter| filter.members_of().unwrap()).collect();
+    let whole: Vec<_> = lists.iter().map(|members_of| (*members_of, None, 100)).collect();
     let read = people::members(&mut tables, story.tenant, &whole).await.unwrap();
-    let counts = people::count_members(&mut tables, story.tenant, &bodies).await.unwrap();
-    for ((filter, body), members) in filters.iter().zip(&bodies).zip(&read) {
+    let counts = people::count_members(&mut tables, story.tenant, &lists).await.unwrap();
+    for ((filter, members_of), members) in filters.iter().zip(&lists).zip(&read) {
         let one = people::list(&mut tables, story.tenant, filter, PersonOrder::Name, None, 100).await.unwrap();
         assert_eq!(*members, one, "as one by one");
-        let count = counts.iter().find(|(of, _)| of == body).map_or(0, |(_, count)| *count);
+        let count = counts.iter().find(|(of, _)| of == members_of).map_or(0, |(_, count)| *count);
         assert_eq!(count, people::count(&mut tables, story.tenant, filter).await.unwrap());
     }
     assert_eq!(read.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2, 0]);
     let ada = &read[0][0];
-    let next = [(bodies[0], Some((ada.name.clone(), ada.user_id)), 1), (bodies[1], None, 1)];
+    let next = [(lists[0], Some((ada.name.clone(), ada.user_id)), 1), (lists[1], None, 1)];
     let pages = people::members(&mut tables, story.tenant, &next).await.unwrap();
     assert_eq!(pages, [vec![read[0][1].clone()], vec![read[1][0].clone()]]);
     let with_more = PersonFilter { role: Some("admin".to_owned()), ..filters[0].clone() };
-    assert_eq!((with_more.body(), PersonFilter::default().body()), (None, None));
+    assert_eq!((with_more.members_of(), PersonFilter::default().members_of()), (None, None));
 }
 
 #[tokio::test]
