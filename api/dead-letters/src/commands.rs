@@ -1,7 +1,7 @@
 //! The REST operations that decide what happens to dead letters: retry, edit, discard.
 
 use deadletters::{Consumer, Kind, LetterId, Request};
-use face::{Command, Example, Noted, Parameter, Problem};
+use face::{Command, Example, Parameter, Problem, Unversioned};
 use kernel::{Checks, FieldError, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -117,12 +117,12 @@ impl Commands {
         &self,
         service: Path<String>,
         command: Command<RedriveAll>,
-    ) -> Result<Noted<Targets>, Problem> {
+    ) -> Result<Unversioned<Targets>, Problem> {
         let dead_letters = self.services.of(&service.0)?;
         let reason = checked_reason(&command.body.reason, 0)?;
         let consumer = command.body.consumer.as_deref().map(parse_consumer).transpose()?;
         let done = dead_letters.redrive_all(&request(&command.request)?, consumer.as_ref(), &reason).await?;
-        Ok(Noted::new(done.repeated, Targets { letters: done.letters }))
+        Ok(Unversioned::new(done.repeated, Targets { letters: done.letters }))
     }
 
     /// Retry a parked dead letter at once
@@ -136,12 +136,12 @@ impl Commands {
         /// The dead letter's id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
         command: Command<Redrive>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         let dead_letters = self.services.of(&service.0)?;
         let reason = checked_reason(&command.body.reason, 0)?;
         let done = dead_letters.redrive(&request(&command.request)?, &id, &reason).await?;
-        Ok(noted(done.repeated, &id, format!("{} retries it now", id.consumer)))
+        Ok(unversioned(done.repeated, &id, format!("{} retries it now", id.consumer)))
     }
 
     /// Replace the payload that a consumer sees
@@ -156,14 +156,14 @@ impl Commands {
         /// The dead letter's id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
         command: Command<Edit>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         let dead_letters = self.services.of(&service.0)?;
         let reason = checked_reason(&command.body.reason, 1)?;
         let (done, _) = dead_letters.edit(&request(&command.request)?, &id, &command.body.payload, &reason).await?;
         let consequence =
             format!("{} sees this payload from now on, and retries it now; the log does not change", id.consumer);
-        Ok(noted(done.repeated, &id, consequence))
+        Ok(unversioned(done.repeated, &id, consequence))
     }
 
     /// Discard a dead letter
@@ -177,7 +177,7 @@ impl Commands {
         /// The dead letter's id, such as `projection.leads.1234`.
         letter: Path<Parameter<Id>>,
         command: Command<Discard>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let Path(Parameter(Id(id))) = letter;
         let dead_letters = self.services.of(&service.0)?;
         let reason = checked_reason(&command.body.reason, 1)?;
@@ -187,7 +187,7 @@ impl Commands {
             Kind::Saga => "the event starts nothing there",
             Kind::Webhook => "the event is not delivered there",
         };
-        Ok(noted(done.repeated, &id, format!("{} never sees the event: {without}", id.consumer)))
+        Ok(unversioned(done.repeated, &id, format!("{} never sees the event: {without}", id.consumer)))
     }
 }
 
@@ -195,8 +195,8 @@ fn request(asked: &executor::Request) -> Result<Request, Refusal> {
     face::request_beside_the_log(asked, "dead letters")
 }
 
-fn noted(repeated: bool, id: &LetterId, consequence: String) -> Noted<Target> {
-    Noted::new(repeated, Target { id: id.to_string(), consequence })
+fn unversioned(repeated: bool, id: &LetterId, consequence: String) -> Unversioned<Target> {
+    Unversioned::new(repeated, Target { id: id.to_string(), consequence })
 }
 
 /// Validates the reason of a request. An empty reason is allowed only if `min` is 0.

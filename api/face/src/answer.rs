@@ -48,16 +48,16 @@ pub struct Changed<T> {
 
 /// 200: a command was executed that records no events, so the answer has neither version nor position.
 #[derive(Debug)]
-pub struct Noted<T> {
+pub struct Unversioned<T> {
     answer: T,
     repeated: bool,
 }
 
 /// 201: such a command created a resource; `Location` is its path.
 #[derive(Debug)]
-pub struct NotedNew<T> {
+pub struct UnversionedCreated<T> {
     location: String,
-    noted: Noted<T>,
+    unversioned: Unversioned<T>,
 }
 
 /// 200: the current state of a resource.
@@ -87,15 +87,15 @@ impl<T> Changed<T> {
     }
 }
 
-impl<T> Noted<T> {
+impl<T> Unversioned<T> {
     /// The answer to an executed command. `repeated`: it was executed before, with the same `Idempotency-Key`.
     pub fn new(repeated: bool, answer: T) -> Self {
         Self { answer, repeated }
     }
 
     /// The same as 201; `location` is the path of the new resource.
-    pub fn created(self, location: String) -> NotedNew<T> {
-        NotedNew { location, noted: self }
+    pub fn created(self, location: String) -> UnversionedCreated<T> {
+        UnversionedCreated { location, unversioned: self }
     }
 }
 
@@ -130,7 +130,7 @@ impl<T: Serialize + Send> IntoResponse for Created<T> {
     }
 }
 
-impl<T: Serialize + Send> IntoResponse for Noted<T> {
+impl<T: Serialize + Send> IntoResponse for Unversioned<T> {
     fn into_response(self) -> Response {
         let mut response = json(StatusCode::OK, &self.answer);
         if self.repeated {
@@ -140,9 +140,9 @@ impl<T: Serialize + Send> IntoResponse for Noted<T> {
     }
 }
 
-impl<T: Serialize + Send> IntoResponse for NotedNew<T> {
+impl<T: Serialize + Send> IntoResponse for UnversionedCreated<T> {
     fn into_response(self) -> Response {
-        let mut response = self.noted.into_response();
+        let mut response = self.unversioned.into_response();
         response.set_status(StatusCode::CREATED);
         set(response.headers_mut(), header::LOCATION, &self.location);
         response
@@ -234,7 +234,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Created<
     }
 }
 
-impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Noted<T> {
+impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Unversioned<T> {
     fn meta() -> MetaResponses {
         meta::<T>(200, "Done", &[REPEATED_HEADER])
     }
@@ -244,7 +244,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Noted<T>
     }
 }
 
-impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for NotedNew<T> {
+impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for UnversionedCreated<T> {
     fn meta() -> MetaResponses {
         meta::<T>(201, "Created", &[LOCATION_HEADER, REPEATED_HEADER])
     }

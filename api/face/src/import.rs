@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::operation::{Asked, Done, Target};
-use crate::{Changed, Example, Noted, Runtime, Upload, Word, example, job_request};
+use crate::{Changed, Example, Runtime, Unversioned, Upload, Word, example, job_request};
 
 /// Maps the headers of a file to fields of the imported resource. Written as `E-Mail:email,Firma:company`; a header may contain commas.
 #[derive(Clone, Debug, Default)]
@@ -119,8 +119,8 @@ pub async fn begin<I: Import, P>(
     let arguments = serde_json::to_value(arguments).map_err(unwritable)?;
     let job = NewJob { arguments, actor: request.caller.subject().to_owned(), run_at: None, unique: None };
     let done = runtime.jobs.submit_with(&request, kind, &job, &upload.bytes).await?;
-    let noted = Noted::new(done.repeated, Target { id: done.id });
-    Ok(noted.created(format!("/v1/jobs/{}/{}", runtime.service, done.id)))
+    let unversioned = Unversioned::new(done.repeated, Target { id: done.id });
+    Ok(unversioned.created(format!("/v1/jobs/{}/{}", runtime.service, done.id)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A request comes in through the gateway, which identifies the caller and notes the circumstances ([`Incoming`]).
 //!
 //! - A REST handler takes a [`Command`] (caller, headers and body, all checked), a [`PublicCommand`] (without a token) or an
-//!   [`Authenticated`] reader. It answers [`Created`], [`Changed`], [`Noted`] or a [`Resource`] (see [`operation`]); [`Streamed`], if
+//!   [`Authenticated`] reader. It answers [`Created`], [`Changed`], [`Unversioned`] or a [`Resource`] (see [`operation`]); [`Streamed`], if
 //!   what is asked for may be long.
 //! - Every refusal becomes one [`Problem`] document (RFC 9457).
 //! - A GraphQL resolver gets a [`graphql::Context`]: the caller, one transaction for each service, dataloaders, live events.
@@ -43,7 +43,7 @@ mod streamed;
 mod uploads;
 mod whole;
 
-pub use answer::{Accepted, Changed, Created, Noted, NotedNew, Plain, Resource};
+pub use answer::{Accepted, Changed, Created, Plain, Resource, Unversioned, UnversionedCreated};
 pub use beside::{beside_the_log, only_now, request_beside_the_log};
 pub use body::{Empty, RawBody, decode_json};
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Changed, Created, Example, NotedNew, Problem, Resource, Runtime, example};
+use crate::{Changed, Created, Example, Problem, Resource, Runtime, UnversionedCreated, example};
 
 /// The resource that was created or changed.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -33,7 +33,7 @@ pub type Done<T = Target> = Result<Changed<T>, Problem>;
 pub type Made<T = Target> = Result<Created<T>, Problem>;
 
 /// The response to a request for a background job: its id, under which it is found among the service's jobs.
-pub type Asked = Result<NotedNew<Target>, Problem>;
+pub type Asked = Result<UnversionedCreated<Target>, Problem>;
 
 /// The response with the current state of a resource.
 pub type Found<T> = Result<Resource<T>, Problem>;

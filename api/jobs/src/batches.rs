@@ -1,7 +1,7 @@
 //! REST operations on batches of jobs.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Empty, Example, Noted, NotedNew, Plain, Problem, example};
+use face::{Authenticated, Command, Empty, Example, Plain, Problem, Unversioned, UnversionedCreated, example};
 use jobs::{Batch, NewBatch, Wanted};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::rest::{Target, no_arguments, noted};
+use crate::rest::{Target, no_arguments, unversioned};
 use crate::{Services, Tag};
 
 /// The operations on batches.
@@ -127,7 +127,11 @@ impl Batches {
     /// Creates all of the jobs or none. `GET /v1/jobs/{service}?batch=…` lists them. Needs the permission `<service>:job:write`, and the
     /// permissions that creating each of the jobs needs.
     #[oai(path = "/v1/jobs/:service/batches", method = "post", operation_id = "createJobBatch")]
-    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<NotedNew<Target>, Problem> {
+    async fn create(
+        &self,
+        service: Path<String>,
+        command: Command<New>,
+    ) -> Result<UnversionedCreated<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let new = NewBatch {
             jobs: command.body.jobs.into_iter().map(Wanted::from).collect(),
@@ -135,7 +139,7 @@ impl Batches {
         };
         let done = jobs.submit_batch(&face::job_request(&command.request)?, &new).await?;
         let location = format!("/v1/jobs/{}/batches/{}", jobs.service(), done.id);
-        Ok(noted(done).created(location))
+        Ok(unversioned(done).created(location))
     }
 
     /// Get a batch and its progress
@@ -161,9 +165,9 @@ impl Batches {
         service: Path<String>,
         batch: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let request = face::job_request(&command.request)?;
-        Ok(noted(jobs.cancel_batch(&request, batch.0).await?))
+        Ok(unversioned(jobs.cancel_batch(&request, batch.0).await?))
     }
 }

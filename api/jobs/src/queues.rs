@@ -1,7 +1,7 @@
 //! REST operations on job queues.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Empty, Example, Noted, Plain, Problem, example};
+use face::{Authenticated, Command, Empty, Example, Plain, Problem, Unversioned, example};
 use jobs::{Limits, Queue};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -150,10 +150,10 @@ impl Queues {
         service: Path<String>,
         queue: Path<String>,
         command: Command<Empty>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let repeated = jobs.pause_queue(&face::job_request(&command.request)?, &queue.0).await?;
-        Ok(Noted::new(repeated, Target { queue: queue.0 }))
+        Ok(Unversioned::new(repeated, Target { queue: queue.0 }))
     }
 
     /// Resume a paused queue
@@ -165,10 +165,10 @@ impl Queues {
         service: Path<String>,
         queue: Path<String>,
         command: Command<Empty>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let repeated = jobs.resume_queue(&face::job_request(&command.request)?, &queue.0).await?;
-        Ok(Noted::new(repeated, Target { queue: queue.0 }))
+        Ok(Unversioned::new(repeated, Target { queue: queue.0 }))
     }
 
     /// Limit the throughput of a queue
@@ -181,13 +181,13 @@ impl Queues {
         service: Path<String>,
         queue: Path<String>,
         command: Command<Limit>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let limits = Limits {
             concurrency: command.body.concurrency,
             rate: command.body.rate.map(|Rate { count, seconds }| jobs::Rate { count, seconds }),
         };
         let repeated = jobs.limit_queue(&face::job_request(&command.request)?, &queue.0, limits).await?;
-        Ok(Noted::new(repeated, Target { queue: queue.0 }))
+        Ok(Unversioned::new(repeated, Target { queue: queue.0 }))
     }
 }

@@ -1,7 +1,9 @@
 //! REST operations on jobs.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Count, Empty, Example, Noted, NotedNew, Parameter, Plain, Problem, example};
+use face::{
+    Authenticated, Command, Count, Empty, Example, Parameter, Plain, Problem, Unversioned, UnversionedCreated, example,
+};
 use jobs::{Listing, Submitted, Wanted};
 use kernel::Refusal;
 use poem_openapi::OpenApi;
@@ -114,12 +116,16 @@ impl Rest {
     /// Of a kind that can be requested by name, such as `export_leads`. `rebuild_read_model` is reserved for operators. Needs the
     /// permission `<service>:job:write`, and the permission that creating such a job needs.
     #[oai(path = "/v1/jobs/:service", method = "post", operation_id = "createJob")]
-    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<NotedNew<Target>, Problem> {
+    async fn create(
+        &self,
+        service: Path<String>,
+        command: Command<New>,
+    ) -> Result<UnversionedCreated<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let New { kind, arguments, run_at } = command.body;
         let done = jobs.ask(&face::job_request(&command.request)?, &Wanted { kind, arguments }, run_at).await?;
         let location = format!("/v1/jobs/{}/{}", jobs.service(), done.id);
-        Ok(noted(done).created(location))
+        Ok(unversioned(done).created(location))
     }
 
     /// Get a job with its log
@@ -181,9 +187,9 @@ impl Rest {
         service: Path<String>,
         job: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
-        Ok(noted(jobs.cancel(&face::job_request(&command.request)?, job.0).await?))
+        Ok(unversioned(jobs.cancel(&face::job_request(&command.request)?, job.0).await?))
     }
 
     /// Retry a discarded or cancelled job
@@ -195,15 +201,15 @@ impl Rest {
         service: Path<String>,
         job: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
-        Ok(noted(jobs.retry(&face::job_request(&command.request)?, job.0).await?))
+        Ok(unversioned(jobs.retry(&face::job_request(&command.request)?, job.0).await?))
     }
 }
 
 /// The response to a command that was carried out.
-pub fn noted(done: Submitted) -> Noted<Target> {
-    Noted::new(done.repeated, Target { id: done.id })
+pub fn unversioned(done: Submitted) -> Unversioned<Target> {
+    Unversioned::new(done.repeated, Target { id: done.id })
 }
 
 /// The arguments of a job that is created without any.

@@ -1,7 +1,7 @@
 //! REST operations on job schedules.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Empty, Example, Noted, NotedNew, Plain, Problem, example};
+use face::{Authenticated, Command, Empty, Example, Plain, Problem, Unversioned, UnversionedCreated, example};
 use jobs::{Changes, NewSchedule, Schedule};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::rest::{Target, no_arguments, noted};
+use crate::rest::{Target, no_arguments, unversioned};
 use crate::{Services, Tag};
 
 /// The number of next times that a response contains.
@@ -198,13 +198,17 @@ impl Schedules {
     /// Creates one job per scheduled time, in the caller's name, however many processes run. For all times that passed while no process was
     /// running it creates a single job. Needs the permission `<service>:job:write`, and the permission that creating such a job needs.
     #[oai(path = "/v1/jobs/:service/schedules", method = "post", operation_id = "createJobSchedule")]
-    async fn create(&self, service: Path<String>, command: Command<New>) -> Result<NotedNew<Target>, Problem> {
+    async fn create(
+        &self,
+        service: Path<String>,
+        command: Command<New>,
+    ) -> Result<UnversionedCreated<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let New { kind, arguments, cron, time_zone, overlap } = command.body;
         let new = NewSchedule { kind, arguments, cron, time_zone, overlap };
         let done = jobs.schedule(&face::job_request(&command.request)?, &new).await?;
         let location = format!("/v1/jobs/{}/schedules/{}", jobs.service(), done.id);
-        Ok(noted(done).created(location))
+        Ok(unversioned(done).created(location))
     }
 
     /// Get a schedule with its next times
@@ -230,12 +234,12 @@ impl Schedules {
         service: Path<String>,
         schedule: Path<Uuid>,
         command: Command<Change>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let Change { arguments, cron, time_zone, overlap } = command.body;
         let changes = Changes { arguments, cron, time_zone, overlap };
         let request = face::job_request(&command.request)?;
-        Ok(noted(jobs.change_schedule(&request, schedule.0, &changes).await?))
+        Ok(unversioned(jobs.change_schedule(&request, schedule.0, &changes).await?))
     }
 
     /// Pause a schedule
@@ -247,10 +251,10 @@ impl Schedules {
         service: Path<String>,
         schedule: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let request = face::job_request(&command.request)?;
-        Ok(noted(jobs.pause_schedule(&request, schedule.0).await?))
+        Ok(unversioned(jobs.pause_schedule(&request, schedule.0).await?))
     }
 
     /// Resume a paused schedule
@@ -263,10 +267,10 @@ impl Schedules {
         service: Path<String>,
         schedule: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let request = face::job_request(&command.request)?;
-        Ok(noted(jobs.resume_schedule(&request, schedule.0).await?))
+        Ok(unversioned(jobs.resume_schedule(&request, schedule.0).await?))
     }
 
     /// Remove a schedule
@@ -278,10 +282,10 @@ impl Schedules {
         service: Path<String>,
         schedule: Path<Uuid>,
         command: Command<Empty>,
-    ) -> Result<Noted<Target>, Problem> {
+    ) -> Result<Unversioned<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let request = face::job_request(&command.request)?;
-        Ok(noted(jobs.remove_schedule(&request, schedule.0).await?))
+        Ok(unversioned(jobs.remove_schedule(&request, schedule.0).await?))
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
 use crm_jobs::{EXPORT, EXPORT_LEADS, ExportLeads};
-use face::{Command, Noted, Runtime};
+use face::{Command, Runtime, Unversioned};
 use jobs::{Arguments, NewJob, Unique};
 use kernel::{Checks, Refusal};
 use poem_openapi::OpenApi;
@@ -80,7 +80,7 @@ impl Exports {
         let job =
             NewJob { unique: Some(Unique::by_key(format!("{actor} {arguments}"))), arguments, actor, run_at: None };
         let done = self.runtime.jobs.submit(&request, EXPORT_LEADS, &job).await?;
-        let noted = Noted::new(done.repeated, Target { id: done.id });
-        Ok(noted.created(format!("/v1/jobs/{SERVICE}/{}", done.id)))
+        let unversioned = Unversioned::new(done.repeated, Target { id: done.id });
+        Ok(unversioned.created(format!("/v1/jobs/{SERVICE}/{}", done.id)))
     }
 }
