@@ -192,7 +192,7 @@ impl Commands {
 }
 
 fn request(asked: &executor::Request) -> Result<Request, Refusal> {
-    face::request_beside_the_log(asked, "dead letters")
+    face::idempotent_request(asked, "dead letters")
 }
 
 fn unversioned(repeated: bool, id: &LetterId, consequence: String) -> Unversioned<Target> {

@@ -95,7 +95,7 @@ impl Queries {
         command: Command<Trial>,
     ) -> Result<Plain<Preview>, Problem> {
         let Path(Parameter(Id(id))) = letter;
-        face::beside_the_log(&command.request, "dead letters")?;
+        face::refuse_event_headers(&command.request, "dead letters")?;
         let dead_letters = self.services.of(&service.0)?;
         Ok(Plain(dead_letters.preview(&command.request.caller, &id, command.body.payload.as_ref()).await?.into()))
     }

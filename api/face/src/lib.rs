@@ -14,9 +14,9 @@
 //! derives `JsonSchema`; an [`Example`] shows its answer in the contract. Nothing here changes.
 
 mod answer;
-mod beside;
 mod body;
 mod command;
+mod command_headers;
 mod denied;
 mod domain;
 mod entity_tag;
@@ -44,9 +44,9 @@ mod uploads;
 mod whole;
 
 pub use answer::{Accepted, Changed, Created, Plain, Resource, Unversioned, UnversionedCreated};
-pub use beside::{beside_the_log, only_now, request_beside_the_log};
 pub use body::{Empty, RawBody, decode_json};
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
+pub use command_headers::{idempotent_request, refuse_backdating, refuse_event_headers};
 pub use denied::{Denials, Denied};
 pub use domain::{Domain, Reading, RolePeriods, Runtime, ServiceSecret, Writing};
 pub use entity_tag::{Comparison, EntityTags, NotEntityTags};

@@ -314,7 +314,7 @@ impl WebhookSettings {
 /// # Errors
 /// `header_invalid` if it has the header `Occurred-At`: a change of a webhook is not an event, and can't be backdated.
 fn request(asked: executor::Request) -> Result<Request, Refusal> {
-    face::only_now(&asked, "webhooks")?;
+    face::refuse_backdating(&asked, "webhooks")?;
     let executor::Request { caller, command_id, request_hash, if_match, .. } = asked;
     Ok(Request { caller, command_id, request_hash, if_match })
 }

@@ -7,8 +7,8 @@ use kernel::{IdempotentRequest, Refusal};
 ///
 /// # Errors
 /// `header_invalid` when the request has one of these headers.
-pub fn beside_the_log(asked: &executor::Request, what: &str) -> Result<(), Refusal> {
-    only_now(asked, what)?;
+pub fn refuse_event_headers(asked: &executor::Request, what: &str) -> Result<(), Refusal> {
+    refuse_backdating(asked, what)?;
     if asked.if_match.is_some() {
         return Err(refused("if-match", what, "have no versions"));
     }
@@ -18,9 +18,9 @@ pub fn beside_the_log(asked: &executor::Request, what: &str) -> Result<(), Refus
 /// Converts the request of a command for an operation on something that is not event-sourced; `what` names that in the plural.
 ///
 /// # Errors
-/// As for [`beside_the_log`].
-pub fn request_beside_the_log(asked: &executor::Request, what: &str) -> Result<IdempotentRequest, Refusal> {
-    beside_the_log(asked, what)?;
+/// As for [`refuse_event_headers`].
+pub fn idempotent_request(asked: &executor::Request, what: &str) -> Result<IdempotentRequest, Refusal> {
+    refuse_event_headers(asked, what)?;
     Ok(IdempotentRequest {
         caller: asked.caller.clone(),
         command_id: asked.command_id.clone(),
@@ -28,11 +28,11 @@ pub fn request_beside_the_log(asked: &executor::Request, what: &str) -> Result<I
     })
 }
 
-/// Refuses only `Occurred-At`, for operations that can't be backdated but have versions; `what` as for [`beside_the_log`].
+/// Refuses only `Occurred-At`, for operations that can't be backdated but have versions; `what` as for [`refuse_event_headers`].
 ///
 /// # Errors
 /// `header_invalid` when the request has the header.
-pub fn only_now(asked: &executor::Request, what: &str) -> Result<(), Refusal> {
+pub fn refuse_backdating(asked: &executor::Request, what: &str) -> Result<(), Refusal> {
     if asked.occurred_at.is_some() {
         return Err(refused("occurred-at", what, "can only be requested and changed as of now"));
     }
