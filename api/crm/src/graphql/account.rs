@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use crm_projections::accounts::{self, AccountRow};
 use face::connection;
-use face::graphql::{Context, Fetching, Node, few, int, page};
+use face::graphql::{Context, Fetching, Node, int, page, page_size};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -80,7 +80,7 @@ impl Account {
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
     ) -> FieldResult<Vec<Contact>> {
-        Contact::at(context, self.0.account_id, few(first, 20, 100)?).await
+        Contact::at(context, self.0.account_id, page_size(first, 20, 100)?).await
     }
 
     /// The account's first opportunities, at most 100. To list all of them, page through `opportunities(filter: {accountId:
@@ -90,7 +90,7 @@ impl Account {
         context: &Context,
         #[graphql(default = 20)] first: Option<i32>,
     ) -> FieldResult<Vec<Opportunity>> {
-        Opportunity::with(context, self.0.account_id, few(first, 20, 100)?).await
+        Opportunity::with(context, self.0.account_id, page_size(first, 20, 100)?).await
     }
 
     /// The lead that was converted into it.

@@ -22,7 +22,7 @@ pub struct PageInfo {
 ///
 /// # Errors
 /// `page_size`, for less than 1 or more than `most`.
-pub fn few(first: Option<i32>, default: u32, most: u32) -> FieldResult<u32> {
+pub fn page_size(first: Option<i32>, default: u32, most: u32) -> FieldResult<u32> {
     let Some(first) = first else { return Ok(default) };
     u32::try_from(first).ok().filter(|first| (1..=most).contains(first)).ok_or_else(|| {
         refuse(

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use big_int::BigInt;
 pub use changes::changes;
-pub use connection::{PageInfo, bad_argument, few};
+pub use connection::{PageInfo, bad_argument, page_size};
 pub use error::refuse;
 pub use history::{Period, window};
 pub use loader::{Fetch, Fetching, keyed, load};

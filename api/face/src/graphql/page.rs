@@ -8,7 +8,7 @@ use kernel::{Refusal, Service};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Context, few, refuse, unlistable};
+use super::{Context, page_size, refuse, unlistable};
 use crate::MOST_OF_A_PAGE;
 
 /// An opaque cursor: the encoded sort key of a row.
@@ -61,7 +61,7 @@ impl<K: DeserializeOwned> PageRequest<K> {
     /// # Errors
     /// `page_size` and `cursor_invalid`.
     pub fn new(first: Option<i32>, after: Option<&str>, order: &str) -> FieldResult<Self> {
-        let first = few(first, Self::DEFAULT, Self::MOST)?;
+        let first = page_size(first, Self::DEFAULT, Self::MOST)?;
         Ok(Self { first, after: after.map(|text| Cursor::decode(text, order)).transpose()?, resumed: after.is_some() })
     }
 

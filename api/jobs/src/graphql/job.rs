@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::MOST_OF_A_PAGE;
-use face::graphql::{BigInt, Context, Fetch, Fetching, Session, bad_argument, few, int, keyed, load};
+use face::graphql::{BigInt, Context, Fetch, Fetching, Session, bad_argument, int, keyed, load, page_size};
 use jobs::{Job, Line, State};
 use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
 use kernel::Service;
@@ -156,7 +156,7 @@ impl JobRow {
         #[graphql(default = 50)] first: Option<i32>,
         #[graphql(default = 0)] after: i32,
     ) -> FieldResult<Vec<JobLogLine>> {
-        let limit = few(first, 50, MOST_OF_A_PAGE)?;
+        let limit = page_size(first, 50, MOST_OF_A_PAGE)?;
         let after = u32::try_from(after).map_err(|_| bad_argument("after", "allowed is 0 or more"))?;
         Ok(load::<Logs>(context, self.service, (self.job.id, after, limit)).await?.unwrap_or_default())
     }

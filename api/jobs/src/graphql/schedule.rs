@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use face::MOST_OF_A_PAGE;
-use face::graphql::{BigInt, Context, few};
+use face::graphql::{BigInt, Context, page_size};
 use jobs::Schedule;
 use juniper::{FieldResult, graphql_object};
 use kernel::Service;
@@ -64,7 +64,7 @@ impl ScheduleRow {
 
     /// The next times, at most 200.
     fn next(&self, #[graphql(default = 5)] first: Option<i32>) -> FieldResult<Vec<DateTime<Utc>>> {
-        let count = usize::try_from(few(first, 5, MOST_OF_A_PAGE)?).unwrap_or(usize::MAX);
+        let count = usize::try_from(page_size(first, 5, MOST_OF_A_PAGE)?).unwrap_or(usize::MAX);
         let Some(at) = self.schedule.next_at else { return Ok(Vec::new()) };
         let mut times = vec![at];
         times.extend(self.schedule.next_times(at, count - 1));
