@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use executor::Executor;
-use face::{Admission, People as _, Person, Vouched};
+use face::{Admission, AssertedPerson, People as _, Person};
 use kernel::{Caller, Grant, Refusal, Role, TenantId};
 use projector::ReadModels;
 use user_commands::{AdmitUser, Known};
@@ -29,9 +29,9 @@ impl UserAdmission {
 }
 
 /// The caller that admits a user: the SAML connection of the identity provider, with only the permission for that.
-fn connection_caller(tenant: TenantId, vouched: &Vouched) -> Caller {
+fn connection_caller(tenant: TenantId, asserted: &AssertedPerson) -> Caller {
     let grant = Grant { permission: "user:user:admit", roles: &[Role::Viewer], meaning: "" };
-    Caller::new(tenant, format!("saml:{}", vouched.connection), &[Role::Viewer], &[grant])
+    Caller::new(tenant, format!("saml:{}", asserted.connection), &[Role::Viewer], &[grant])
 }
 
 fn directory_behind() -> Refusal {
@@ -43,23 +43,23 @@ impl Admission for UserAdmission {
     async fn admit(
         &self,
         tenant: TenantId,
-        vouched: &Vouched,
+        asserted: &AssertedPerson,
         known: Option<&Person>,
     ) -> Result<Option<Person>, Refusal> {
         let user = match known {
             Some(person) if !person.may_sign_in => return Ok(Some(person.clone())),
             Some(person) => Some(Known { id: person.id, email_verified: person.email_verified }),
-            None if !vouched.admits => return Ok(None),
+            None if !asserted.admits => return Ok(None),
             None => None,
         };
         let admit = AdmitUser {
             user,
-            email: vouched.email.clone(),
-            name: vouched.name.clone(),
-            roles: vouched.roles.clone(),
-            managed: vouched.managed.clone(),
+            email: asserted.email.clone(),
+            name: asserted.name.clone(),
+            roles: asserted.roles.clone(),
+            managed: asserted.managed.clone(),
         };
-        let done = match self.executor.run(&connection_caller(tenant, vouched), &admit).await {
+        let done = match self.executor.run(&connection_caller(tenant, asserted), &admit).await {
             Ok(done) => done,
             // The person became a user, or their address was changed, a moment ago, and the directory is still behind.
             Err(refusal) if ["login_taken", "login_changed"].contains(&refusal.code()) => {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use face::{Admission, People, PeopleError, Person, Vouched};
+use face::{Admission, AssertedPerson, People, PeopleError, Person};
 use kernel::{IdSource, PictureFile, PictureFormat, Refusal, SystemIds, TenantId, UserId};
 use tokio::sync::Notify;
 
@@ -89,25 +89,25 @@ impl Admission for PeopleDouble {
     async fn admit(
         &self,
         tenant: TenantId,
-        vouched: &Vouched,
+        asserted: &AssertedPerson,
         known: Option<&Person>,
     ) -> Result<Option<Person>, Refusal> {
         if self.behind.load(Ordering::Relaxed) {
             return Err(Refusal::unavailable("directory_behind", "it does not know yet who they are"));
         }
         let person = match known {
-            None if !vouched.admits => return Ok(None),
+            None if !asserted.admits => return Ok(None),
             None => Person {
                 id: UserId::new(SystemIds.next()),
-                login: vouched.email.clone(),
+                login: asserted.email.clone(),
                 user_name: None,
                 given_name: None,
                 family_name: None,
                 picture: None,
                 uploaded_picture: None,
                 updated_at: None,
-                name: vouched.name.clone().unwrap_or_else(|| vouched.email.clone()),
-                email: Some(vouched.email.clone()),
+                name: asserted.name.clone().unwrap_or_else(|| asserted.email.clone()),
+                email: Some(asserted.email.clone()),
                 email_verified: true,
                 phone: None,
                 phone_verified: false,
@@ -115,10 +115,10 @@ impl Admission for PeopleDouble {
                 formatted_address: None,
                 locale: None,
                 zoneinfo: None,
-                roles: vouched.roles.clone(),
+                roles: asserted.roles.clone(),
                 may_sign_in: true,
             },
-            Some(person) => Person { email_verified: true, roles: vouched.roles.clone(), ..person.clone() },
+            Some(person) => Person { email_verified: true, roles: asserted.roles.clone(), ..person.clone() },
         };
         self.put(tenant, person.clone());
         Ok(Some(person))

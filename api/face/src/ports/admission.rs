@@ -21,14 +21,14 @@ pub trait Admission: Send + Sync {
     async fn admit(
         &self,
         tenant: TenantId,
-        vouched: &Vouched,
+        asserted: &AssertedPerson,
         known: Option<&Person>,
     ) -> Result<Option<Person>, Refusal>;
 }
 
 /// What an identity provider asserts about a person.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Vouched {
+pub struct AssertedPerson {
     /// The tenant's connection to the identity provider.
     pub connection: Uuid,
     /// Their e-mail address; the provider is responsible for its domain.
@@ -43,9 +43,9 @@ pub struct Vouched {
     pub admits: bool,
 }
 
-impl std::fmt::Debug for Vouched {
+impl std::fmt::Debug for AssertedPerson {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // No personal data.
-        f.debug_struct("Vouched").field("connection", &self.connection).finish_non_exhaustive()
+        f.debug_struct("AssertedPerson").field("connection", &self.connection).finish_non_exhaustive()
     }
 }

@@ -18,7 +18,7 @@ pub use executor::{NoPermissions, Permissions};
 
 pub use self::active_tenants::{ActiveTenants, all_tenants_active};
 pub use self::addressee::{Addressee, Addressees, no_addressees};
-pub use self::admission::{Admission, Vouched};
+pub use self::admission::{Admission, AssertedPerson};
 pub use self::mailed_links::{Invited, MailedLinks};
 pub use self::names::{Hold, Names, NamesError, no_names};
 pub use self::people::{People, PeopleError, Person};

@@ -3,7 +3,7 @@
 use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlName, SamlSignIn};
 use auth_commands::{UseSamlAssertion, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
-use face::{Person, Vouched};
+use face::{AssertedPerson, Person};
 use kernel::{Kind, Refusal, UserId};
 use poem::Response;
 use poem::http::StatusCode;
@@ -193,7 +193,7 @@ async fn admit(
             _ => Err(refusal.into()),
         };
     }
-    let vouched = Vouched {
+    let asserted = AssertedPerson {
         connection: connection.id.uuid(),
         email: said.email,
         name: said.name,
@@ -201,7 +201,7 @@ async fn admit(
         managed: details.managed_roles(),
         admits: details.admits,
     };
-    Ok(match admission.admit(visit.tenant.id, &vouched, known.as_ref()).await {
+    Ok(match admission.admit(visit.tenant.id, &asserted, known.as_ref()).await {
         Ok(Some(person)) if person.may_sign_in => Ok(person),
         Ok(Some(person)) => Err(Unadmitted::may_not(&person)),
         Ok(None) => Err(Unadmitted::unknown()),
