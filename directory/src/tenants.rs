@@ -366,7 +366,7 @@ impl Directory {
     }
 
     /// Removes a domain of a tenant, if it was verified by one of these claims.
-    pub async fn give_back(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), DirectoryError> {
+    pub async fn release_domain(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), DirectoryError> {
         sqlx::query("DELETE FROM domains WHERE domain = $1 AND tenant_id = $2 AND claim_id = ANY ($3)")
             .bind(domain)
             .bind(tenant.uuid())

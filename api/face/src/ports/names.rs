@@ -28,7 +28,7 @@ pub trait Names: Send + Sync {
     ///
     /// # Errors
     /// When it can't be recorded at the moment.
-    async fn give_back(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), NamesError>;
+    async fn release(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), NamesError>;
 
     /// Whether a third party, such as an identity provider, may assert e-mail addresses of a domain in a tenant: always, unless the
     /// installation requires proof; then only if the tenant holds the domain.
@@ -77,7 +77,7 @@ impl Names for Nobody {
         Err(absent())
     }
 
-    async fn give_back(&self, _: &str, _: TenantId, _: &[Uuid]) -> Result<(), NamesError> {
+    async fn release(&self, _: &str, _: TenantId, _: &[Uuid]) -> Result<(), NamesError> {
         Err(absent())
     }
 

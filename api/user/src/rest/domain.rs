@@ -193,7 +193,7 @@ impl Domains {
         // The DNS lookup takes time. A release meanwhile could not give the domain back, because it was not held yet; so that is done
         // here. A release is final, so this takes nothing from another request; a release from now on gives the domain back itself.
         if self.load(caller, claim).await?.released {
-            self.give_back(caller, claim, &state.domain).await?;
+            self.release_name(caller, claim, &state.domain).await?;
         }
         done
     }
@@ -208,16 +208,16 @@ impl Domains {
         let state = self.load(caller, claim).await?;
         let done = change(runtime, &command.request, claim, ReleaseDomain { domain: id(&domain) }).await?;
         // After the command, and also if the domain was released before: repeating the request completes an interrupted release.
-        self.give_back(caller, claim, &state.domain).await?;
+        self.release_name(caller, claim, &state.domain).await?;
         Ok(done)
     }
 }
 
 impl Domains {
-    async fn give_back(&self, caller: &Caller, claim: Uuid, domain: &str) -> Result<(), Refusal> {
+    async fn release_name(&self, caller: &Caller, claim: Uuid, domain: &str) -> Result<(), Refusal> {
         // Domains that were verified by an early version are held by the claim's id itself, which was the record's value then.
         let by = [proof(caller.tenant(), claim), claim];
-        let given = self.service.runtime.names.give_back(domain, caller.tenant(), &by).await;
+        let given = self.service.runtime.names.release(domain, caller.tenant(), &by).await;
         given.map_err(|error| unavailable(&error))
     }
 

@@ -44,8 +44,8 @@ impl Names for DomainNames {
         self.directory.hold(domain, (tenant, proof), shown, at).await.map_err(by_the_directory)
     }
 
-    async fn give_back(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), NamesError> {
-        self.directory.give_back(domain, tenant, proofs).await.map_err(by_the_directory)
+    async fn release(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), NamesError> {
+        self.directory.release_domain(domain, tenant, proofs).await.map_err(by_the_directory)
     }
 
     async fn may_be_spoken_for(&self, domain: &str, tenant: TenantId) -> Result<bool, NamesError> {
