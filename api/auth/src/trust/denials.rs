@@ -29,8 +29,8 @@ const WINDOW: TimeDelta = TimeDelta::hours(1);
 /// After how long the count of a record is first updated; each further interval is twice as long.
 const WRITE_AFTER: TimeDelta = TimeDelta::minutes(1);
 
-/// How often due updates are looked for.
-const LOOK: Duration = Duration::from_secs(10);
+/// How often due updates are written.
+const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The most records that this process counts in for a tenant; further denials are counted in one common record.
 const MOST: usize = 1_000;
@@ -161,7 +161,7 @@ impl Denials {
     }
 
     /// Writes the counts that are due, and drops finished records from memory.
-    pub fn tell(&self) {
+    pub fn write_due(&self) {
         self.write_if(|window, now| now >= window.next_write_at || self.is_over(window));
         let now = self.authority.now();
         let mut tenants = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,10 +180,10 @@ impl Denials {
     }
 
     /// Writes due counts until `shutdown`.
-    pub async fn keep_telling(self, shutdown: CancellationToken) {
-        let mut ticks = tokio::time::interval(LOOK);
+    pub async fn write_periodically(self, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(WRITE_INTERVAL);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            self.tell();
+            self.write_due();
         }
     }
 

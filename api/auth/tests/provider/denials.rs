@@ -64,12 +64,12 @@ async fn attack_117_denials_without_end_are_a_handful_of_records_that_count_them
     assert_eq!((&said["permission"], &said["operation"]), (&json!("crm:lead:write"), &json!("POST /v1/crm/leads")));
     // The caller has no account, so nobody could request erasure: the address is kept as a keyed hash.
     assert!(said["place"] == json!({}) && said["origin"].as_str().unwrap().len() == 32, "{said}");
-    denials.tell();
+    denials.write_due();
     assert_eq!(recorded(&world).await.len(), 1, "the count is told a minute later");
     // A flood for an hour, 1,000 per minute.
     for _ in 1..60 {
         world.clock.advance(TimeDelta::minutes(1));
-        denials.tell();
+        denials.write_due();
         floods(1_000);
     }
     denials.finish().await;
@@ -97,7 +97,7 @@ async fn what_is_counted_is_written_once_whoever_tells_it_again() {
     denials.finish().await;
     denials.finish().await;
     world.clock.advance(TimeDelta::minutes(2));
-    denials.tell();
+    denials.write_due();
     denials.finish().await;
     let found = recorded(&world).await;
     assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), [DENIED, AGAIN]);
@@ -143,7 +143,7 @@ async fn more_kinds_of_denials_than_are_told_each_are_counted_in_one_record() {
     assert_eq!(again[0]["times"], 50);
     // An hour later there is room again.
     world.clock.advance(TimeDelta::hours(1));
-    denials.tell();
+    denials.write_due();
     denials.note(&caller(&world, "sensor-1049"), &seen(), "POST /v1/crm/leads", &missing("crm:lead:write"));
     denials.finish().await;
     assert_eq!(recorded(&world).await.last().unwrap().1["subject"], "sensor-1049");

@@ -85,7 +85,7 @@ pub async fn open(
     background.tasks.spawn(follow(log.store.clone(), authority.clone(), touched.clone(), shutdown));
     let trust = Trust::new(authority.clone());
     let denials = Denials::new(authority.clone());
-    background.tasks.spawn(denials.clone().keep_telling(background.shutdown.clone()));
+    background.tasks.spawn(denials.clone().write_periodically(background.shutdown.clone()));
     let seen_from = seen_from(config)?;
     let provider = here.then(|| Provider {
         authority,
