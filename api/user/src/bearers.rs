@@ -2,8 +2,8 @@
 //! subjects those of the roles that their tokens name; roles are resolved by the tenant's definitions.
 //!
 //! They are read from the user service's log, not from read models, so that a revoked permission does not come back while a read
-//! model is behind. A cache of results also has to store their dependencies ([`EffectivePermissions::rests_on`]), and to drop a
-//! result when one of these changes ([`touches`]). Roles that do not exist (yet) are dependencies, too: a role's id is derived
+//! model is behind. A cache of results also has to store their dependencies ([`EffectivePermissions::depends_on`]), and to drop a
+//! result when one of these changes ([`changed_dependency`]). Roles that do not exist (yet) are dependencies, too: a role's id is derived
 //! from its name.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +37,7 @@ pub struct EffectivePermissions {
     /// The permissions.
     pub permissions: BTreeSet<&'static str>,
     /// Ids of the user, groups and roles that were read. When one of them changes, the permissions may change.
-    pub rests_on: Vec<Uuid>,
+    pub depends_on: Vec<Uuid>,
 }
 
 impl Bearers {
@@ -65,7 +65,7 @@ impl Bearers {
         }
         let mut effective = self.with_roles_of(tenant, &user).await?;
         effective.permissions.extend(self.permissions.get_key_value(SELF).map(|(permission, _)| *permission));
-        effective.rests_on.push(id.uuid());
+        effective.depends_on.push(id.uuid());
         Ok(effective)
     }
 
@@ -112,9 +112,9 @@ impl Bearers {
     }
 
     async fn with_roles_of(&self, tenant: TenantId, user: &User) -> Result<EffectivePermissions, Refusal> {
-        let (mut roles, mut rests_on) = (user.roles.clone(), Vec::new());
+        let (mut roles, mut depends_on) = (user.roles.clone(), Vec::new());
         for group in &user.groups {
-            rests_on.push(group.uuid());
+            depends_on.push(group.uuid());
             if let Some((group, _)) = self.executor.load::<Group>(&reader(tenant), &group.to_string()).await?
                 && !group.dissolved
             {
@@ -122,7 +122,7 @@ impl Bearers {
             }
         }
         let mut effective = self.with_roles(tenant, roles.iter()).await?;
-        effective.rests_on.extend(rests_on);
+        effective.depends_on.extend(depends_on);
         Ok(effective)
     }
 
@@ -148,7 +148,7 @@ impl Bearers {
                 continue;
             }
             let id = RoleId::of(tenant, &name);
-            effective.rests_on.push(id.uuid());
+            effective.depends_on.push(id.uuid());
             let found = self.executor.load::<Role>(&reader, &id.to_string()).await?;
             let Some((role, _)) = found.filter(|(role, _)| !role.retired) else { continue };
             // A role's permission that no longer exists grants nothing.
@@ -161,7 +161,7 @@ impl Bearers {
 }
 
 /// The id of the user, group or role that this event changes, if [`EffectivePermissions`] that depend on it may change.
-pub fn touches(event: &RecordedEvent) -> Option<Uuid> {
+pub fn changed_dependency(event: &RecordedEvent) -> Option<Uuid> {
     let step = event.change();
     let matters = match event.aggregate_type.as_str() {
         Role::TYPE => true,

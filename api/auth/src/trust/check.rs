@@ -44,7 +44,7 @@ pub struct Trusted {
     /// When the user authenticated; none: no user did.
     pub shown_at: Option<DateTime<Utc>>,
     /// The ids of the aggregates that its validity depends on.
-    pub rests_on: Vec<Uuid>,
+    pub depends_on: Vec<Uuid>,
 }
 
 impl Trust {
@@ -159,13 +159,13 @@ impl Trust {
             .and_then(|(state, _)| state.terms.as_ref())
             .filter(|terms| terms.subject.to_string() == subject);
         let Some(terms) = terms else { return Err(revoked()) };
-        let mut rests_on = vec![tenant.uuid(), grant.uuid(), terms.subject];
+        let mut depends_on = vec![tenant.uuid(), grant.uuid(), terms.subject];
         // A token from token exchange depends on the grants of the tokens that it was derived from, too.
         let (mut terms, mut since) = (terms.clone(), issued_at);
         let mut roles = claims.custom.roles.clone();
         loop {
-            rests_on.extend(terms.session.map(auth_aggregates::SessionId::uuid));
-            rests_on.push(terms.client);
+            depends_on.extend(terms.session.map(auth_aggregates::SessionId::uuid));
+            depends_on.push(terms.client);
             if terms.kind == GrantKind::ClientCredentials {
                 let machine = executor.load::<Machine>(&caller, &subject).await?;
                 let machine = machine.map(|(machine, _)| machine).filter(|machine| machine.stands_by(since));
@@ -175,7 +175,7 @@ impl Trust {
                 return Err(revoked());
             }
             let Some(parent) = terms.parent else { break };
-            rests_on.push(parent.uuid());
+            depends_on.push(parent.uuid());
             let found = executor.load::<Grant>(&caller, &parent.to_string()).await?;
             let found = found.filter(|(state, _)| state.stands(self.authority.now()));
             terms = found.and_then(|(state, _)| state.terms.clone()).ok_or_else(revoked)?;
@@ -185,7 +185,7 @@ impl Trust {
         let whole = scopes.iter().any(|scope| scope == "api");
         let scopes = (!whole).then(|| scopes.into_iter().filter(|scope| scope.contains(':')).collect());
         let shown_at = claims.custom.auth_time.and_then(|at| DateTime::from_timestamp(at, 0));
-        Ok(Trusted { tenant, subject, roles, scopes, expires_at: Some(expires_at), shown_at, rests_on })
+        Ok(Trusted { tenant, subject, roles, scopes, expires_at: Some(expires_at), shown_at, depends_on })
     }
 
     /// Whether a grant is still valid with regard to its client, its user's account and its session.
@@ -248,7 +248,7 @@ impl Trust {
             scopes: Some(issued.scopes).filter(|scopes| !scopes.is_empty()),
             expires_at: issued.expires_at,
             shown_at: None,
-            rests_on: vec![text.key.uuid(), issued.machine.uuid()],
+            depends_on: vec![text.key.uuid(), issued.machine.uuid()],
         })
     }
 

@@ -11,7 +11,7 @@ use eventstore::{EventSlice, EventStore};
 use kernel::{Aggregate, Position, RecordedEvent};
 use tokio_util::sync::CancellationToken;
 
-use super::Touched;
+use super::ChangedIds;
 use crate::authority::Authority;
 
 /// The polling interval.
@@ -21,18 +21,23 @@ const LOOK: Duration = Duration::from_millis(400);
 const BATCH: u32 = 1_000;
 
 /// Follows the log from where it is now, until `shutdown`.
-pub async fn follow(store: EventStore, authority: Authority, touched: Arc<Touched>, shutdown: CancellationToken) {
+pub async fn follow(
+    store: EventStore,
+    authority: Authority,
+    changed_ids: Arc<ChangedIds>,
+    shutdown: CancellationToken,
+) {
     let mut appended = store.appended();
     let mut at: Option<Position> = None;
     while !shutdown.is_cancelled() {
-        match turn(&store, &mut at, &authority, &touched).await {
+        match turn(&store, &mut at, &authority, &changed_ids).await {
             // There may be more.
             Ok(true) => continue,
             Ok(false) => {}
             // Nothing can be revoked meanwhile either, and `/ready` reports that the log is unavailable.
             Err(error) => tracing::debug!(%error, "the log of the auth service can't be followed now"),
         }
-        touched.tidy(Instant::now());
+        changed_ids.tidy(Instant::now());
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = tokio::time::sleep(LOOK) => {}
@@ -45,26 +50,26 @@ async fn turn(
     store: &EventStore,
     at: &mut Option<Position>,
     authority: &Authority,
-    touched: &Touched,
+    changed_ids: &ChangedIds,
 ) -> Result<bool, eventstore::Error> {
     let from = if let Some(from) = *at {
         from
     } else {
         // Whatever was verified before this point has to be verified again.
         let head = *at.insert(store.head().await?);
-        touched.listen();
+        changed_ids.listen();
         head
     };
     let EventSlice { events, more, .. } = store.slice_after(from, BATCH).await?;
     for event in &events {
-        note(event, authority, touched);
+        note(event, authority, changed_ids);
         *at = Some(event.position);
     }
     Ok(more)
 }
 
 /// Notes what an event changes for cached tokens, whose validity depends on the event's aggregate.
-fn note(event: &RecordedEvent, authority: &Authority, touched: &Touched) {
+fn note(event: &RecordedEvent, authority: &Authority, changed_ids: &ChangedIds) {
     let matters = match event.aggregate_type.as_str() {
         Machine::TYPE => event.event_type != "auth.machine.refused",
         ApiKey::TYPE => event.event_type == "auth.api_key.revoked",
@@ -85,6 +90,6 @@ fn note(event: &RecordedEvent, authority: &Authority, touched: &Touched) {
         _ => false,
     };
     if matters && let Ok(id) = event.aggregate_id.parse() {
-        touched.touch(id, Instant::now());
+        changed_ids.record(id, Instant::now());
     }
 }

@@ -40,7 +40,7 @@ impl Verifier {
 
     async fn withdrawn(&self, Bearer { header, mut verified }: Bearer) {
         // Subscribes before the checks, so that no change between a check and the wait is missed.
-        let (mut touched, mut suspended) = (self.touched.subscribe(), self.suspended.subscribe());
+        let (mut changed_ids, mut suspended) = (self.changed_ids.subscribe(), self.suspended.subscribe());
         loop {
             if self.suspended.check(verified.caller.tenant()).is_err() {
                 return;
@@ -57,7 +57,7 @@ impl Verifier {
                 }
             }
             let changed = tokio::select! {
-                changed = touched.changed() => changed,
+                changed = changed_ids.changed() => changed,
                 changed = suspended.changed() => changed,
             };
             if changed.is_err() {

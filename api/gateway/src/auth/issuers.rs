@@ -8,7 +8,7 @@ use std::time::Duration;
 use auth_api::authority::{Authority, Parts, Settings};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, Provider, SeenFrom};
-use auth_api::trust::{Denials, Touched, Trust, follow};
+use auth_api::trust::{ChangedIds, Denials, Trust, follow};
 use auth_api::{Breaches, Dossier};
 use chrono::TimeDelta;
 use config::{Config, claim_key};
@@ -33,7 +33,7 @@ pub struct Issuers {
     /// Checks tokens of the tenants' issuers, and API keys.
     pub trust: Trust,
     /// The changes that invalidate earlier checks.
-    pub touched: Arc<Touched>,
+    pub changed_ids: Arc<ChangedIds>,
     /// Records denials.
     pub denials: Denials,
     /// The executor over the log of the auth service.
@@ -80,9 +80,9 @@ pub async fn open(
         clock,
         settings: settings(config, address),
     });
-    let touched = Arc::new(Touched::default());
+    let changed_ids = Arc::new(ChangedIds::default());
     let shutdown = background.shutdown.clone();
-    background.tasks.spawn(follow(log.store.clone(), authority.clone(), touched.clone(), shutdown));
+    background.tasks.spawn(follow(log.store.clone(), authority.clone(), changed_ids.clone(), shutdown));
     let trust = Trust::new(authority.clone());
     let denials = Denials::new(authority.clone());
     background.tasks.spawn(denials.clone().write_periodically(background.shutdown.clone()));
@@ -105,7 +105,7 @@ pub async fn open(
     let dossier = Dossier::new(log.store.clone(), log.executor.clone(), read_models);
     let opened = std::iter::once((log.store, log.alone)).chain(users.map(|users| (users.store, users.alone)));
     let opened = opened.filter_map(|(store, alone)| alone.then_some(store)).collect();
-    Ok(Issuers { trust, touched, denials, executor: log.executor, dossier, provider, opened })
+    Ok(Issuers { trust, changed_ids, denials, executor: log.executor, dossier, provider, opened })
 }
 
 /// The read models of a service that runs in this process.

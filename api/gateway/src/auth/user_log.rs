@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auth_api::trust::Touched;
+use auth_api::trust::ChangedIds;
 use config::Config;
 use directory::Directory;
 use eventstore::{Closure, EventSlice, EventStore};
@@ -38,14 +38,14 @@ pub struct UserLog {
     pub store: Option<EventStore>,
 }
 
-/// Opens the user service's log and spawns its follower, which records changes that invalidate verified tokens in `touched`, and refused
+/// Opens the user service's log and spawns its follower, which records changes that invalidate verified tokens in `changed_ids`, and refused
 /// tenants in `suspended`. All logs of this process (those of the services `served`, those `opened` for other uses, and this one) discard
 /// the keys of tenants that were deleted or moved to another cell.
 pub async fn open(
     config: &Config,
     served: &[(DomainDefinition, Runtime)],
     grants: &[Grant],
-    (touched, suspended): (Arc<Touched>, Suspended),
+    (changed_ids, suspended): (Arc<ChangedIds>, Suspended),
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     opened: &[EventStore],
     background: &Background,
@@ -58,7 +58,7 @@ pub async fn open(
         store: store.clone(),
         directory: Directory::open(config),
         suspended: suspended.clone(),
-        touched,
+        changed_ids,
         at: None,
         directory_read: None,
         closed_read: None,
@@ -87,7 +87,7 @@ struct Follower {
     shut: BTreeSet<TenantId>,
     directory: Directory,
     suspended: Suspended,
-    touched: Arc<Touched>,
+    changed_ids: Arc<ChangedIds>,
     /// The position up to which the log was read; none before the start.
     at: Option<Position>,
     /// When the directory was last read.
@@ -141,8 +141,8 @@ impl Follower {
         let standing: Vec<_> = events.iter().filter(|event| Suspended::is_changed_by(event)).collect();
         self.note(&standing).await?;
         for event in &events {
-            if let Some(id) = bearers::touches(event) {
-                self.touched.touch(id, Instant::now());
+            if let Some(id) = bearers::changed_dependency(event) {
+                self.changed_ids.record(id, Instant::now());
             }
             self.at = Some(event.position);
         }

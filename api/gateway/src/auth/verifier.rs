@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth_api::trust::refusals::{MAX_TOKEN_BYTES, expired, refused, too_long};
-use auth_api::trust::{REMEMBERED as TRUSTED_FOR, Touched, Trust, Trusted};
+use auth_api::trust::{ChangedIds, MAX_CACHE_AGE, Trust, Trusted};
 use chrono::{DateTime, TimeDelta, Utc};
 use config::Auth;
 use face::ActiveTenants as _;
@@ -32,7 +32,7 @@ pub struct Verifier {
     installation: Option<InstallationVerifier>,
     /// Verifies tokens of the tenants' issuers, and API keys.
     trust: Trust,
-    pub(super) touched: Arc<Touched>,
+    pub(super) changed_ids: Arc<ChangedIds>,
     /// The permissions of bearers.
     bearers: Bearers,
     clock: Arc<dyn Clock>,
@@ -53,10 +53,10 @@ pub struct Verified {
     expires_at: Option<DateTime<Utc>>,
     /// When it must be checked again at the latest; none: not before it expires.
     checked_until: Option<Instant>,
-    /// The number of changes ([`Touched::count`]) when it was checked.
+    /// The number of changes ([`ChangedIds::count`]) when it was checked.
     checked_at: u64,
     /// The ids of what its validity depends on, such as its grant, session and user.
-    rests_on: Arc<[Uuid]>,
+    depends_on: Arc<[Uuid]>,
 }
 
 impl Verifier {
@@ -64,7 +64,7 @@ impl Verifier {
     pub fn new(
         auth: &Auth,
         trust: Trust,
-        touched: Arc<Touched>,
+        changed_ids: Arc<ChangedIds>,
         bearers: Bearers,
         clock: Arc<dyn Clock>,
         suspended: Suspended,
@@ -73,7 +73,7 @@ impl Verifier {
         Ok(Self {
             installation,
             trust,
-            touched,
+            changed_ids,
             bearers,
             clock,
             leeway: TimeDelta::seconds(auth.leeway_seconds.cast_signed()),
@@ -139,7 +139,7 @@ impl Verifier {
 
     /// Whether nothing that a verified token depends on has changed since it was checked.
     pub(super) fn holds(&self, verified: &Verified) -> bool {
-        !self.touched.since(verified.checked_at, &verified.rests_on)
+        !self.changed_ids.changed_since(verified.checked_at, &verified.depends_on)
     }
 
     /// How long a verified token stays valid.
@@ -151,8 +151,8 @@ impl Verifier {
 
     async fn check(&self, token: &str, id: u64) -> Result<Verified, Refusal> {
         // Read before the checks, so that a change during them counts as later.
-        let checked_at = self.touched.count();
-        let checked_until = Some(Instant::now() + TRUSTED_FOR);
+        let checked_at = self.changed_ids.count();
+        let checked_until = Some(Instant::now() + MAX_CACHE_AGE);
         if let Some(installation) = self.installation.as_ref().filter(|_| !self.trust.concerns(token)) {
             let InstallationClaims { tenant, subject, roles, expires_at } = installation.verify(token)?;
             // The token contains the roles; without any, its subject is a user, with that user's roles.
@@ -160,24 +160,24 @@ impl Verifier {
                 [] => self.bearers.of(tenant, &subject, &[]).await?,
                 roles => self.bearers.with_roles(tenant, roles).await?,
             };
-            let rests_on: Arc<[Uuid]> = effective.rests_on.into();
+            let depends_on: Arc<[Uuid]> = effective.depends_on.into();
             // A token that depends on nothing needs no further check.
-            let checked_until = checked_until.filter(|_| !rests_on.is_empty());
+            let checked_until = checked_until.filter(|_| !depends_on.is_empty());
             return Ok(Verified {
                 caller: Caller::holding(tenant, subject, effective.permissions),
                 token: id,
                 expires_at: Some(expires_at),
                 checked_until,
                 checked_at,
-                rests_on,
+                depends_on,
             });
         }
         let trusted = self.trust.check(token).await?;
-        let Trusted { tenant, subject, roles, scopes, expires_at, shown_at, mut rests_on } = trusted;
+        let Trusted { tenant, subject, roles, scopes, expires_at, shown_at, mut depends_on } = trusted;
         let effective = self.bearers.of(tenant, &subject, &roles).await?;
-        rests_on.extend(effective.rests_on);
+        depends_on.extend(effective.depends_on);
         let caller = Caller::holding(tenant, subject, effective.permissions);
         let caller = caller.limited_to(scopes.as_deref()).with_authenticated_at(shown_at);
-        Ok(Verified { caller, token: id, expires_at, checked_until, checked_at, rests_on: rests_on.into() })
+        Ok(Verified { caller, token: id, expires_at, checked_until, checked_at, depends_on: depends_on.into() })
     }
 }

@@ -130,14 +130,14 @@ impl Assembly<'_> {
             adapters.access.bind(SignOut { executor: issuers.executor.clone(), people });
         }
         let suspended = &adapters.suspended;
-        let noting = (issuers.touched.clone(), suspended.clone());
+        let noting = (issuers.changed_ids.clone(), suspended.clone());
         let users =
             user_log::open(config, here, &self.grants, noting, self.sources(), &issuers.opened, background).await?;
         adapters.bearers.bind(users.bearers.clone());
         let verifier = Verifier::new(
             &config.auth,
             issuers.trust,
-            issuers.touched,
+            issuers.changed_ids,
             users.bearers,
             self.clock.clone(),
             suspended.clone(),

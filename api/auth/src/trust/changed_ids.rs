@@ -11,20 +11,20 @@ use uuid::Uuid;
 
 /// How long a verified token may be cached; then it is verified again in any case. Changed ids are kept a little longer than that. Both are
 /// measured by the monotonic clock: with a wall clock that is set back, a token whose change is already forgotten could become valid again.
-pub const REMEMBERED: Duration = Duration::from_mins(10);
+pub const MAX_CACHE_AGE: Duration = Duration::from_mins(10);
 
 /// The changed grants, machines, keys and so on. There is one instance per process.
 #[derive(Debug)]
-pub struct Touched {
+pub struct ChangedIds {
     /// Tokens that were verified at a lower count are not valid: changes were not followed yet at that time.
     listening_since: AtomicU64,
-    /// The number of changes so far. A verifier reads it before it verifies, and passes it to [`since`](Self::since) later.
+    /// The number of changes so far. A verifier reads it before it verifies, and passes it to [`changed_since`](Self::changed_since) later.
     count: AtomicU64,
     ids: RwLock<HashMap<Uuid, (u64, Instant)>>,
     told: watch::Sender<()>,
 }
 
-impl Default for Touched {
+impl Default for ChangedIds {
     fn default() -> Self {
         // Nothing may be cached before changes are followed.
         Self {
@@ -36,7 +36,7 @@ impl Default for Touched {
     }
 }
 
-impl Touched {
+impl ChangedIds {
     /// Changes are followed from now on. Tokens that were verified earlier have to be verified again, for changes may have been missed.
     pub fn listen(&self) {
         let ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +53,7 @@ impl Touched {
     }
 
     /// Notes that the aggregate with this id has changed.
-    pub fn touch(&self, id: Uuid, now: Instant) {
+    pub fn record(&self, id: Uuid, now: Instant) {
         let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
         let count = self.count.load(Ordering::Acquire) + 1;
         ids.insert(id, (count, now));
@@ -69,21 +69,21 @@ impl Touched {
     }
 
     /// Whether one of these ids has changed since the number of changes was `count`.
-    pub fn since(&self, count: u64, ids: &[Uuid]) -> bool {
+    pub fn changed_since(&self, count: u64, ids: &[Uuid]) -> bool {
         if count < self.listening_since.load(Ordering::Acquire) {
             return true;
         }
         if self.count() == count {
             return false;
         }
-        let touched = self.ids.read().unwrap_or_else(PoisonError::into_inner);
-        ids.iter().any(|id| touched.get(id).is_some_and(|(at, _)| *at > count))
+        let changed_ids = self.ids.read().unwrap_or_else(PoisonError::into_inner);
+        ids.iter().any(|id| changed_ids.get(id).is_some_and(|(at, _)| *at > count))
     }
 
     /// Removes ids that no cached token can depend on any more.
     pub fn tidy(&self, now: Instant) {
         let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
-        ids.retain(|_, (_, at)| now.duration_since(*at) < REMEMBERED + Duration::from_mins(1));
+        ids.retain(|_, (_, at)| now.duration_since(*at) < MAX_CACHE_AGE + Duration::from_mins(1));
     }
 }
 
@@ -93,27 +93,27 @@ mod tests {
 
     #[test]
     fn what_was_checked_before_a_change_does_not_hold_after_it() {
-        let (touched, now) = (Touched::default(), Instant::now());
+        let (changed_ids, now) = (ChangedIds::default(), Instant::now());
         let (grant, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        touched.listen();
-        let before = touched.count();
-        assert!(!touched.since(before, &[grant]));
-        touched.touch(grant, now);
-        assert!(touched.since(before, &[other, grant]) && !touched.since(before, &[other]));
-        assert!(!touched.since(touched.count(), &[grant]), "checked after it");
-        touched.tidy(now + REMEMBERED);
-        assert!(touched.since(before, &[grant]), "somebody may still remember what was before");
-        touched.tidy(now + REMEMBERED + Duration::from_mins(2));
-        assert!(!touched.since(before, &[grant]));
+        changed_ids.listen();
+        let before = changed_ids.count();
+        assert!(!changed_ids.changed_since(before, &[grant]));
+        changed_ids.record(grant, now);
+        assert!(changed_ids.changed_since(before, &[other, grant]) && !changed_ids.changed_since(before, &[other]));
+        assert!(!changed_ids.changed_since(changed_ids.count(), &[grant]), "checked after it");
+        changed_ids.tidy(now + MAX_CACHE_AGE);
+        assert!(changed_ids.changed_since(before, &[grant]), "somebody may still remember what was before");
+        changed_ids.tidy(now + MAX_CACHE_AGE + Duration::from_mins(2));
+        assert!(!changed_ids.changed_since(before, &[grant]));
     }
 
     #[test]
     fn what_was_checked_before_anybody_listened_does_not_hold() {
-        let (touched, grant) = (Touched::default(), Uuid::from_u128(1));
-        let before = touched.count();
-        assert!(touched.since(before, &[grant]), "it may be revoked, and nobody would hear of it");
-        touched.listen();
-        assert!(touched.since(before, &[grant]), "it may have been revoked before anybody listened");
-        assert!(!touched.since(touched.count(), &[grant]), "checked anew");
+        let (changed_ids, grant) = (ChangedIds::default(), Uuid::from_u128(1));
+        let before = changed_ids.count();
+        assert!(changed_ids.changed_since(before, &[grant]), "it may be revoked, and nobody would hear of it");
+        changed_ids.listen();
+        assert!(changed_ids.changed_since(before, &[grant]), "it may have been revoked before anybody listened");
+        assert!(!changed_ids.changed_since(changed_ids.count(), &[grant]), "checked anew");
     }
 }
