@@ -165,8 +165,8 @@ impl Authority {
     }
 
     /// Whether an authentication at this time is recent: see [`kernel::is_recent_authentication`].
-    pub(crate) fn is_recent_authentication(&self, shown_at: DateTime<Utc>) -> bool {
-        kernel::is_recent_authentication(shown_at, self.now(), self.settings().leeway)
+    pub(crate) fn is_recent_authentication(&self, authenticated_at: DateTime<Utc>) -> bool {
+        kernel::is_recent_authentication(authenticated_at, self.now(), self.settings().leeway)
     }
 
     /// The current hour, counted from 1970: a key for work that several processes may find due, but only one does per hour.

@@ -42,7 +42,7 @@ pub struct Trusted {
     /// When it expires; none: never, but it can be revoked.
     pub expires_at: Option<DateTime<Utc>>,
     /// When the user authenticated; none: no user did.
-    pub shown_at: Option<DateTime<Utc>>,
+    pub authenticated_at: Option<DateTime<Utc>>,
     /// The ids of the aggregates that its validity depends on.
     pub depends_on: Vec<Uuid>,
 }
@@ -184,8 +184,8 @@ impl Trust {
         let scopes: Vec<String> = claims.custom.scope.split(' ').map(str::to_owned).collect();
         let whole = scopes.iter().any(|scope| scope == "api");
         let scopes = (!whole).then(|| scopes.into_iter().filter(|scope| scope.contains(':')).collect());
-        let shown_at = claims.custom.auth_time.and_then(|at| DateTime::from_timestamp(at, 0));
-        Ok(Trusted { tenant, subject, roles, scopes, expires_at: Some(expires_at), shown_at, depends_on })
+        let authenticated_at = claims.custom.auth_time.and_then(|at| DateTime::from_timestamp(at, 0));
+        Ok(Trusted { tenant, subject, roles, scopes, expires_at: Some(expires_at), authenticated_at, depends_on })
     }
 
     /// Whether a grant is still valid with regard to its client, its user's account and its session.
@@ -247,7 +247,7 @@ impl Trust {
             roles: machine.roles.clone(),
             scopes: Some(issued.scopes).filter(|scopes| !scopes.is_empty()),
             expires_at: issued.expires_at,
-            shown_at: None,
+            authenticated_at: None,
             depends_on: vec![text.key.uuid(), issued.machine.uuid()],
         })
     }

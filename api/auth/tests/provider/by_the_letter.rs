@@ -287,5 +287,5 @@ async fn what_is_asked_for_in_a_form_that_there_is_not_is_refused() {
         assert!(!told[name].is_null() && told[name] == said[name], "{name}: {told}");
     }
     let trusted = world.provider.trust.check(text(&tokens, "access_token")).await.unwrap();
-    assert_eq!(json!(trusted.shown_at.map(|at| at.timestamp())), said["auth_time"]);
+    assert_eq!(json!(trusted.authenticated_at.map(|at| at.timestamp())), said["auth_time"]);
 }

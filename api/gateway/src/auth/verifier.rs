@@ -173,11 +173,11 @@ impl Verifier {
             });
         }
         let trusted = self.trust.check(token).await?;
-        let Trusted { tenant, subject, roles, scopes, expires_at, shown_at, mut depends_on } = trusted;
+        let Trusted { tenant, subject, roles, scopes, expires_at, authenticated_at, mut depends_on } = trusted;
         let effective = self.bearers.of(tenant, &subject, &roles).await?;
         depends_on.extend(effective.depends_on);
         let caller = Caller::holding(tenant, subject, effective.permissions);
-        let caller = caller.limited_to(scopes.as_deref()).with_authenticated_at(shown_at);
+        let caller = caller.limited_to(scopes.as_deref()).with_authenticated_at(authenticated_at);
         Ok(Verified { caller, token: id, expires_at, checked_until, checked_at, depends_on: depends_on.into() })
     }
 }
