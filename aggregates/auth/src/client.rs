@@ -101,7 +101,7 @@ impl From<ClientError> for Refusal {
 
 impl Client {
     /// Whether a grant made at this time is still valid, as far as the client is concerned.
-    pub fn stands_by(&self, granted_at: DateTime<Utc>) -> bool {
+    pub fn is_grant_valid(&self, granted_at: DateTime<Utc>) -> bool {
         self.active && self.deactivated_at.is_none_or(|ended| granted_at > ended)
     }
 }

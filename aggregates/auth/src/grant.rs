@@ -94,13 +94,13 @@ impl GrantTerms {
     }
 
     /// Whether the grant is still valid as far as the subject's account and session are concerned.
-    pub fn hold(&self, account: &Account, session: Option<&Session>) -> bool {
+    pub fn are_valid(&self, account: &Account, session: Option<&Session>) -> bool {
         let granted = Moment { at: self.opened_at, era: self.consent_era };
-        if !account.lets(ClientId::new(self.client), granted) {
+        if !account.is_consent_valid(ClientId::new(self.client), granted) {
             return false;
         }
         if self.session.is_none() {
-            return account.stands_by(Moment { at: self.opened_at, era: None });
+            return account.is_still_valid(Moment { at: self.opened_at, era: None });
         }
         let Some((session, started)) = session.and_then(|session| Some((session, session.started.as_ref()?))) else {
             return false;
@@ -109,7 +109,7 @@ impl GrantTerms {
         let began = started.began();
         let at = began.at.min(self.opened_at);
         // Offline access outlives the user's sign-out.
-        account.stands_by(Moment { at, ..began })
+        account.is_still_valid(Moment { at, ..began })
             && (!session.ended || self.scope.iter().any(|word| word == "offline_access"))
     }
 }
@@ -201,13 +201,13 @@ impl From<GrantError> for Refusal {
 
 impl Grant {
     /// Whether its tokens are valid at a time.
-    pub fn stands(&self, at: DateTime<Utc>) -> bool {
+    pub fn is_valid(&self, at: DateTime<Utc>) -> bool {
         self.revoked.is_none() && self.terms.as_ref().is_some_and(|terms| at < terms.expires_at)
     }
 
     fn open_to(&self, client: Uuid, at: DateTime<Utc>) -> Result<&GrantTerms, GrantError> {
         let terms = self.terms.as_ref().filter(|terms| terms.client == client);
-        terms.filter(|_| self.stands(at)).ok_or(GrantError)
+        terms.filter(|_| self.is_valid(at)).ok_or(GrantError)
     }
 }
 
@@ -223,7 +223,7 @@ impl Aggregate for Grant {
         match command {
             GrantCommand::Open(terms) => Ok(vec![GrantOpened { terms }.into()]),
             GrantCommand::Redeem { client, redirect_uri, challenge, at } => {
-                let code = self.terms.as_ref().filter(|_| self.stands(at)).and_then(|terms| terms.code.as_ref());
+                let code = self.terms.as_ref().filter(|_| self.is_valid(at)).and_then(|terms| terms.code.as_ref());
                 let code = code.ok_or(GrantError)?;
                 if self.redeemed {
                     return revoked(RevokeReason::CodeReplayed);
@@ -367,10 +367,10 @@ mod tests {
             session.evolve(SessionStarted { user, methods, at, expires_at, place, saml: None, era }.into());
             session
         };
-        let holds = |account: &Account, era| terms.hold(account, Some(&session(era)));
+        let holds = |account: &Account, era| terms.are_valid(account, Some(&session(era)));
         let ended = |second| SessionsEnded { at: at(second), reason: "locked".to_owned(), era: Some(0) };
         let (mut behind, mut ahead) = (Account::default(), Account::default());
-        assert!(holds(&behind, Some(0)) && holds(&behind, None) && !terms.hold(&behind, None));
+        assert!(holds(&behind, Some(0)) && holds(&behind, None) && !terms.are_valid(&behind, None));
         behind.evolve(ended(10).into());
         assert!(!holds(&behind, Some(0)), "granted by a clock that was ahead");
         assert!(holds(&behind, Some(1)) && holds(&behind, None));

@@ -86,7 +86,7 @@ impl From<MachineError> for Refusal {
 
 impl Machine {
     /// Whether its tokens issued at this time are still accepted.
-    pub fn stands_by(&self, issued_at: DateTime<Utc>) -> bool {
+    pub fn is_token_valid(&self, issued_at: DateTime<Utc>) -> bool {
         self.active && self.deactivated_at.is_none_or(|ended| issued_at > ended)
     }
 }

@@ -51,7 +51,7 @@ impl Account {
     }
 
     /// Whether something that began at this moment is still valid: not all sessions have ended since.
-    pub fn stands_by(&self, began: Moment) -> bool {
+    pub fn is_still_valid(&self, began: Moment) -> bool {
         let ended = self.ended_at.map(|at| Moment { at, era: self.era.checked_sub(1) });
         !self.closed && ended.is_none_or(|ended| !began.ends_by(ended))
     }
@@ -63,7 +63,7 @@ impl Account {
     }
 
     /// Whether a grant made to a client at this moment is still valid: the consent was not withdrawn since.
-    pub fn lets(&self, client: ClientId, granted: Moment) -> bool {
+    pub fn is_consent_valid(&self, client: ClientId, granted: Moment) -> bool {
         self.withdrawn.get(&client).is_none_or(|withdrawn| !granted.ends_by(*withdrawn))
     }
 }

@@ -62,7 +62,7 @@ impl RegistrationPolicy {
     }
 
     /// Whether people with an address of a domain may register. `verified`: the tenant has verified the domain.
-    pub fn lets(&self, domain: &str, verified: bool) -> bool {
+    pub fn allows(&self, domain: &str, verified: bool) -> bool {
         match self.open_to {
             OpenTo::Nobody => false,
             OpenTo::VerifiedDomains => verified,
@@ -123,7 +123,7 @@ mod tests {
             let mut state = RegistrationPolicy::default();
             state.evolve(policy.into());
             let asked = [("example.com", false), ("sub.example.com", false), ("example.org", true)];
-            (state.is_open(), asked.map(|(domain, verified)| state.lets(domain, verified)))
+            (state.is_open(), asked.map(|(domain, verified)| state.allows(domain, verified)))
         };
         assert_eq!(lets(set(OpenTo::Nobody, &[])), (false, [false, false, false]));
         assert_eq!(lets(set(OpenTo::VerifiedDomains, &[])), (true, [false, false, true]));

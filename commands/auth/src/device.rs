@@ -104,7 +104,7 @@ impl Command for LetDeviceIn {
                 opened_at + self.lifetime,
             )
         };
-        if !terms.hold(&account, session.as_deref()) {
+        if !terms.are_valid(&account, session.as_deref()) {
             return Err(DeviceError::Nothing.into());
         }
         work.create::<Grant>(grant, GrantCommand::Open(terms.clone()))?;

@@ -126,7 +126,7 @@ impl Within {
 
 /// Refuses if all sessions of an account were ended after the sign-in began.
 fn require_not_ended(account: &Account, since: Moment) -> Result<(), Refusal> {
-    if account.stands_by(since) {
+    if account.is_still_valid(since) {
         return Ok(());
     }
     let detail = "all sessions of this account were ended in the meantime; sign in again";
@@ -139,7 +139,7 @@ pub(crate) async fn in_session(work: &mut Work<'_>, user: UserId, session: Sessi
     let account = account_of(work, user).await?;
     let session = work.rely::<Session>(session).await?.filter(|session| !session.ended);
     let started = session.as_ref().and_then(|session| session.started.as_ref());
-    if started.is_some_and(|started| started.user == user && account.stands_by(started.began())) {
+    if started.is_some_and(|started| started.user == user && account.is_still_valid(started.began())) {
         return Ok(account);
     }
     Err(SessionError.into())

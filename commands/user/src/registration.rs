@@ -93,7 +93,7 @@ pub(crate) async fn roles_by_policy(work: &mut Work<'_>, email: &str) -> Result<
     };
     let Some(domain) = email.rsplit_once('@').and_then(|(_, domain)| domain_name(domain).ok()) else { return Ok(None) };
     let verified = policy.open_to == OpenTo::VerifiedDomains && is_verified(work, &domain).await?;
-    Ok(policy.lets(&domain, verified).then(|| policy.roles.clone()))
+    Ok(policy.allows(&domain, verified).then(|| policy.roles.clone()))
 }
 
 /// Whether the tenant has verified a domain, and its DNS record was found at the last check.

@@ -215,7 +215,7 @@ fn a_code_works_once_and_so_does_a_recovery_code() {
 #[test]
 fn what_began_before_all_sessions_ended_has_ended() {
     let mut account = Account::default();
-    let stands = |account: &Account, minute| account.stands_by(Moment { at: at(minute), era: None });
+    let stands = |account: &Account, minute| account.is_still_valid(Moment { at: at(minute), era: None });
     assert!(stands(&account, 1));
     account.evolve(SessionsEnded { at: at(5), reason: "locked".to_owned(), era: None }.into());
     assert!(!stands(&account, 5) && stands(&account, 6));
@@ -233,7 +233,7 @@ fn no_clock_says_what_ended_with_all_sessions() {
     given(vec![ended(None), ended(None)]).when(end()).then_expect_events(vec![ended(Some(2))]);
 
     let mut account = Account::default();
-    let stands = |account: &Account, minute, era| account.stands_by(Moment { at: at(minute), era });
+    let stands = |account: &Account, minute, era| account.is_still_valid(Moment { at: at(minute), era });
     assert!(stands(&account, 60, Some(0)) && stands(&account, 60, None));
     account.evolve(ended(Some(0)));
     assert!(!stands(&account, 60, Some(0)), "begun by a clock that was ahead");
@@ -285,7 +285,7 @@ fn a_closed_account_is_erased_once_and_remembers_nobody() {
     let mut account = Account::default();
     account.evolve(ConsentGiven { client, scope: vec!["openid".to_owned()] }.into());
     account.evolve(erased);
-    assert!(account.closed && account.consents.is_empty() && !account.stands_by(account.moment(at(9))));
+    assert!(account.closed && account.consents.is_empty() && !account.is_still_valid(account.moment(at(9))));
 }
 
 #[test]
@@ -297,11 +297,11 @@ fn consent_covers_what_was_consented_to_until_it_is_withdrawn() {
     assert!(!account.consented(client, &["email".to_owned(), "api".to_owned()]));
     account.evolve(ConsentWithdrawn { client, at: at(3) }.into());
     assert!(!account.consented(client, &["email".to_owned()]));
-    let lets = |account: &Account, minute, era| account.lets(client, Moment { at: at(minute), era });
+    let lets = |account: &Account, minute, era| account.is_consent_valid(client, Moment { at: at(minute), era });
     assert!(!lets(&account, 3, None) && lets(&account, 4, None), "of before it was counted");
     assert!(!lets(&account, 60, Some(0)), "granted by a clock that was ahead");
     assert!(lets(&account, 1, account.consent_moment(client, at(1)).era), "or anew, by one that was behind");
     account.evolve(ConsentWithdrawn { client, at: at(2) }.into());
     assert!(!lets(&account, 60, Some(1)) && lets(&account, 60, Some(2)));
-    assert!(account.lets(ClientId::new(Uuid::from_u128(9)), account.moment(at(1))), "another client");
+    assert!(account.is_consent_valid(ClientId::new(Uuid::from_u128(9)), account.moment(at(1))), "another client");
 }

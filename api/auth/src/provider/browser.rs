@@ -132,7 +132,7 @@ impl Provider {
         let (now, idle) = (self.authority.now(), self.sign_in_policy(visit).await?.session_idle());
         let Some(started) = session.holds(now, idle) else { return Ok(None) };
         let account = self.account(visit, started.user).await?;
-        if !account.stands_by(started.began()) {
+        if !account.is_still_valid(started.began()) {
             return Ok(None);
         }
         let person = self.person(visit, started.user).await?.filter(|person| person.may_sign_in);

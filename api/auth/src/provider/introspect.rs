@@ -82,7 +82,7 @@ async fn refresh(
     let caller = protocol(visit.tenant.id, &client.id.to_string());
     let grant = GrantId::new(said.id);
     let found = provider.authority.executor().load::<Grant>(&caller, &grant.to_string()).await?;
-    let Some((state, _)) = found.filter(|(state, _)| state.stands(provider.authority.now())) else { return Ok(None) };
+    let Some((state, _)) = found.filter(|(state, _)| state.is_valid(provider.authority.now())) else { return Ok(None) };
     let terms = state.terms.as_ref().filter(|terms| terms.client == client.id && said.generation == state.generation);
     let Some(terms) = terms else { return Ok(None) };
     if provider.may_issue_tokens(visit, terms).await?.is_none() {

@@ -102,7 +102,7 @@ pub(super) async fn still_valid(
 ) -> Result<Option<(Person, Arc<Account>)>, OAuthError> {
     let account = provider.account(visit, pending.user).await?;
     let person = provider.person(visit, pending.user).await?.filter(|person| person.may_sign_in);
-    let Some(person) = person.filter(|_| account.stands_by(pending.since)) else { return Ok(None) };
+    let Some(person) = person.filter(|_| account.is_still_valid(pending.since)) else { return Ok(None) };
     let browser = provider.browser_session(visit).await?;
     let here = pending.session.is_none() || pending.session == browser.map(|browser| browser.id);
     Ok(here.then_some((person, account)))

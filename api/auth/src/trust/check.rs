@@ -155,7 +155,7 @@ impl Trust {
         let found = executor.load::<Grant>(&caller, &grant.to_string()).await?;
         let terms = found
             .as_ref()
-            .filter(|(state, _)| state.stands(self.authority.now()))
+            .filter(|(state, _)| state.is_valid(self.authority.now()))
             .and_then(|(state, _)| state.terms.as_ref())
             .filter(|terms| terms.subject.to_string() == subject);
         let Some(terms) = terms else { return Err(revoked()) };
@@ -168,7 +168,7 @@ impl Trust {
             depends_on.push(terms.client);
             if terms.kind == GrantKind::ClientCredentials {
                 let machine = executor.load::<Machine>(&caller, &subject).await?;
-                let machine = machine.map(|(machine, _)| machine).filter(|machine| machine.stands_by(since));
+                let machine = machine.map(|(machine, _)| machine).filter(|machine| machine.is_token_valid(since));
                 // A machine's present roles count, not those at the time of signing; the same holds for its API keys.
                 roles.clone_from(&machine.ok_or_else(revoked)?.roles);
             } else if !self.is_grant_valid(tenant, &terms).await? {
@@ -177,7 +177,7 @@ impl Trust {
             let Some(parent) = terms.parent else { break };
             depends_on.push(parent.uuid());
             let found = executor.load::<Grant>(&caller, &parent.to_string()).await?;
-            let found = found.filter(|(state, _)| state.stands(self.authority.now()));
+            let found = found.filter(|(state, _)| state.is_valid(self.authority.now()));
             terms = found.and_then(|(state, _)| state.terms.clone()).ok_or_else(revoked)?;
             since = terms.opened_at;
         }
@@ -195,7 +195,7 @@ impl Trust {
     pub async fn is_grant_valid(&self, tenant: TenantId, terms: &GrantTerms) -> Result<bool, Refusal> {
         let (caller, executor) = (protocol(tenant, "auth"), self.authority.executor());
         let client = executor.load::<Client>(&caller, &terms.client.to_string()).await?;
-        if !client.is_some_and(|(client, _)| client.stands_by(terms.opened_at)) {
+        if !client.is_some_and(|(client, _)| client.is_grant_valid(terms.opened_at)) {
             return Ok(false);
         }
         let account = executor.load::<Account>(&caller, &terms.subject.to_string()).await?;
@@ -204,7 +204,7 @@ impl Trust {
             Some(session) => executor.load::<Session>(&caller, &session.to_string()).await?,
             None => None,
         };
-        Ok(terms.hold(&account, session.as_ref().map(|(session, _)| &**session)))
+        Ok(terms.are_valid(&account, session.as_ref().map(|(session, _)| &**session)))
     }
 
     async fn api_key(&self, token: &str) -> Result<Trusted, Refusal> {
