@@ -14,6 +14,7 @@ mod authorize;
 mod brand;
 mod browser;
 mod client;
+mod client_address;
 mod device;
 mod discovery;
 mod error;
@@ -41,7 +42,6 @@ mod required;
 mod revoke;
 mod saml;
 mod second_factor;
-mod seen_from;
 mod sign_in;
 mod token;
 mod userinfo;
@@ -56,12 +56,12 @@ use poem::{PathPattern, Response};
 use projector::ReadModels;
 
 pub use attempts::{AttemptTarget, Attempts};
+pub use client_address::ClientAddressHeader;
 pub use error::{Answer, OAuthError};
 pub use logout_token::{LogoutNotice, logout_notice};
 pub use passwords::password_link;
 pub use polls::Polls;
 pub use proxies::Proxies;
-pub use seen_from::SeenFrom;
 pub use visit::Visit;
 
 use self::pages::Brand;
@@ -87,7 +87,7 @@ pub struct Provider {
     /// Speaks SAML with identity providers.
     pub saml: Arc<dyn ServiceProvider>,
     /// Determines the client's IP address of a request.
-    pub seen_from: SeenFrom,
+    pub client_address: ClientAddressHeader,
 }
 
 impl Provider {

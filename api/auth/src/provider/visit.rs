@@ -67,7 +67,7 @@ impl Visit {
         };
         let connection = request.raw_path_param("connection").map(str::to_owned);
         let issuer = provider.authority.issuer(&tenant.slug);
-        let address = provider.seen_from.address(&request);
+        let address = provider.client_address.address(&request);
         let path = request.uri().path();
         let endpoint = format!("{}{path}", provider.authority.settings().public_url);
         let body = request.take_body();

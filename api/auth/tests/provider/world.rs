@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use auth_aggregates::{Account, ClientId, OurAlgorithm, Session, SessionId};
 use auth_api::authority::{Authority, KnownTenant, Parts, Settings, Tenants};
 use auth_api::password::Passwords;
-use auth_api::provider::{Attempts, Provider, Proxies, SeenFrom, endpoints, password_link};
+use auth_api::provider::{Attempts, ClientAddressHeader, Provider, Proxies, endpoints, password_link};
 use auth_api::trust::Trust;
 use auth_commands::{ClientFields, GRANTS, Reach, RegisterClient, RequestPasswordReset, SetClientSecret, protocol};
 use base64::Engine as _;
@@ -72,21 +72,21 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
-        Self::at("127.0.0.1", SeenFrom::default()).await
+        Self::at("127.0.0.1", ClientAddressHeader::default()).await
     }
 
     /// A provider whose address has a host name, which passkeys require.
     pub async fn named() -> Self {
-        Self::at("localhost", SeenFrom::default()).await
+        Self::at("localhost", ClientAddressHeader::default()).await
     }
 
     /// A provider that trusts these networks as proxies.
     pub async fn behind(proxies: &[&str]) -> Self {
         let proxies: Vec<_> = proxies.iter().map(|network| network.parse().unwrap()).collect();
-        Self::at("127.0.0.1", SeenFrom::new(None, Proxies::from(proxies))).await
+        Self::at("127.0.0.1", ClientAddressHeader::new(None, Proxies::from(proxies))).await
     }
 
-    async fn at(host: &str, seen_from: SeenFrom) -> Self {
+    async fn at(host: &str, client_address: ClientAddressHeader) -> Self {
         let database = Database::fresh("auth").await;
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, log_settings(), clock.clone()).await.unwrap();
@@ -130,7 +130,7 @@ impl World {
             passwords: Arc::new(Passwords::default()),
             saml: Arc::new(saml::WebSso),
             read_models: None,
-            seen_from,
+            client_address,
         };
         let mut paths: HashMap<&str, RouteMethod> = HashMap::new();
         for (path, method, endpoint) in endpoints(&provider) {

@@ -1,7 +1,7 @@
 //! Recognizes denials (refusals of authenticated callers for lack of permission) in responses, and passes them to the recorder of the
 //! auth service. Responses of other processes are not considered, because those processes record their own denials.
 
-use auth_api::provider::SeenFrom;
+use auth_api::provider::ClientAddressHeader;
 use auth_api::trust::{Denials, Seen};
 use face::{Denied, Problem};
 use juniper::{DefaultScalarValue, ExecutionError, ScalarValue as _, Value};
@@ -14,19 +14,19 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct DenialRecorder {
     denials: Denials,
-    seen_from: SeenFrom,
+    client_address: ClientAddressHeader,
 }
 
 impl DenialRecorder {
     /// A recorder that passes denials to `denials`.
-    pub const fn new(denials: Denials, seen_from: SeenFrom) -> Self {
-        Self { denials, seen_from }
+    pub const fn new(denials: Denials, client_address: ClientAddressHeader) -> Self {
+        Self { denials, client_address }
     }
 
     /// The data of a request that a record of a denial contains.
     pub fn see(&self, id: Uuid, request: &Request) -> Seen {
         let agent = request.headers().get(header::USER_AGENT).cloned();
-        Seen { request: id, address: self.seen_from.address(request), agent }
+        Seen { request: id, address: self.client_address.address(request), agent }
     }
 
     /// Records the denials in a response to the caller.

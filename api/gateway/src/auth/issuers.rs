@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use auth_api::authority::{Authority, Parts, Settings};
 use auth_api::password::Passwords;
-use auth_api::provider::{Attempts, Provider, SeenFrom};
+use auth_api::provider::{Attempts, ClientAddressHeader, Provider};
 use auth_api::trust::{ChangedIds, Denials, Trust, follow};
 use auth_api::{Breaches, Dossier};
 use chrono::TimeDelta;
@@ -86,7 +86,7 @@ pub async fn open(
     let trust = Trust::new(authority.clone());
     let denials = Denials::new(authority.clone());
     background.tasks.spawn(denials.clone().write_periodically(background.shutdown.clone()));
-    let seen_from = seen_from(config)?;
+    let client_address = client_address(config)?;
     let provider = here.then(|| Provider {
         authority,
         trust: trust.clone(),
@@ -95,7 +95,7 @@ pub async fn open(
         passwords: Arc::new(Passwords::default().against(breaches(config))),
         saml: Arc::new(saml::WebSso),
         read_models: read_models_of(served, auth_api::SERVICE),
-        seen_from,
+        client_address,
     });
     if let Some(provider) = &provider {
         spawn_upkeep(provider.attempts.clone(), background);
@@ -153,9 +153,9 @@ fn breaches(config: &Config) -> Option<Arc<dyn Breaches>> {
 ///
 /// # Errors
 /// When the list of trusted proxies is invalid.
-pub fn seen_from(config: &Config) -> Result<SeenFrom, StartError> {
+pub fn client_address(config: &Config) -> Result<ClientAddressHeader, StartError> {
     let proxies = config.http.proxies().map_err(StartError::Proxies)?;
-    Ok(SeenFrom::new(claim_key(config).as_ref(), proxies.into()))
+    Ok(ClientAddressHeader::new(claim_key(config).as_ref(), proxies.into()))
 }
 
 /// The settings of the tenants' issuers. `address`: the address that this process listens on, used if no public URL is configured.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_api::provider::SeenFrom;
+use auth_api::provider::ClientAddressHeader;
 use config::Config;
 use directory::cell_map::{CellMap, Destination};
 use directory::{Directory, Placements};
@@ -34,7 +34,7 @@ pub(crate) struct Cells {
     ids: Arc<dyn IdSource>,
     limits: Arc<Limits>,
     /// Determines client addresses, and signs the header that tells them to the cells.
-    seen_from: SeenFrom,
+    client_address: ClientAddressHeader,
     /// The tasks that a shutdown waits for.
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -79,7 +79,7 @@ pub(crate) async fn serve(
         map,
         ids,
         limits: Arc::new(limits),
-        seen_from: issuers::seen_from(config)?,
+        client_address: issuers::client_address(config)?,
         tasks: background.tasks.clone(),
         stop,
         timeout: Duration::from_secs(http.timeout_seconds),
@@ -126,7 +126,7 @@ impl Cells {
 
     /// Adds the header that tells the cell the client's address.
     fn seen(&self, request: &mut Request) {
-        self.seen_from.tell(request);
+        self.client_address.set_header(request);
     }
 
     fn ready(&self) -> Response {

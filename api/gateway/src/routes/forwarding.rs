@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth_api::provider::SeenFrom;
+use auth_api::provider::ClientAddressHeader;
 use face::Problem;
 use kernel::Refusal;
 use poem::endpoint::BoxEndpoint;
@@ -17,25 +17,25 @@ use super::numbered_route;
 use crate::domains::RouteTable;
 
 /// What every forwarding endpoint needs: the source of client addresses, and the token that is cancelled when this process stops.
-type With<'w> = (&'w SeenFrom, &'w CancellationToken);
+type With<'w> = (&'w ClientAddressHeader, &'w CancellationToken);
 
-fn forward(remote: &Arc<Remote>, headers: ForwardedHeaders, (seen_from, stop): With<'_>) -> ServiceForward {
+fn forward(remote: &Arc<Remote>, headers: ForwardedHeaders, (client_address, stop): With<'_>) -> ServiceForward {
     let forward = Forward { remote: remote.clone(), stop: stop.clone(), headers };
-    ServiceForward { forward, seen_from: seen_from.clone() }
+    ServiceForward { forward, client_address: client_address.clone() }
 }
 
 /// Forwards to a service, and tells it the address of the client.
 #[derive(Clone)]
 struct ServiceForward {
     forward: Forward,
-    seen_from: SeenFrom,
+    client_address: ClientAddressHeader,
 }
 
 impl Endpoint for ServiceForward {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        self.seen_from.tell(&mut request);
+        self.client_address.set_header(&mut request);
         self.forward.call(request).await
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use auth_api::provider::SeenFrom;
+use auth_api::provider::ClientAddressHeader;
 use config::Config;
 use face::{Incoming, Problem, Reading, Runtime};
 use poem::endpoint::BoxEndpoint;
@@ -47,7 +47,7 @@ pub fn routes(
     Served { here, elsewhere, platform }: Served,
     readiness: Arc<Readiness>,
     (verifier, rates, recorder): (Arc<Verifier>, Arc<RateLimiter>, DenialRecorder),
-    (seen_from, stop): (&SeenFrom, CancellationToken),
+    (client_address, stop): (&ClientAddressHeader, CancellationToken),
 ) -> Route {
     let remotes: Vec<_> = elsewhere.iter().map(|(_, remote, _)| remote.clone()).collect();
     let readings: Vec<_> = here
@@ -56,13 +56,13 @@ pub fn routes(
         .chain(elsewhere.iter().map(|(_, _, reading)| reading.clone()))
         .collect();
     let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &readings);
-    let platform = forwarding::shared(platform, &remotes, !here.is_empty(), (seen_from, &stop));
+    let platform = forwarding::shared(platform, &remotes, !here.is_empty(), (client_address, &stop));
     let mut route = rest(Route::new(), platform, domains::describe_platform);
     for (domain, runtime) in here {
         route = rest(route, (domain.routes)(runtime), domain.describe);
     }
     for (domain, remote, _) in &elsewhere {
-        route = rest(route, forwarding::operations(domain.describe, remote, (seen_from, &stop)), domain.describe);
+        route = rest(route, forwarding::operations(domain.describe, remote, (client_address, &stop)), domain.describe);
     }
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);

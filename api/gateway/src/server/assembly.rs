@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_api::provider::{Provider, SeenFrom};
+use auth_api::provider::{ClientAddressHeader, Provider};
 use auth_api::trust::Denials;
 use config::Config;
 use events_api::feed::RunningFeeds;
@@ -82,7 +82,7 @@ pub(super) struct Callers {
     /// Writes denials to the log.
     pub denials: Denials,
     /// Determines the client address of a request.
-    pub seen_from: SeenFrom,
+    pub client_address: ClientAddressHeader,
     /// The tenants' issuers, if the auth service runs in this process.
     pub provider: Option<Provider>,
     /// The logs of services that run in other processes, opened only for authentication.
@@ -142,12 +142,12 @@ impl Assembly<'_> {
             self.clock.clone(),
             suspended.clone(),
         )?;
-        let seen_from = issuers::seen_from(config)?;
+        let client_address = issuers::client_address(config)?;
         Ok(Callers {
             verifier: Arc::new(verifier),
-            recorder: DenialRecorder::new(issuers.denials.clone(), seen_from.clone()),
+            recorder: DenialRecorder::new(issuers.denials.clone(), client_address.clone()),
             denials: issuers.denials,
-            seen_from,
+            client_address,
             provider: issuers.provider,
             stores: issuers.opened.into_iter().chain(users.store).collect(),
         })
@@ -167,7 +167,7 @@ impl Assembly<'_> {
             self.adapters.suspended.clone(),
             self.config.keys_in_vault(),
         ));
-        let with = (&callers.seen_from, self.stop);
+        let with = (&callers.client_address, self.stop);
         let scim = match (runs(&here, user_api::SERVICE), remote(&elsewhere, user_api::SERVICE)) {
             (Some(runtime), _) => {
                 user_api::scim::endpoints(runtime.clone(), &issuers::public_url(self.config, self.address))
@@ -186,7 +186,7 @@ impl Assembly<'_> {
             Served { here, elsewhere, platform },
             readiness,
             (callers.verifier.clone(), rates.clone(), callers.recorder.clone()),
-            (&callers.seen_from, self.stop.clone()),
+            (&callers.client_address, self.stop.clone()),
         );
         let routes = match (self.adapters.caught.clone(), self.adapters.caught_texts.clone()) {
             (None, None) => routes,

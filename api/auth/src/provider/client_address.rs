@@ -13,20 +13,20 @@ use super::Proxies;
 
 /// Writes and verifies that header. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct SeenFrom {
+pub struct ClientAddressHeader {
     /// The key of the MAC; none: this installation has no gateways in front.
     key: Option<Hmac<Sha256>>,
     /// The trusted proxies.
     proxies: Proxies,
 }
 
-impl std::fmt::Debug for SeenFrom {
+impl std::fmt::Debug for ClientAddressHeader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SeenFrom(…)")
+        f.write_str("ClientAddressHeader(…)")
     }
 }
 
-impl SeenFrom {
+impl ClientAddressHeader {
     /// The header with the address and its MAC.
     const HEADER: &'static str = "x-inopsio-seen-from";
 
@@ -53,7 +53,7 @@ impl SeenFrom {
     }
 
     /// Sets the header on a request that is being forwarded.
-    pub fn tell(&self, request: &mut Request) {
+    pub fn set_header(&self, request: &mut Request) {
         let text = self.address(request).and_then(|address| self.write(address));
         let headers = request.headers_mut();
         headers.remove(Self::HEADER);
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_address_is_believed_from_who_has_the_key_only() {
-        let of = |secret| SeenFrom::new(Some(&secret), Proxies::default());
+        let of = |secret| ClientAddressHeader::new(Some(&secret), Proxies::default());
         let (ours, other) = (of([7; 32]), of([8; 32]));
         for address in ["192.0.2.7", "2001:db8::1"] {
             let address: IpAddr = address.parse().unwrap();
@@ -93,6 +93,6 @@ mod tests {
         for nonsense in ["", "192.0.2.7", "192.0.2.7 ", "192.0.2.7 00"] {
             assert_eq!(ours.read(nonsense), None, "{nonsense}");
         }
-        assert_eq!(SeenFrom::default().read(&ours.write(IpAddr::from([192, 0, 2, 7])).unwrap()), None);
+        assert_eq!(ClientAddressHeader::default().read(&ours.write(IpAddr::from([192, 0, 2, 7])).unwrap()), None);
     }
 }
