@@ -29,14 +29,14 @@ pub struct Ports {
     /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
     /// Provides the addressee and the link of mails. The auth service does not store them.
-    pub letters: Arc<dyn Letters>,
+    pub password_link_mails: Arc<dyn PasswordLinkMails>,
     /// Notifies applications of ended sessions.
     pub notices: Arc<dyn Notices>,
 }
 
 /// The addressee and the link of a mail. Nothing of it is stored in the auth service's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct PasswordLinkMail {
     /// The address.
     pub to: Personal<String>,
     /// The person's name.
@@ -48,11 +48,15 @@ pub struct Letter {
 }
 
 /// Provides people's addresses and the links that are mailed to them.
-pub trait Letters: Send + Sync + 'static {
-    /// The letter with the link (of this turn) with which a person sets their password; `None` if there is nobody to mail it to. An error
+pub trait PasswordLinkMails: Send + Sync + 'static {
+    /// The mail with the link (of this turn) with which a person sets their password; `None` if there is nobody to mail it to. An error
     /// is temporary, and gives the reason.
-    fn password_link(&self, tenant: TenantId, user: UserId, turn: u32)
-    -> BoxFuture<'_, Result<Option<Letter>, String>>;
+    fn password_link(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        turn: u32,
+    ) -> BoxFuture<'_, Result<Option<PasswordLinkMail>, String>>;
 }
 
 /// A notice to an application that sessions of a person have ended.

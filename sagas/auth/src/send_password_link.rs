@@ -27,15 +27,15 @@ async fn mail(ports: Ports, context: StepContext, SendRequest { user, turn }: Se
     if !found.is_some_and(|(account, _)| account.link(turn, context.now())) {
         return Ok(Next::End("the link is not good any more"));
     }
-    let letter = ports.letters.password_link(context.tenant(), user, turn).await;
-    let letter = letter.map_err(|reason| Fault::transient("letter_not_made", reason))?;
-    let Some(letter) = letter else { return Ok(Next::End("there is nobody to whom it could be mailed")) };
+    let mail = ports.password_link_mails.password_link(context.tenant(), user, turn).await;
+    let mail = mail.map_err(|reason| Fault::transient("letter_not_made", reason))?;
+    let Some(mail) = mail else { return Ok(Next::End("there is nobody to whom it could be mailed")) };
     let text = format!(
         "Hello {name},\n\nsomebody, hopefully you, asked for a new password for {tenant}. Follow this link to set one. It can be \
          used once and is valid for an hour:\n\n{link}\n\nIf it was not you, ignore this mail: your password stays as it is.\n",
-        name = letter.name.reveal(),
-        tenant = letter.tenant,
-        link = letter.link.reveal(),
+        name = mail.name.reveal(),
+        tenant = mail.tenant,
+        link = mail.link.reveal(),
     );
-    send(&*ports.mailer, &context, &letter.to, "Set a new password", text).await
+    send(&*ports.mailer, &context, &mail.to, "Set a new password", text).await
 }

@@ -15,7 +15,7 @@ use kernel::{TenantId, UserId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 
-use crate::password_link::LettersDouble;
+use crate::password_link::PasswordLinkMailsDouble;
 
 /// Records the notices.
 #[derive(Clone, Default)]
@@ -49,7 +49,11 @@ impl Told {
 }
 
 fn ports(told: &Told) -> Ports {
-    Ports { mailer: Arc::new(Caught::default()), letters: Arc::new(LettersDouble), notices: Arc::new(told.clone()) }
+    Ports {
+        mailer: Arc::new(Caught::default()),
+        password_link_mails: Arc::new(PasswordLinkMailsDouble),
+        notices: Arc::new(told.clone()),
+    }
 }
 
 /// The person who signs in, one per tenant.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auth_commands::{CloseAccount, GRANTS, RequestPasswordReset, protocol};
-use auth_sagas::{Letter, Letters, Ports};
+use auth_sagas::{PasswordLinkMail, PasswordLinkMails, Ports};
 use coordinator::{Sagas, Status};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -18,23 +18,23 @@ struct Forgot {
     caught: Caught,
 }
 
-/// Makes letters that name their addressee.
-pub struct LettersDouble;
+/// Makes mails that name their addressee.
+pub struct PasswordLinkMailsDouble;
 
-impl Letters for LettersDouble {
+impl PasswordLinkMails for PasswordLinkMailsDouble {
     fn password_link(
         &self,
         tenant: TenantId,
         user: UserId,
         turn: u32,
-    ) -> BoxFuture<'_, Result<Option<Letter>, String>> {
-        let letter = Letter {
+    ) -> BoxFuture<'_, Result<Option<PasswordLinkMail>, String>> {
+        let mail = PasswordLinkMail {
             to: format!("{user}@example.com").into(),
             name: "Ada".to_owned().into(),
             tenant: "Acme".to_owned(),
             link: format!("https://example.com/{tenant}/{user}/{turn}").into(),
         };
-        async move { Ok(Some(letter)) }.boxed()
+        async move { Ok(Some(mail)) }.boxed()
     }
 }
 
@@ -52,7 +52,7 @@ impl Story for Forgot {
     fn sagas(&self) -> Sagas {
         auth_sagas::sagas(&Ports {
             mailer: Arc::new(self.caught.clone()),
-            letters: Arc::new(LettersDouble),
+            password_link_mails: Arc::new(PasswordLinkMailsDouble),
             notices: Arc::new(Told::default()),
         })
     }

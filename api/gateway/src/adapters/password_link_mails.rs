@@ -5,7 +5,7 @@ use auth_aggregates::Account;
 use auth_api::authority::Authority;
 use auth_api::provider::password_link;
 use auth_commands::protocol;
-use auth_sagas::{Letter, Letters};
+use auth_sagas::{PasswordLinkMail, PasswordLinkMails};
 use face::{Addressee, Addressees};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -14,7 +14,12 @@ use kernel::{Refusal, TenantId, UserId};
 use super::Late;
 
 impl Late<Authority> {
-    async fn letter(&self, tenant: TenantId, user: UserId, turn: u32) -> Result<Option<Letter>, String> {
+    async fn password_link_mail(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        turn: u32,
+    ) -> Result<Option<PasswordLinkMail>, String> {
         let authority = self.get().ok_or("no letter is made here")?;
         let addressee = self.addressee(tenant, user).await.map_err(|refusal| refusal.to_string())?;
         let account = authority.executor().load::<Account>(&protocol(tenant, "auth"), &user.to_string()).await;
@@ -26,7 +31,7 @@ impl Late<Authority> {
         };
         let link =
             password_link(authority, &tenant, user, &email, turn).await.map_err(|refusal| refusal.to_string())?;
-        Ok(Some(Letter { to: email.into(), name: name.into(), tenant: tenant.name, link: link.into() }))
+        Ok(Some(PasswordLinkMail { to: email.into(), name: name.into(), tenant: tenant.name, link: link.into() }))
     }
 }
 
@@ -44,13 +49,13 @@ impl Addressees for Late<Authority> {
     }
 }
 
-impl Letters for Late<Authority> {
+impl PasswordLinkMails for Late<Authority> {
     fn password_link(
         &self,
         tenant: TenantId,
         user: UserId,
         turn: u32,
-    ) -> BoxFuture<'_, Result<Option<Letter>, String>> {
-        self.letter(tenant, user, turn).boxed()
+    ) -> BoxFuture<'_, Result<Option<PasswordLinkMail>, String>> {
+        self.password_link_mail(tenant, user, turn).boxed()
     }
 }
