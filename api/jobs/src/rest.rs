@@ -123,7 +123,8 @@ impl Rest {
     ) -> Result<UnversionedCreated<Target>, Problem> {
         let jobs = self.services.of(&service.0)?;
         let New { kind, arguments, run_at } = command.body;
-        let done = jobs.ask(&face::job_request(&command.request)?, &Wanted { kind, arguments }, run_at).await?;
+        let done =
+            jobs.submit_by_name(&face::job_request(&command.request)?, &Wanted { kind, arguments }, run_at).await?;
         let location = format!("/v1/jobs/{}/{}", jobs.service(), done.id);
         Ok(unversioned(done).created(location))
     }

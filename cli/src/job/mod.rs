@@ -158,7 +158,7 @@ impl Command {
             Self::Create { whose, at, kind, arguments } => {
                 let wanted = Wanted { arguments: schedule::json(&arguments)?, kind };
                 let open = Open::of_kinds(context, &whose, &[&wanted.kind]).await?;
-                let done = open.jobs.ask(&open.request, &wanted, at).await?;
+                let done = open.jobs.submit_by_name(&open.request, &wanted, at).await?;
                 open.close().await;
                 changed(context, done.id, "was created")
             }

@@ -153,7 +153,7 @@ fn obstacle(there: &Open, job: &Job) -> Option<String> {
         State::Cancelled => return Some("it was cancelled".to_owned()),
         _ => return Some("it is not over yet".to_owned()),
     }
-    let asked = there.jobs.kinds().ask(&there.request.caller, &job.kind, &job.arguments, "/arguments");
+    let asked = there.jobs.kinds().resolve(&there.request.caller, &job.kind, &job.arguments, "/arguments");
     asked.err().map(|refusal| refusal.to_string())
 }
 

@@ -99,12 +99,12 @@ impl Jobs {
             return Err(Refusal::invalid("batch_size", detail));
         }
         let asked = new.jobs.iter().enumerate().map(|(nth, wanted)| {
-            inner.kinds.ask(caller, &wanted.kind, &wanted.arguments, &format!("/jobs/{nth}/arguments"))
+            inner.kinds.resolve(caller, &wanted.kind, &wanted.arguments, &format!("/jobs/{nth}/arguments"))
         });
         let asked = asked.collect::<Result<Vec<_>, _>>()?;
         let then = new.then.as_ref();
         let then = then
-            .map(|wanted| inner.kinds.ask(caller, &wanted.kind, &wanted.arguments, "/then/arguments"))
+            .map(|wanted| inner.kinds.resolve(caller, &wanted.kind, &wanted.arguments, "/then/arguments"))
             .transpose()?;
         let (tenant, id, now) = (caller.tenant(), inner.ids.next(), inner.clock.now());
         let mut tables = match self.open_request(request, id).await? {

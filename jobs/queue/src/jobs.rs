@@ -145,7 +145,7 @@ impl Jobs {
     /// # Errors
     /// The permission to change jobs, or to submit this kind, is missing; `job_kind_unknown`; invalid arguments; as for
     /// [`submit`](Self::submit). Nothing was written then.
-    pub async fn ask(
+    pub async fn submit_by_name(
         &self,
         request: &Request,
         wanted: &Wanted,
@@ -153,7 +153,7 @@ impl Jobs {
     ) -> Result<Submitted, Refusal> {
         let caller = &request.caller;
         caller.require(self.inner.kinds.write)?;
-        let offered = self.inner.kinds.ask(caller, &wanted.kind, &wanted.arguments, "/arguments")?;
+        let offered = self.inner.kinds.resolve(caller, &wanted.kind, &wanted.arguments, "/arguments")?;
         let unique = offered.unique();
         let job = NewJob { arguments: offered.arguments, actor: caller.subject().to_owned(), run_at, unique };
         self.submit(request, &wanted.kind, &job).await

@@ -216,7 +216,13 @@ impl Kinds {
     ///
     /// # Errors
     /// `job_kind_unknown`; the permission is missing; the arguments are invalid.
-    pub fn ask(&self, caller: &Caller, name: &str, arguments: &Value, pointer: &str) -> Result<Offered<'_>, Refusal> {
+    pub fn resolve(
+        &self,
+        caller: &Caller,
+        name: &str,
+        arguments: &Value,
+        pointer: &str,
+    ) -> Result<Offered<'_>, Refusal> {
         let offered = self.all.iter().filter_map(|kind| Some((kind, kind.offer.as_ref()?)));
         let Some((kind, offer)) = offered.clone().find(|(kind, _)| kind.name == name) else {
             let names: Vec<_> = offered.map(|(kind, _)| kind.name).collect();

@@ -136,7 +136,7 @@ impl Jobs {
     pub async fn schedule(&self, request: &Request, new: &NewSchedule) -> Result<Submitted, Refusal> {
         let inner = &*self.inner;
         request.caller.require(inner.kinds.write)?;
-        let offered = inner.kinds.ask(&request.caller, &new.kind, &new.arguments, "/arguments")?;
+        let offered = inner.kinds.resolve(&request.caller, &new.kind, &new.arguments, "/arguments")?;
         let table = Timetable::new(&new.cron, &new.time_zone).map_err(Refusal::fields)?;
         let (tenant, id) = (request.caller.tenant(), inner.ids.next());
         let mut tables = match self.open_request(request, id).await? {
@@ -187,7 +187,7 @@ impl Jobs {
             let kinds = &self.inner.kinds;
             let arguments = changes.arguments.as_ref().unwrap_or(&schedule.arguments);
             // The caller becomes responsible for the whole schedule, so their permission for the kind is checked, too.
-            let offered = kinds.ask(&request.caller, &schedule.kind, arguments, "/arguments")?;
+            let offered = kinds.resolve(&request.caller, &schedule.kind, arguments, "/arguments")?;
             schedule.arguments = offered.arguments;
             schedule.cron = changes.cron.clone().unwrap_or_else(|| std::mem::take(&mut schedule.cron));
             schedule.time_zone = changes.time_zone.clone().unwrap_or_else(|| std::mem::take(&mut schedule.time_zone));
