@@ -363,7 +363,7 @@ async fn what_people_decided_about_dead_letters_holds_after_a_restore_too() {
         let lead = client.done("/v1/crm/leads", json!({ "name": name, "owner": "grace" })).await;
         // `reason` must be a string, so this event can't be decoded.
         let poison = json!({ "event": "crm.lead.disqualified", "reason": 42 }).to_string();
-        let at = testbed::smuggle(&mut world.sql().await, lead.id(), "crm.lead.disqualified", &poison).await;
+        let at = testbed::insert_raw_event(&mut world.sql().await, lead.id(), "crm.lead.disqualified", &poison).await;
         seal(&mut world.sql().await, at).await;
         letters.push((lead, format!("projection.leads.{at}")));
     }

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use testbed::{eventually, smuggle};
+use testbed::{eventually, insert_raw_event};
 
 use crate::client::{Answer, Client};
 use crate::load::Load;
@@ -11,7 +11,7 @@ use crate::{ledger, read_models};
 
 /// Appends an event to a lead's stream directly in the database, without our programs.
 async fn append(world: &World, lead: &str, event_type: &str, payload: Value) -> i64 {
-    smuggle(&mut world.sql().await, lead, event_type, &payload.to_string()).await
+    insert_raw_event(&mut world.sql().await, lead, event_type, &payload.to_string()).await
 }
 
 /// The entry of the projection `leads` in `/ready`.

@@ -3,7 +3,7 @@
 use rand::Rng;
 use reqwest::StatusCode;
 use serde_json::json;
-use testbed::{eventually, smuggle};
+use testbed::{eventually, insert_raw_event};
 
 use crate::client::{Answer, Client};
 use crate::ledger;
@@ -20,7 +20,7 @@ async fn fault_unknown_event_type_stops_its_aggregate_alone_until_a_program_know
     world.grows(20).await;
 
     let unknown = json!({ "event": "crm.lead.archived", "owner": "ada" }).to_string();
-    let position = smuggle(&mut world.sql().await, lead.id(), "crm.lead.archived", &unknown).await;
+    let position = insert_raw_event(&mut world.sql().await, lead.id(), "crm.lead.archived", &unknown).await;
     let parked = async |world: &World| -> Vec<i64> {
         let parked = "SELECT position FROM dead.letters WHERE state IN ('parked', 'waiting') ORDER BY position";
         sqlx::query_scalar(parked).fetch_all(&mut world.sql().await).await.unwrap()
@@ -92,7 +92,7 @@ async fn fault_events_that_can_not_be_read_keep_nobody_from_being_erased() {
     let lead = client.done("/v1/crm/leads", json!({ "name": "Of the future", "email": "of@example.com" })).await;
     let path = format!("/v1/crm/leads/{}", lead.id());
     let unknown = json!({ "event": "crm.lead.archived", "owner": "ada" }).to_string();
-    smuggle(&mut world.sql().await, lead.id(), "crm.lead.archived", &unknown).await;
+    insert_raw_event(&mut world.sql().await, lead.id(), "crm.lead.archived", &unknown).await;
     let before = world.count().await;
     let refused = client.post_once("assign", &format!("{path}/assign"), &json!({ "owner": "ada" })).await.unwrap();
     assert_eq!((refused.status, refused.code()), (StatusCode::INTERNAL_SERVER_ERROR, "history_unreadable"));

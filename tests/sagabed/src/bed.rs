@@ -106,7 +106,7 @@ impl Bed {
     }
 
     /// Starts a coordinator that reads events from NATS.
-    pub fn start_over(&self, bus: Bus) -> Running {
+    pub fn start_with_bus(&self, bus: Bus) -> Running {
         self.run(Arc::new(NoProbe), Some(bus))
     }
 

@@ -15,7 +15,7 @@ pub struct Statements(Arc<Mutex<Vec<String>>>);
 
 impl Statements {
     /// Captures all statements from now on, of the whole process. Call it once per process.
-    pub fn heard() -> Self {
+    pub fn capture() -> Self {
         let statements = Self::default();
         tracing_subscriber::registry().with(statements.clone()).init();
         statements

@@ -8,7 +8,7 @@ use crate::world::World;
 
 #[tokio::test]
 async fn the_accounts_of_many_contacts_are_one_query_and_their_contacts_another() {
-    let statements = Statements::heard();
+    let statements = Statements::capture();
     let world = World::start().await;
     for n in 0..10 {
         let details = AccountFields { name: format!("Account {n}"), ..AccountFields::default() };
@@ -38,7 +38,7 @@ async fn the_accounts_of_many_contacts_are_one_query_and_their_contacts_another(
 
 #[tokio::test]
 async fn the_histories_of_many_deals_are_one_query() {
-    let statements = Statements::heard();
+    let statements = Statements::capture();
     let world = World::start().await;
     let pipeline = world.pipeline(None).await.pipeline;
     for n in 0..5 {

@@ -7,7 +7,7 @@ use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use testbed::{Statements, eventually, smuggle};
+use testbed::{Statements, eventually, insert_raw_event};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{Answer, World};
@@ -22,8 +22,8 @@ async fn rows(superuser: &mut PgConnection) -> Vec<String> {
 async fn parked(world: &World, superuser: &mut PgConnection, name: &str) -> (String, String) {
     let lead = world.lead(name).await;
     let poison = r#"{"event":"crm.lead.disqualified","reason":42}"#;
-    let position = smuggle(superuser, &lead, "crm.lead.disqualified", poison).await;
-    smuggle(superuser, &lead, "crm.lead.assigned", r#"{"event":"crm.lead.assigned","owner":"ada"}"#).await;
+    let position = insert_raw_event(superuser, &lead, "crm.lead.disqualified", poison).await;
+    insert_raw_event(superuser, &lead, "crm.lead.assigned", r#"{"event":"crm.lead.assigned","owner":"ada"}"#).await;
     let id = format!("projection.leads.{position}");
     eventually("it is parked with what follows it", async || {
         let found = world.get(&format!("/v1/dead-letters/crm/{id}")).await;
@@ -130,7 +130,7 @@ async fn a_dead_letter_is_seen_tried_and_edited_with_a_preview_and_an_audit() {
 
 #[tokio::test]
 async fn what_belongs_to_many_dead_letters_is_read_at_once() {
-    let statements = Statements::heard();
+    let statements = Statements::capture();
     let world = World::start().await;
     let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
     let mut parked_letters = Vec::new();
@@ -336,7 +336,7 @@ async fn parked_group(world: &World, name: &str) -> String {
     let mut superuser = PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
     let group = made.body["id"].as_str().unwrap();
     let poison = r#"{"event":"user.group.renamed","name":42}"#;
-    let position = smuggle(&mut superuser, group, "user.group.renamed", poison).await;
+    let position = insert_raw_event(&mut superuser, group, "user.group.renamed", poison).await;
     let id = format!("projection.groups.{position}");
     eventually("it is parked", async || {
         let found = world.get(&format!("/v1/dead-letters/user/{id}")).await;

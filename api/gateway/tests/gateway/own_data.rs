@@ -136,7 +136,7 @@ async fn attack_152_who_has_a_token_of_somebody_who_signed_in_long_ago_gets_no_c
     let confirmed = json!({ "event": "auth.session.confirmed", "methods": ["pwd"], "at": at }).to_string();
     let session = claims(token)["sid"].as_str().unwrap().to_owned();
     let mut log = PgConnection::connect_with(&world.auth.superuser()).await.unwrap();
-    testbed::smuggle(&mut log, &session, "auth.session.confirmed", &confirmed).await;
+    testbed::insert_raw_event(&mut log, &session, "auth.session.confirmed", &confirmed).await;
     let again = app.tokens(&world, &mut browser).await;
     let refreshed = app.refreshes(&world, &again).await;
     let old = refreshed.body["access_token"].as_str().unwrap();
@@ -155,7 +155,7 @@ async fn who_can_not_be_read_as_a_whole_can_be_looked_at_and_erased() {
     let world = Box::pin(town()).await;
     let (_, id) = ada(&world).await;
     let mut log = PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
-    testbed::smuggle(&mut log, &id, "user.user.promoted", "{\"event\":\"user.user.promoted\"}").await;
+    testbed::insert_raw_event(&mut log, &id, "user.user.promoted", "{\"event\":\"user.user.promoted\"}").await;
     let path = format!("/v1/user/users/{id}");
     let lock = world.request(Method::POST, &format!("{path}/lock")).json(&json!({ "reason": "gone" }));
     let before = world.head_of(world.of("user")).await;

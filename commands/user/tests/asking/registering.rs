@@ -140,7 +140,7 @@ async fn who_can_not_be_read_as_a_whole_is_erased_by_what_can_and_by_who_may_do_
     let world = World::with_jobs().await;
     let (ada, grace) = (world.user("ada", &["member"]).await, world.user("grace", &["admin"]).await);
     for user in [ada, grace] {
-        world.smuggle(user, "user.user.promoted").await;
+        world.insert_raw_event(user, "user.user.promoted").await;
     }
     let erase = |user| EraseUser { user, catalogue: catalogue(), forget: forget() };
     let lock = LockUser { user: ada, reason: "gone".to_owned(), catalogue: catalogue() };
@@ -167,7 +167,7 @@ async fn who_can_not_be_read_as_a_whole_is_erased_by_what_can_and_by_who_may_do_
 async fn who_can_not_be_read_as_a_whole_erases_oneself_by_the_address_that_one_is_known_to_have_taken() {
     let world = World::with_jobs().await;
     let (ada, grace) = (world.user("ada", &["admin"]).await, world.user("grace", &["member"]).await);
-    world.smuggle(grace, "user.user.promoted").await;
+    world.insert_raw_event(grace, "user.user.promoted").await;
     let oneself = |email: &str| EraseOneself { email: email.to_owned(), forget: forget() };
     assert_eq!(world.refused_as(&world.as_user(grace), &oneself("ada@example.com")).await.code(), "not_confirmed");
     world.done_as(&world.as_user(grace), &oneself("grace@example.com")).await;

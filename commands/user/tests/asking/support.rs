@@ -77,10 +77,10 @@ impl World {
     }
 
     /// Appends an event of a newer program to a stream.
-    pub async fn smuggle(&self, aggregate: impl std::fmt::Display, event_type: &str) {
+    pub async fn insert_raw_event(&self, aggregate: impl std::fmt::Display, event_type: &str) {
         let mut connection = PgConnection::connect_with(&self.database.superuser()).await.unwrap();
         let payload = format!("{{\"event\":\"{event_type}\"}}");
-        testbed::smuggle(&mut connection, &aggregate.to_string(), event_type, &payload).await;
+        testbed::insert_raw_event(&mut connection, &aggregate.to_string(), event_type, &payload).await;
     }
 
     /// Changes the types of events in a stream to those of a newer program.

@@ -5,7 +5,7 @@ use crm_aggregates::LeadId;
 use crm_commands::{AssignLead, GRANTS, QualifyLead, RecycleLead, StartLeadWork};
 use deadletters::{LetterId, Listing, Request, State};
 use sagabed::{Bed, Case, Story};
-use testbed::{eventually, smuggle};
+use testbed::{eventually, insert_raw_event};
 
 use crate::follow_up::{FollowUp, qualify, set};
 
@@ -24,8 +24,13 @@ pub async fn parked(bed: &Bed, case: &Case<'_>) -> Vec<(LetterId, u64)> {
 pub async fn broken(bed: &Bed, case: &Case<'_>) -> i64 {
     set(case).await;
     let policy = case.tenant().to_string();
-    smuggle(&mut bed.superuser().await, &policy, "crm.follow_up.set", r#"{"event":"crm.follow_up.set","policy":7}"#)
-        .await
+    insert_raw_event(
+        &mut bed.superuser().await,
+        &policy,
+        "crm.follow_up.set",
+        r#"{"event":"crm.follow_up.set","policy":7}"#,
+    )
+    .await
 }
 
 pub async fn mended(bed: &Bed, position: i64) {

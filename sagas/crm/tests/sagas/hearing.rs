@@ -22,7 +22,7 @@ async fn a_stream_that_is_not_this_logs_begins_nothing_and_hides_nothing() {
     bus.ensure_stream(bed.sagas.service(), StreamSettings::default()).await.unwrap();
     bus.publish(bed.sagas.service(), &lost, Position::START).await.unwrap();
 
-    let running = bed.start_over(bus);
+    let running = bed.start_with_bus(bus);
     let mut status = running.status();
     status.wait_for(|status| status.state == CoordinatorState::Active).await.unwrap();
     let case = bed.case("follow_up_lead");

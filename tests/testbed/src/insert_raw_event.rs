@@ -5,7 +5,7 @@ use sqlx::{Connection, PgConnection};
 
 /// Appends an event to an existing aggregate's stream. Returns its position. The log stays dense. `superuser` is a superuser's connection
 /// to the service's database.
-pub async fn smuggle(superuser: &mut PgConnection, aggregate: &str, event_type: &str, payload: &str) -> i64 {
+pub async fn insert_raw_event(superuser: &mut PgConnection, aggregate: &str, event_type: &str, payload: &str) -> i64 {
     let mut transaction = superuser.begin().await.unwrap();
     // The lock that `log.append` takes.
     sqlx::query("SELECT pg_advisory_xact_lock(7164702801)").execute(&mut *transaction).await.unwrap();
