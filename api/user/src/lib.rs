@@ -4,17 +4,17 @@
 //! A REST operation decodes its body, gives a command of `user-commands` to the executor, and answers what was created or changed.
 //! Bodies are types of their own, because the public contract must stay stable while internal types change.
 //!
-//! Other crates use it through ports: [`bearers`] tells the gateway what the caller of a token may do, [`UserMailedLinks`] lets people
-//! who follow a mailed link act without a token, and [`UserAdmission`] admits people for whom an identity provider vouches.
+//! Other crates use it through ports: [`permission_resolver`] tells the gateway what the caller of a token may do, [`UserMailedLinks`] lets
+//! people who follow a mailed link act without a token, and [`UserAdmission`] admits people for whom an identity provider vouches.
 //!
 //! To add an aggregate's operations: add a file of the aggregate's name in `rest/`, its line in [`rest`] and, for its queries, one
 //! in [`graphql`].
 
 mod admission;
-pub mod bearers;
 pub mod graphql;
 mod mailed_links;
 mod people;
+pub mod permission_resolver;
 pub mod rest;
 pub mod scim;
 

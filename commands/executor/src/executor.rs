@@ -217,8 +217,8 @@ impl Executor {
         }))
     }
 
-    /// As [`load`](Self::load), but skips events that can't be decoded (see [`Work::load_lossy`]). The flag is true if no relevant event was
-    /// skipped.
+    /// As [`load`](Self::load), but skips events that can't be decoded (see [`Work::load_lossy`]). The flag is true if no relevant event
+    /// was skipped.
     ///
     /// # Errors
     /// When the log can't be read.

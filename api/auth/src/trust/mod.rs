@@ -2,8 +2,8 @@
 //!
 //! [`Trust::check`] verifies a token by its signature and against the log: its grant, and the machine or account behind it. It is called
 //! for a token that is seen for the first time. The gateway caches the result as long as nothing that it depends on has changed
-//! ([`ChangedIds`]). A follower of the log ([`follow`]) notes changes within a fraction of a second, independently of the bus; then the token
-//! is verified again. See ADR 0019.
+//! ([`ChangedIds`]). A follower of the log ([`follow`]) notes changes within a fraction of a second, independently of the bus; then the
+//! token is verified again. See ADR 0019.
 //!
 //! [`Denials`] records what trusted callers were denied.
 

@@ -31,7 +31,7 @@ use face::Names;
 use mailer::{Caught, Mailer, Smtp, SmtpError, Unset};
 use nats::Bus;
 use texting::{Limited, TextMessages, Twilio, TwilioError};
-use user_api::bearers::Bearers;
+use user_api::permission_resolver::PermissionResolver;
 use user_sagas::TenantResources;
 
 pub use self::access::SignOut;
@@ -80,7 +80,7 @@ pub struct Adapters {
     /// The tenants' issuers, if the auth service runs here: they create signing keys and mailed links.
     pub authority: Arc<Late<Authority>>,
     /// The permissions of bearers.
-    pub bearers: Arc<Late<Bearers>>,
+    pub permission_resolver: Arc<Late<PermissionResolver>>,
 }
 
 /// The settings of mail or text messages are invalid.
@@ -113,7 +113,7 @@ impl Adapters {
             suspended: Suspended::default(),
             dossier: Arc::default(),
             authority: Arc::default(),
-            bearers: Arc::default(),
+            permission_resolver: Arc::default(),
         }
     }
 

@@ -5,24 +5,24 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use face::{NoPermissions, Permissions};
 use kernel::{Refusal, TenantId, UserId};
-use user_api::bearers::Bearers;
+use user_api::permission_resolver::PermissionResolver;
 
 use super::Late;
 
 #[async_trait]
-impl Permissions for Late<Bearers> {
+impl Permissions for Late<PermissionResolver> {
     async fn of_roles(&self, tenant: TenantId, roles: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
-        let Some(bearers) = self.get() else { return NoPermissions.of_roles(tenant, roles).await };
-        Ok(bearers.with_roles(tenant, roles).await?.permissions)
+        let Some(permission_resolver) = self.get() else { return NoPermissions.of_roles(tenant, roles).await };
+        Ok(permission_resolver.with_roles(tenant, roles).await?.permissions)
     }
 
     async fn is_role(&self, tenant: TenantId, name: &str) -> Result<bool, Refusal> {
-        let Some(bearers) = self.get() else { return NoPermissions.is_role(tenant, name).await };
-        bearers.is_role(tenant, name).await
+        let Some(permission_resolver) = self.get() else { return NoPermissions.is_role(tenant, name).await };
+        permission_resolver.is_role(tenant, name).await
     }
 
     async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
-        let Some(bearers) = self.get() else { return NoPermissions.of_user(tenant, user).await };
-        bearers.of_user(tenant, user).await
+        let Some(permission_resolver) = self.get() else { return NoPermissions.of_user(tenant, user).await };
+        permission_resolver.of_user(tenant, user).await
     }
 }

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kernel::{TenantId, UserId};
 use mailer::{Mail, MailError, Mailer};
-use user_api::bearers::Bearers;
+use user_api::permission_resolver::PermissionResolver;
 use uuid::Uuid;
 use webhooks::{Notice, Notices};
 
@@ -17,18 +17,19 @@ pub struct WebhookNotices {
     /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
     /// Looks up owners in the log of the user service, which every process of ours can read.
-    pub bearers: Arc<Late<Bearers>>,
+    pub permission_resolver: Arc<Late<PermissionResolver>>,
     /// The public base URL, without a trailing slash.
     pub url: Arc<str>,
 }
 
 impl WebhookNotices {
-    fn bearers(&self) -> Result<&Bearers, String> {
-        self.bearers.get().ok_or_else(|| "the people of this tenant are not available here yet".to_owned())
+    fn permission_resolver(&self) -> Result<&PermissionResolver, String> {
+        self.permission_resolver.get().ok_or_else(|| "the people of this tenant are not available here yet".to_owned())
     }
 
     async fn mail(&self, to: UserId, notice: &Notice) -> Result<(), String> {
-        let addressee = self.bearers()?.addressee(notice.tenant, to).await.map_err(|refusal| refusal.to_string())?;
+        let addressee =
+            self.permission_resolver()?.addressee(notice.tenant, to).await.map_err(|refusal| refusal.to_string())?;
         let Some(addressee) = addressee else { return Ok(()) };
         let mail = Mail {
             // The same id each time that this notice is sent to this owner.
@@ -67,7 +68,7 @@ impl WebhookNotices {
 
 impl Notices for WebhookNotices {
     fn addressees(&self, tenant: TenantId) -> BoxFuture<'_, Result<Vec<UserId>, String>> {
-        async move { self.bearers()?.owners(tenant).await.map_err(|refusal| refusal.to_string()) }.boxed()
+        async move { self.permission_resolver()?.owners(tenant).await.map_err(|refusal| refusal.to_string()) }.boxed()
     }
 
     fn tell<'a>(&'a self, to: UserId, notice: &'a Notice) -> BoxFuture<'a, Result<(), String>> {

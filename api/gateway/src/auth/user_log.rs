@@ -14,7 +14,7 @@ use eventstore::{Closure, EventSlice, EventStore};
 use face::Runtime;
 use kernel::{Clock, Grant, IdSource, Position, RecordedEvent, TenantId};
 use tokio_util::sync::CancellationToken;
-use user_api::bearers::{self, Bearers};
+use user_api::permission_resolver::{self, PermissionResolver};
 
 use super::suspension::{self, Suspended};
 use crate::domains::DomainDefinition;
@@ -33,14 +33,14 @@ const START_TIMEOUT: Duration = Duration::from_secs(2);
 /// The parts of the user service that authentication needs.
 pub struct UserLog {
     /// The permissions of bearers.
-    pub bearers: Bearers,
+    pub permission_resolver: PermissionResolver,
     /// The log of the user service, if it was opened only for this.
     pub store: Option<EventStore>,
 }
 
-/// Opens the user service's log and spawns its follower, which records changes that invalidate verified tokens in `changed_ids`, and refused
-/// tenants in `suspended`. All logs of this process (those of the services `served`, those `opened` for other uses, and this one) discard
-/// the keys of tenants that were deleted or moved to another cell.
+/// Opens the user service's log and spawns its follower, which records changes that invalidate verified tokens in `changed_ids`, and
+/// refused tenants in `suspended`. All logs of this process (those of the services `served`, those `opened` for other uses, and this one)
+/// discard the keys of tenants that were deleted or moved to another cell.
 pub async fn open(
     config: &Config,
     served: &[(DomainDefinition, Runtime)],
@@ -75,7 +75,7 @@ pub async fn open(
         Err(_) => tracing::info!("who is suspended is not known yet; /ready says so until it is"),
     }
     background.tasks.spawn(follower.run(background.shutdown.clone()));
-    Ok(UserLog { bearers: Bearers::new(executor, grants), store: alone.then_some(store) })
+    Ok(UserLog { permission_resolver: PermissionResolver::new(executor, grants), store: alone.then_some(store) })
 }
 
 struct Follower {
@@ -141,7 +141,7 @@ impl Follower {
         let standing: Vec<_> = events.iter().filter(|event| Suspended::is_changed_by(event)).collect();
         self.note(&standing).await?;
         for event in &events {
-            if let Some(id) = bearers::changed_dependency(event) {
+            if let Some(id) = permission_resolver::changed_dependency(event) {
                 self.changed_ids.record(id, Instant::now());
             }
             self.at = Some(event.position);

@@ -13,7 +13,7 @@ use face::ActiveTenants as _;
 use kernel::{Caller, Clock, Refusal};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
-use user_api::bearers::Bearers;
+use user_api::permission_resolver::PermissionResolver;
 use uuid::Uuid;
 
 use super::KeyError;
@@ -34,7 +34,7 @@ pub struct Verifier {
     trust: Trust,
     pub(super) changed_ids: Arc<ChangedIds>,
     /// The permissions of bearers.
-    bearers: Bearers,
+    permission_resolver: PermissionResolver,
     clock: Arc<dyn Clock>,
     leeway: TimeDelta,
     verified: Cache<[u8; 32], Verified>,
@@ -65,7 +65,7 @@ impl Verifier {
         auth: &Auth,
         trust: Trust,
         changed_ids: Arc<ChangedIds>,
-        bearers: Bearers,
+        permission_resolver: PermissionResolver,
         clock: Arc<dyn Clock>,
         suspended: Suspended,
     ) -> Result<Self, KeyError> {
@@ -74,7 +74,7 @@ impl Verifier {
             installation,
             trust,
             changed_ids,
-            bearers,
+            permission_resolver,
             clock,
             leeway: TimeDelta::seconds(auth.leeway_seconds.cast_signed()),
             verified: Cache::new(CACHE_CAPACITY),
@@ -157,8 +157,8 @@ impl Verifier {
             let InstallationClaims { tenant, subject, roles, expires_at } = installation.verify(token)?;
             // The token contains the roles; without any, its subject is a user, with that user's roles.
             let effective = match roles.as_slice() {
-                [] => self.bearers.of(tenant, &subject, &[]).await?,
-                roles => self.bearers.with_roles(tenant, roles).await?,
+                [] => self.permission_resolver.of(tenant, &subject, &[]).await?,
+                roles => self.permission_resolver.with_roles(tenant, roles).await?,
             };
             let depends_on: Arc<[Uuid]> = effective.depends_on.into();
             // A token that depends on nothing needs no further check.
@@ -174,7 +174,7 @@ impl Verifier {
         }
         let trusted = self.trust.check(token).await?;
         let Trusted { tenant, subject, roles, scopes, expires_at, authenticated_at, mut depends_on } = trusted;
-        let effective = self.bearers.of(tenant, &subject, &roles).await?;
+        let effective = self.permission_resolver.of(tenant, &subject, &roles).await?;
         depends_on.extend(effective.depends_on);
         let caller = Caller::holding(tenant, subject, effective.permissions);
         let caller = caller.limited_to(scopes.as_deref()).with_authenticated_at(authenticated_at);

@@ -133,12 +133,12 @@ impl Assembly<'_> {
         let noting = (issuers.changed_ids.clone(), suspended.clone());
         let users =
             user_log::open(config, here, &self.grants, noting, self.sources(), &issuers.opened, background).await?;
-        adapters.bearers.bind(users.bearers.clone());
+        adapters.permission_resolver.bind(users.permission_resolver.clone());
         let verifier = Verifier::new(
             &config.auth,
             issuers.trust,
             issuers.changed_ids,
-            users.bearers,
+            users.permission_resolver,
             self.clock.clone(),
             suspended.clone(),
         )?;

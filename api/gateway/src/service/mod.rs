@@ -170,7 +170,7 @@ pub async fn open(
         addressees: adapters.authority.clone(),
         active_tenants: Arc::new(adapters.suspended.clone()),
         signing_in: adapters.dossier.clone(),
-        permissions: adapters.bearers.clone(),
+        permissions: adapters.permission_resolver.clone(),
         signing_keys: adapters.authority.clone(),
         secret,
         calls_private: config.webhooks.allow_private,
@@ -245,7 +245,7 @@ impl Starting<'_> {
             .map_err(|error| StartError::Webhooks { service, error })?;
         let notices = WebhookNotices {
             mailer: adapters.mailer.clone(),
-            bearers: adapters.bearers.clone(),
+            permission_resolver: adapters.permission_resolver.clone(),
             url: adapters.url.clone(),
         };
         let deliverer = Deliverer::new(webhooks.clone(), self.store.clone()).telling(Arc::new(notices));

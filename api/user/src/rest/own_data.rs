@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::me::oneself;
 use super::user::UserResource;
 use super::{Service, Tag, form};
-use crate::bearers::Bearers;
+use crate::permission_resolver::PermissionResolver;
 
 /// Maximum number of events that are decrypted and sent at once.
 const BATCH_SIZE: usize = 64;
@@ -32,7 +32,7 @@ const BATCH_SIZE: usize = 64;
 /// Operations on the caller's own data.
 pub struct OwnData {
     service: Service,
-    bearers: Bearers,
+    permission_resolver: PermissionResolver,
 }
 
 /// A group or organization that the user belongs to.
@@ -137,8 +137,8 @@ struct Confirmation {
 
 impl OwnData {
     pub(super) fn new(service: Service) -> Self {
-        let bearers = Bearers::new(service.runtime.executor.clone(), &service.runtime.grants);
-        Self { service, bearers }
+        let permission_resolver = PermissionResolver::new(service.runtime.executor.clone(), &service.runtime.grants);
+        Self { service, permission_resolver }
     }
 
     async fn load<A: Aggregate>(&self, caller: &Caller, id: Uuid) -> Result<Option<std::sync::Arc<A>>, Refusal> {
@@ -259,7 +259,7 @@ impl OwnData {
         }
         let preferences = self.load::<Preferences>(&caller, user).await?;
         let chosen = preferences.iter().flat_map(|preferences| &preferences.chosen);
-        let standing = self.bearers.of(caller.tenant(), caller.subject(), &[]).await?;
+        let standing = self.permission_resolver.of(caller.tenant(), caller.subject(), &[]).await?;
         let export = OwnDataExport {
             exported_at: self.service.runtime.executor.now(),
             user: self.service.shown(caller.tenant(), user, &state),

@@ -1,5 +1,5 @@
-//! The effective permissions of the bearers of tokens. Users have those of their own roles and of their groups' roles, other
-//! subjects those of the roles that their tokens name; roles are resolved by the tenant's definitions.
+//! The effective permissions of the bearers of tokens. Users have those of their own roles and of their groups' roles, other subjects those
+//! of the roles that their tokens name; roles are resolved by the tenant's definitions.
 //!
 //! They are read from the user service's log, not from read models, so that a revoked permission does not come back while a read
 //! model is behind. A cache of results also has to store their dependencies ([`EffectivePermissions::depends_on`]), and to drop a
@@ -25,7 +25,7 @@ const SELF: &str = "user:self:write";
 
 /// Resolves the effective permissions of bearers. Cheap to clone.
 #[derive(Clone)]
-pub struct Bearers {
+pub struct PermissionResolver {
     executor: Executor,
     /// Each permission that roles can have, and the built-in roles that have it.
     permissions: Arc<BTreeMap<&'static str, &'static [kernel::Role]>>,
@@ -40,7 +40,7 @@ pub struct EffectivePermissions {
     pub depends_on: Vec<Uuid>,
 }
 
-impl Bearers {
+impl PermissionResolver {
     /// Reads the user service's log. `grants` is the permission table of all services.
     pub fn new(executor: Executor, grants: &[Grant]) -> Self {
         let permissions = grants.iter().filter(|grant| !grant.roles.is_empty());
