@@ -12,18 +12,18 @@
 
 pub mod authority;
 mod breaches;
-mod dossier;
 pub mod graphql;
 mod low_priority;
 pub mod passkey;
 pub mod password;
 pub mod provider;
 pub mod rest;
+mod sign_in_records;
 pub mod totp;
 pub mod trust;
 
 pub use breaches::Breaches;
-pub use dossier::Dossier;
+pub use sign_in_records::SignInRecords;
 
 use std::sync::Arc;
 

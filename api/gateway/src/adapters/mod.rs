@@ -22,7 +22,7 @@ mod webhook_notices;
 
 use std::sync::Arc;
 
-use auth_api::Dossier;
+use auth_api::SignInRecords;
 use auth_api::authority::Authority;
 use config::{Config, claim_key};
 use directory::Installation;
@@ -76,7 +76,7 @@ pub struct Adapters {
     /// The tenants whose requests are refused.
     pub suspended: Suspended,
     /// Reads what the auth service stores about a user.
-    pub dossier: Arc<Late<Dossier>>,
+    pub sign_in_records: Arc<Late<SignInRecords>>,
     /// The tenants' issuers, if the auth service runs here: they create signing keys and mailed links.
     pub authority: Arc<Late<Authority>>,
     /// The permissions of bearers.
@@ -111,7 +111,7 @@ impl Adapters {
             access: Arc::default(),
             machines: Arc::default(),
             suspended: Suspended::default(),
-            dossier: Arc::default(),
+            sign_in_records: Arc::default(),
             authority: Arc::default(),
             permission_resolver: Arc::default(),
         }

@@ -9,7 +9,7 @@ use auth_api::authority::{Authority, Parts, Settings};
 use auth_api::password::Passwords;
 use auth_api::provider::{Attempts, ClientAddressHeader, Provider};
 use auth_api::trust::{ChangedIds, Denials, Trust, follow};
-use auth_api::{Breaches, Dossier};
+use auth_api::{Breaches, SignInRecords};
 use chrono::TimeDelta;
 use config::{Config, claim_key};
 use directory::{Directory, WriteSideError};
@@ -39,7 +39,7 @@ pub struct Issuers {
     /// The executor over the log of the auth service.
     pub executor: Executor,
     /// Reads what the auth service stores about a user.
-    pub dossier: Dossier,
+    pub sign_in_records: SignInRecords,
     /// The issuers, if the auth service runs in this process.
     pub provider: Option<Provider>,
     /// The logs of services that run in other processes, opened only for this.
@@ -102,10 +102,10 @@ pub async fn open(
     }
     let elsewhere = || ReadModels::new(&config.database(auth_api::SERVICE), &auth_api::Auth::projections(), None);
     let read_models = read_models_of(served, auth_api::SERVICE).unwrap_or_else(elsewhere);
-    let dossier = Dossier::new(log.store.clone(), log.executor.clone(), read_models);
+    let sign_in_records = SignInRecords::new(log.store.clone(), log.executor.clone(), read_models);
     let opened = std::iter::once((log.store, log.alone)).chain(users.map(|users| (users.store, users.alone)));
     let opened = opened.filter_map(|(store, alone)| alone.then_some(store)).collect();
-    Ok(Issuers { trust, changed_ids, denials, executor: log.executor, dossier, provider, opened })
+    Ok(Issuers { trust, changed_ids, denials, executor: log.executor, sign_in_records, provider, opened })
 }
 
 /// The read models of a service that runs in this process.

@@ -125,7 +125,7 @@ impl Assembly<'_> {
             adapters.authority.bind(provider.authority.clone());
         }
         adapters.machines.bind(issuers.executor.clone());
-        adapters.dossier.bind(issuers.dossier);
+        adapters.sign_in_records.bind(issuers.sign_in_records);
         if let Some(people) = issuers::read_models_of(here, user_api::SERVICE) {
             adapters.access.bind(SignOut { executor: issuers.executor.clone(), people });
         }

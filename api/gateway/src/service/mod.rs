@@ -169,7 +169,7 @@ pub async fn open(
         texted: adapters.texted.clone(),
         addressees: adapters.authority.clone(),
         active_tenants: Arc::new(adapters.suspended.clone()),
-        signing_in: adapters.dossier.clone(),
+        signing_in: adapters.sign_in_records.clone(),
         permissions: adapters.permission_resolver.clone(),
         signing_keys: adapters.authority.clone(),
         secret,

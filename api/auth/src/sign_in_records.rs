@@ -31,13 +31,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SECRET: [&str; 6] = ["password", "secret", "hashes", "hash", "challenge", "key"];
 
 /// Reads the data about a person that the auth service holds.
-pub struct Dossier {
+pub struct SignInRecords {
     store: EventStore,
     executor: Executor,
     read_models: ReadModels,
 }
 
-impl Dossier {
+impl SignInRecords {
     /// Reads from the log of the auth service and its read models.
     pub const fn new(store: EventStore, executor: Executor, read_models: ReadModels) -> Self {
         Self { store, executor, read_models }
@@ -80,7 +80,7 @@ struct Found {
 }
 
 #[async_trait]
-impl SigningIn for Dossier {
+impl SigningIn for SignInRecords {
     async fn known(&self, tenant: TenantId, user: UserId) -> Result<KnownWhereSignedIn, Refusal> {
         let caller = protocol(tenant, "auth");
         let account = self.executor.load::<Account>(&caller, &user.to_string()).await?;
