@@ -283,13 +283,13 @@ impl Transfer {
     }
 
     /// Whether the tenant's read models in the new cell have to be rebuilt: they were purged earlier, or were not moved as planned.
-    pub async fn is_to_be_built_anew(&mut self) -> Result<bool> {
+    pub async fn needs_rebuild(&mut self) -> Result<bool> {
         let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM log.closed WHERE tenant_id = $1 AND purged)");
         Ok(asked.bind(self.tenant.uuid()).fetch_one(&mut self.to.connection).await?)
     }
 
     /// Records that the read models were rebuilt.
-    pub async fn built_anew(&mut self) -> Result<()> {
+    pub async fn record_rebuilt(&mut self) -> Result<()> {
         sqlx::query("UPDATE log.closed SET purged = false WHERE tenant_id = $1")
             .bind(self.tenant.uuid())
             .execute(&mut self.to.connection)

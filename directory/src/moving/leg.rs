@@ -87,7 +87,7 @@ impl Leg {
     /// without operators' decisions about dead letters. Returns whether that was necessary.
     pub(super) async fn rebuild_if_needed(&mut self, config: &Config, news: &dyn Fn(&str)) -> Result<bool> {
         let (service, cell) = (self.holdings.service.name(), self.moving.to.clone());
-        if !at(&cell, self.transfer.is_to_be_built_anew().await, service)? {
+        if !at(&cell, self.transfer.needs_rebuild().await, service)? {
             return Ok(false);
         }
         if !self.holdings.projections.is_empty() || self.holdings.sagas.is_some() {
@@ -122,7 +122,7 @@ impl Leg {
             }
             store.close().await;
         }
-        at(&cell, self.transfer.built_anew().await, service)?;
+        at(&cell, self.transfer.record_rebuilt().await, service)?;
         Ok(true)
     }
 

@@ -88,7 +88,7 @@ pub(super) async fn copy_decisions(opening: &mut Opening<'_>, read_models: &[&st
     opening.table("dead.decisions", &["position"], is_copied).await?;
     let overruled = before.is_overruled(opening.connection(), tenant, &consumers).await?;
     if overruled {
-        opening.to_be_built_anew().await?;
+        opening.require_rebuild().await?;
     }
     Ok(overruled)
 }

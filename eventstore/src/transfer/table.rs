@@ -68,7 +68,7 @@ impl<'a> Opening<'a> {
     }
 
     /// Records that the tenant's read models in the new cell do not match its history: they have to be rebuilt before the tenant is opened.
-    pub async fn to_be_built_anew(&mut self) -> Result<()> {
+    pub async fn require_rebuild(&mut self) -> Result<()> {
         sqlx::query("UPDATE log.closed SET purged = true WHERE tenant_id = $1")
             .bind(self.tenant.uuid())
             .execute(&mut *self.transaction)

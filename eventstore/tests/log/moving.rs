@@ -285,12 +285,12 @@ async fn the_copy_of_a_move_that_was_taken_back_is_purged_and_made_again_by_a_la
     drop(transfer);
     let mut transfer = between(tenant, &from, &to).await;
     transfer.expect("west").await.unwrap();
-    assert!(transfer.is_to_be_built_anew().await.unwrap());
+    assert!(transfer.needs_rebuild().await.unwrap());
     transfer.round().await.unwrap();
     transfer.compare().await.unwrap();
     assert_eq!(rows(&from, tenant).await, rows(&to, tenant).await);
-    transfer.built_anew().await.unwrap();
-    assert!(!transfer.is_to_be_built_anew().await.unwrap());
+    transfer.record_rebuilt().await.unwrap();
+    assert!(!transfer.needs_rebuild().await.unwrap());
     here.close().await;
 }
 
@@ -309,7 +309,7 @@ async fn nothing_is_purged_or_noted_in_a_cell_with_tables_of_an_earlier_program(
     let refused = transfer::purge(&mut there, CRM, tenant).await.unwrap_err();
     assert!(matches!(refused, TransferError::NotMigrated(_)), "{refused}");
     assert_eq!(rows(&to, tenant).await, before);
-    assert!(!transfer.is_to_be_built_anew().await.unwrap(), "it is as it was");
+    assert!(!transfer.needs_rebuild().await.unwrap(), "it is as it was");
     here.close().await;
 }
 
