@@ -81,7 +81,7 @@ pub async fn waiting(snapshot: &mut Snapshot, kind: &str) -> Result<Vec<StoredLe
 }
 
 /// Parks these events again, in the transaction that restores the log. The first event of each aggregate is due at once.
-pub async fn wait_again(into: &mut Restore, letters: &[StoredLetter]) -> Result<(), sqlx::Error> {
+pub async fn park_again(into: &mut Restore, letters: &[StoredLetter]) -> Result<(), sqlx::Error> {
     let tenants = letters.iter().map(|letter| letter.tenant.uuid()).collect::<Vec<_>>();
     // The tenant ids let the transaction read these tenants' events through row level security.
     sqlx::query("SELECT set_config('app.tenant_ids', $1::uuid[]::text, true)")

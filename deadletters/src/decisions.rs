@@ -118,7 +118,7 @@ impl Decisions {
     }
 
     /// Whether there is no decision about any event between these positions, both included.
-    pub fn silent_on(&self, first: Position, last: Position) -> bool {
+    pub fn has_none_between(&self, first: Position, last: Position) -> bool {
         self.0.range(first..=last).next().is_none()
     }
 

@@ -45,6 +45,6 @@ pub use held::Held;
 pub use letter::{Attempt, Decided, Letter, Listing, State, events};
 pub use migrate::create;
 pub use notifications::forward_decisions;
-pub use park::{Entry, clear, forget, hasten, hold, park};
+pub use park::{Entry, clear, forget, hold, park, retry_soon};
 pub use publisher::Publisher;
 pub use retry::{LOCKED_PAUSE, Outcome, Settled, Taken, due, settle, take, take_decided};

@@ -97,7 +97,7 @@ pub async fn park(
 
 /// Makes all parked letters due soon, spread over `within`. For a consumer that another process has taken over: its program may be able to
 /// process what the previous one could not. Also deletes old letters that were applied or discarded.
-pub async fn hasten(
+pub async fn retry_soon(
     connection: &mut PgConnection,
     consumer: &Consumer,
     share: Share,

@@ -203,7 +203,7 @@ async fn check_master_key(config: &Config, tenant: TenantId) -> Result<(), Provi
 ///
 /// # Errors
 /// As [`suspend`].
-pub async fn stand_alone(config: &Config, copy: TenantId) -> Result<(), ProvisionError> {
+pub async fn activate_copy(config: &Config, copy: TenantId) -> Result<(), ProvisionError> {
     let users = UserWriteSide::open(config).await?;
     let stood = async {
         if users.status(copy).await? == TenantStatus::Deleting {

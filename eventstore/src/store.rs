@@ -249,7 +249,7 @@ impl EventStore {
     ///
     /// # Errors
     /// [`append::Error::Keyless`] if the master key is unavailable; as [`append`](Self::append), because a key may have to be created.
-    pub async fn sealed_beside(&self, event: &RecordedEvent, text: &str) -> Result<String, append::Error> {
+    pub async fn seal_text(&self, event: &RecordedEvent, text: &str) -> Result<String, append::Error> {
         let Shared { keyring, commands, .. } = &*self.shared;
         let make = |keys| async move { self.commit(keys, Vec::new()).await.map(drop) };
         keyring.seal_text((event.tenant, &event.aggregate_type, &event.aggregate_id), text, commands, make).await

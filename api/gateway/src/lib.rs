@@ -33,7 +33,7 @@ mod wire;
 pub use admin::{Migrated, Outcome, RewrapError, master_key_name, migrate, operator, provision, rewrap, tenant_keys};
 pub use config::Config;
 pub use contracts::contracts;
-pub use directory::lifecycle::{Deletion, ProvisionError, Restored, delete, restore, resume, stand_alone, suspend};
+pub use directory::lifecycle::{Deletion, ProvisionError, Restored, activate_copy, delete, restore, resume, suspend};
 pub use domains::{DomainDefinition, SERVICES, all as domains, dead_letters_of, holdings, jobs_of, known};
 pub use server::{Server, Services, StartError};
 pub use service::REBUILD_READ_MODEL;

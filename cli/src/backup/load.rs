@@ -114,7 +114,7 @@ async fn last_status_events(archive: &Archive, restored: &mut [LoadedLog]) -> Re
     for ((restore, ..), log) in restored.iter_mut().zip(&archive.manifest.services) {
         if restore.service().name() == OF_TENANTS {
             let tenants: Vec<_> = log.tenants.iter().map(|tenant| tenant.tenant_id).collect();
-            status_events = restore.last_told(&types, &tenants).await?;
+            status_events = restore.last_events(&types, &tenants).await?;
         }
     }
     Ok(status_events)

@@ -93,7 +93,7 @@ pub async fn run(
     bar.finish_and_clear();
     // The source may be suspended at its end; the copy is put into use all the same, as that is what it is made for.
     if shut {
-        gateway::stand_alone(&context.config, sandbox.tenant_id).await.context("the copy can't be put into use")?;
+        gateway::activate_copy(&context.config, sandbox.tenant_id).await.context("the copy can't be put into use")?;
     }
     directory.restore(&[(sandbox.clone(), TenantStanding::Active)]).await?;
     say(context.format, &from, &sandbox, as_of, &appended, began.elapsed())

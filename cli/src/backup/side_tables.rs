@@ -133,7 +133,7 @@ pub async fn read(archive: &Archive, log: &ServicePart, mut into: Option<Target<
         }
         if let Some(Target { restore, excluded, .. }) = &mut into {
             letters.retain(|letter| !excluded.has(letter.tenant));
-            deadletters::backup::wait_again(restore, &letters).await?;
+            deadletters::backup::park_again(restore, &letters).await?;
         }
     }
     Ok(())

@@ -48,7 +48,7 @@ impl DeadLetters {
     }
 
     async fn seal(&self, stored: &RecordedEvent, marked: &str) -> Result<String, Refusal> {
-        self.inner.store.sealed_beside(stored, marked).await.map_err(|error| unsealed(&error))
+        self.inner.store.seal_text(stored, marked).await.map_err(|error| unsealed(&error))
     }
 
     /// Encrypts personal data in edits that programs before 2026-12 wrote, or that came from an old backup. Started by each server; ends

@@ -161,7 +161,7 @@ impl Restore {
 
     /// The last event of one of these types for each of the tenants, if there is any. Events that are copies of another tenant's are not
     /// considered.
-    pub async fn last_told(&mut self, event_types: &[&str], tenants: &[Uuid]) -> Result<Vec<RecordedEvent>, Error> {
+    pub async fn last_events(&mut self, event_types: &[&str], tenants: &[Uuid]) -> Result<Vec<RecordedEvent>, Error> {
         self.scope(tenants).await?;
         // Runs once in a restore, and most tenants have few or no events of these types: no index.
         let rows = sqlx::query(LAST_TOLD).bind(tenants).bind(event_types).fetch_all(&mut self.connection).await?;

@@ -208,7 +208,7 @@ impl<'p> Build<'p> {
     /// Applies operators' decisions to a batch: events are edited, and discarded ones are separated.
     async fn parts(&self, store: &EventStore, batch: Vec<RecordedEvent>) -> Result<Vec<Part>, Error> {
         Ok(match (batch.first(), batch.last()) {
-            (Some(first), Some(last)) if !self.decisions.silent_on(first.position, last.position) => {
+            (Some(first), Some(last)) if !self.decisions.has_none_between(first.position, last.position) => {
                 self.decisions.opened(store, &batch).await?.parts(batch)
             }
             _ => vec![Part::Events(batch)],

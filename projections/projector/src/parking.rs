@@ -48,7 +48,7 @@ impl Parked {
         let mut parked = Self { backoff, ..Self::default() };
         parked.reload(connection, projection, partition).await?;
         if !parked.held.is_empty() {
-            deadletters::hasten(connection, &consumer, share, backoff.first).await?;
+            deadletters::retry_soon(connection, &consumer, share, backoff.first).await?;
             parked.due = Some(Instant::now());
         }
         Ok(parked)

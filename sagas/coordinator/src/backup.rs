@@ -47,5 +47,5 @@ pub async fn restore(into: &mut Restore, progress: &SagaProgress) -> Result<(), 
         // Events after `up_to` are processed anyway.
         skipped::hand_over(into.connection(), *tenant, *after, (*to).min(progress.up_to)).await?;
     }
-    if progress.letters.is_empty() { Ok(()) } else { deadletters::backup::wait_again(into, &progress.letters).await }
+    if progress.letters.is_empty() { Ok(()) } else { deadletters::backup::park_again(into, &progress.letters).await }
 }

@@ -46,7 +46,7 @@ impl Letters {
             letters.reload(&mut connection, definition.name).await?;
             if letters.held.get(definition.name).is_some_and(|held| !held.is_empty()) {
                 let consumer = consumer(definition.name);
-                deadletters::hasten(&mut connection, &consumer, Share::WHOLE, letters.backoff.first).await?;
+                deadletters::retry_soon(&mut connection, &consumer, Share::WHOLE, letters.backoff.first).await?;
                 letters.due = Some(Instant::now());
             }
         }

@@ -33,7 +33,7 @@ async fn restored(from: &World) -> World {
         restore.side_table(of, &rows).await.unwrap();
     }
     let letters = webhooks::backup::waiting(&mut snapshot).await.unwrap();
-    deadletters::backup::wait_again(&mut restore, &letters).await.unwrap();
+    deadletters::backup::park_again(&mut restore, &letters).await.unwrap();
     restore.finish(head, head.position).await.unwrap();
     to
 }
