@@ -241,7 +241,7 @@ impl Definition {
 
     /// Sets which events wake a waiting instance: those for which this function returns the instance's key.
     #[must_use]
-    pub fn hears(self, wake_key: fn(&RecordedEvent) -> Option<String>) -> Self {
+    pub fn wakes_on(self, wake_key: fn(&RecordedEvent) -> Option<String>) -> Self {
         Self { wake_key: Some(wake_key), ..self }
     }
 

@@ -29,7 +29,7 @@ pub(crate) fn definition() -> Definition {
         Step::new("escalate", escalate).undo(withdraw_escalation).limits(limits),
         Step::new(REASSIGN, reassign).undo(give_back).limits(limits),
     ];
-    Definition::new("follow_up_lead", 1, &["crm:lead:write"], &["crm.lead.qualified"], start, steps).hears(touched)
+    Definition::new("follow_up_lead", 1, &["crm:lead:write"], &["crm.lead.qualified"], start, steps).wakes_on(touched)
 }
 
 async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {

@@ -43,7 +43,7 @@ pub(crate) fn definition(ports: &Ports) -> Definition {
     let steps = steps.into_iter().map(|step| step.retry(retry)).collect();
     let permissions = &["user:tenant:operate"];
     Definition::new("delete_tenant", 1, permissions, &["user.tenant.deletion_requested"], start, steps)
-        .hears(|event| (event.event_type == "user.tenant.restored").then(|| event.aggregate_id.clone()))
+        .wakes_on(|event| (event.event_type == "user.tenant.restored").then(|| event.aggregate_id.clone()))
 }
 
 type StepFuture = std::pin::Pin<Box<dyn Future<Output = Result<Next, Fault>> + Send>>;
