@@ -176,14 +176,14 @@ impl Caller {
     ///
     /// # Errors
     /// `exceeds_own_permissions`, which lists the permissions that the caller lacks.
-    pub fn reaches<'p>(&self, permissions: impl IntoIterator<Item = &'p str>) -> Result<(), Refusal> {
+    pub fn require_all<'p>(&self, permissions: impl IntoIterator<Item = &'p str>) -> Result<(), Refusal> {
         let exceeding: Vec<&str> = permissions.into_iter().filter(|permission| !self.may(permission)).collect();
         if exceeding.is_empty() {
             return Ok(());
         }
         let detail = format!(
             "this concerns an account with more permissions than the caller ({}); ask an administrator",
-            some_of(&exceeding)
+            abbreviate(&exceeding)
         );
         let exceeding: Vec<String> = exceeding.into_iter().map(str::to_owned).collect();
         Err(Refusal::forbidden("exceeds_own_permissions", detail).with("permissions", exceeding))
@@ -191,7 +191,7 @@ impl Caller {
 }
 
 /// The first 20 of a list of permissions as text, and how many more there are.
-pub fn some_of(permissions: &[impl AsRef<str>]) -> String {
+pub fn abbreviate(permissions: &[impl AsRef<str>]) -> String {
     const SHOWN: usize = 20;
     let shown: Vec<&str> = permissions.iter().take(SHOWN).map(AsRef::as_ref).collect();
     match permissions.len().saturating_sub(SHOWN) {

@@ -23,7 +23,7 @@ impl Checks {
     }
 
     /// Validates one line of text that a person typed, and returns it trimmed and [composed]. Refused are control characters, characters
-    /// that hide or reorder text ([`deceives`]), text without a visible character, and a length outside `length` (in characters).
+    /// that hide or reorder text ([`is_deceptive`]), text without a visible character, and a length outside `length` (in characters).
     pub fn line(&mut self, pointer: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> String {
         self.identifier(pointer, &composed(text), length)
     }
@@ -48,7 +48,7 @@ impl Checks {
     ) -> String {
         let text = text.trim();
         let count = text.chars().count();
-        if let Some(found) = text.chars().find(|c| refused(*c) || deceives(*c)) {
+        if let Some(found) = text.chars().find(|c| refused(*c) || is_deceptive(*c)) {
             self.refuse(
                 pointer,
                 "control_character",
@@ -120,7 +120,7 @@ impl Checks {
 
 /// Whether a character reorders the text around it (as in names that read backwards), or is invisible: two texts that look the same would
 /// differ. Joiners and variation selectors are not included: some scripts and emoji need them.
-pub fn deceives(c: char) -> bool {
+pub fn is_deceptive(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
         | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
@@ -136,7 +136,7 @@ fn unseen(c: char) -> bool {
 
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    let atom = |c: char| !c.is_control() && !c.is_whitespace() && !deceives(c) && !"\"(),:;<>@[\\]".contains(c);
+    let atom = |c: char| !c.is_control() && !c.is_whitespace() && !is_deceptive(c) && !"\"(),:;<>@[\\]".contains(c);
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

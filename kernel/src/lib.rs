@@ -49,8 +49,8 @@ mod versions;
 
 pub use aggregate::Aggregate;
 pub use aggregate_type::AggregateType;
-pub use caller::{Caller, Grant, Role, covers, some_of};
-pub use checks::{Checks, deceives};
+pub use caller::{Caller, Grant, Role, abbreviate, covers};
+pub use checks::{Checks, is_deceptive};
 pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, ago, pauses, to_micros};
 pub use day::{NotADay, deserialize_day, read_day};
 pub use event::{DecodeError, Event, EventType};

@@ -50,7 +50,7 @@ impl Reach {
     /// Refuses to control something that gives these roles, if they have permissions that the caller lacks.
     pub(crate) async fn over_roles(&self, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
         let Self::Own(permissions) = self else { return Ok(()) };
-        caller.reaches(permissions.of_roles(caller.tenant(), roles).await?)
+        caller.require_all(permissions.of_roles(caller.tenant(), roles).await?)
     }
 
     /// Refuses to give a machine credentials, or to take anything from it, if it has permissions that the caller lacks. `scopes`: only
@@ -68,13 +68,13 @@ impl Reach {
         if !scopes.is_empty() {
             allowed.retain(|permission| scopes.iter().any(|scope| kernel::covers(scope, permission)));
         }
-        caller.reaches(allowed)
+        caller.require_all(allowed)
     }
 
     /// Refuses to act on a user who has permissions that the caller lacks.
     pub(crate) async fn over_user(&self, caller: &Caller, user: UserId) -> Result<(), Refusal> {
         let Self::Own(permissions) = self else { return Ok(()) };
-        caller.reaches(permissions.of_user(caller.tenant(), user).await?)
+        caller.require_all(permissions.of_user(caller.tenant(), user).await?)
     }
 
     /// Refuses to act on a token subject (a user or machine) that has permissions that the caller lacks.

@@ -111,7 +111,7 @@ pub(crate) async fn require_within_own(
     roles: impl IntoIterator<Item = String>,
 ) -> Result<(), Refusal> {
     let allowed = allowed(work, catalogue, roles).await?.permissions;
-    work.caller().reaches(allowed.iter().map(String::as_str))
+    work.caller().require_all(allowed.iter().map(String::as_str))
 }
 
 /// Refuses to act on a user who has permissions that the caller lacks.

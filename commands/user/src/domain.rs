@@ -76,7 +76,7 @@ impl NotADomain {
 pub fn domain_name(text: &str) -> Result<String, NotADomain> {
     let text = text.trim();
     // IDNA ignores these characters, and people do not see them.
-    if text.contains(kernel::deceives) {
+    if text.contains(kernel::is_deceptive) {
         return Err(NotADomain::Form);
     }
     if text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {

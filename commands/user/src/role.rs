@@ -73,7 +73,7 @@ async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &
         return Ok(());
     }
     let detail =
-        format!("a role can't allow more than the caller's own permissions; here {}", kernel::some_of(&exceeding));
+        format!("a role can't allow more than the caller's own permissions; here {}", kernel::abbreviate(&exceeding));
     Err(Refusal::forbidden("exceeds_own_permissions", detail).with("permissions", exceeding))
 }
 

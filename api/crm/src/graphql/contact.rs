@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use crm_projections::contacts::{self, ContactRow};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Node, PostalAddress, Session, Share, deal, int, load, owners, page};
+use face::graphql::{
+    Context, Fetch, Fetching, Node, PostalAddress, Session, Share, distribute, int, load, owners, page,
+};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -181,7 +183,7 @@ impl Fetch for ContactsOfAccount {
         Box::pin(async move {
             let (accounts, most) = owners(keys);
             let rows = contacts::of_accounts(tables, tenant, &accounts, most).await?;
-            Ok(deal(keys, rows.into_iter().map(|row| (row.account_id, Contact(row)))))
+            Ok(distribute(keys, rows.into_iter().map(|row| (row.account_id, Contact(row)))))
         })
     }
 }

@@ -4,8 +4,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::opportunities::{self, OpportunityHistoryRow, OpportunityRow};
 use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, Period, Session, Share, bad_argument, deal, forward, int, keyed, load, owners,
-    page, window,
+    Context, Fetch, Fetching, Node, Period, Session, Share, bad_argument, distribute, forward, int, keyed, load,
+    owners, page, window,
 };
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
 use kernel::{Currency, Service, TenantId};
@@ -330,7 +330,7 @@ impl Fetch for OpportunitiesOfAccount {
         Box::pin(async move {
             let (accounts, most) = owners(keys);
             let rows = opportunities::of_accounts(tables, tenant, &accounts, most).await?;
-            Ok(deal(keys, rows.into_iter().map(|row| (row.account_id, Opportunity(row)))))
+            Ok(distribute(keys, rows.into_iter().map(|row| (row.account_id, Opportunity(row)))))
         })
     }
 }

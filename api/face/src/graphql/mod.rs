@@ -24,7 +24,7 @@ pub use connection::{PageInfo, bad_argument, page_size};
 pub use error::refuse;
 pub use history::{Period, window};
 pub use loader::{Fetch, Fetching, keyed, load};
-pub use node::{Node, Share, deal, owners};
+pub use node::{Node, Share, distribute, owners};
 pub use page::{Cursor, Page, PageRequest, page};
 pub use postal_address::PostalAddress;
 pub use read::{forward, int, unlistable, unreadable};

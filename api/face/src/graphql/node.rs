@@ -53,7 +53,10 @@ pub fn owners(shares: &[Share]) -> (Vec<Uuid>, i64) {
 }
 
 /// Distributes rows to the shares of their owners: each share gets the first rows of its owner, in the given order.
-pub fn deal<N: Clone>(shares: &[Share], rows: impl IntoIterator<Item = (Option<Uuid>, N)>) -> HashMap<Share, Vec<N>> {
+pub fn distribute<N: Clone>(
+    shares: &[Share],
+    rows: impl IntoIterator<Item = (Option<Uuid>, N)>,
+) -> HashMap<Share, Vec<N>> {
     let mut of: HashMap<Uuid, Vec<N>> = HashMap::new();
     for (owner, row) in rows {
         if let Some(owner) = owner {
@@ -76,10 +79,11 @@ mod tests {
         let [a, b, c] = [1, 2, 3].map(Uuid::from_u128);
         let shares = [(b, 2), (a, 1), (b, 1), (c, 5)];
         assert_eq!(owners(&shares), (vec![a, b, c], 5));
-        let dealt = deal(&shares, [(Some(a), 'x'), (Some(b), 'p'), (None, '-'), (Some(a), 'y'), (Some(b), 'q')]);
-        assert_eq!(dealt[&(a, 1)], ['x']);
-        assert_eq!(dealt[&(b, 2)], ['p', 'q']);
-        assert_eq!(dealt[&(b, 1)], ['p']);
-        assert!(dealt[&(c, 5)].is_empty());
+        let distributed =
+            distribute(&shares, [(Some(a), 'x'), (Some(b), 'p'), (None, '-'), (Some(a), 'y'), (Some(b), 'q')]);
+        assert_eq!(distributed[&(a, 1)], ['x']);
+        assert_eq!(distributed[&(b, 2)], ['p', 'q']);
+        assert_eq!(distributed[&(b, 1)], ['p']);
+        assert!(distributed[&(c, 5)].is_empty());
     }
 }

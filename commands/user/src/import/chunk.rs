@@ -180,7 +180,7 @@ impl TakeUsers {
         }
         let field = if row.roles.is_empty() { UserField::Groups } else { UserField::Roles };
         let detail =
-            format!("they would have permissions that the requester does not have: {}", kernel::some_of(&exceeding));
+            format!("they would have permissions that the requester does not have: {}", kernel::abbreviate(&exceeding));
         Ok(Err(FieldFault { field, code: "exceeds_own_permissions", detail }))
     }
 
