@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use executor::ClaimHistory;
 use face::graphql::Session;
-use face::{Domain, RolePeriod, RolePeriods, Runtime, Writing};
+use face::{Domain, RolePeriod, RolePeriods, Runtime, WriteSide};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::BoxStream;
 use jobs::Kinds;
@@ -69,7 +69,7 @@ impl Domain for Auth {
         auth_projections::projections()
     }
 
-    fn jobs(_: &ReadModels, _: Option<&Writing>) -> Kinds {
+    fn jobs(_: &ReadModels, _: Option<&WriteSide>) -> Kinds {
         Kinds::new("auth:job:read", "auth:job:write", Vec::new())
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use executor::ClaimHistory;
 use face::graphql::Session;
-use face::{Domain, Runtime, Writing};
+use face::{Domain, Runtime, WriteSide};
 use futures::stream::BoxStream;
 use jobs::Kinds;
 use juniper::FieldResult;
@@ -46,8 +46,8 @@ impl Domain for Crm {
         crm_projections::projections()
     }
 
-    fn jobs(read_models: &ReadModels, writing: Option<&Writing>) -> Kinds {
-        crm_jobs::kinds(read_models, writing.map(|writing| &writing.executor))
+    fn jobs(read_models: &ReadModels, write_side: Option<&WriteSide>) -> Kinds {
+        crm_jobs::kinds(read_models, write_side.map(|write_side| &write_side.executor))
     }
 
     fn aggregates() -> Vec<AggregateType> {

@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::graphql::Session;
-use crate::{ActiveTenants, Addressees, Live, Names, Permissions, SigningIn, SigningKeys};
+use crate::{ActiveTenants, Addressees, LiveEvents, Names, Permissions, SigningIn, SigningKeys};
 
 /// Queries for the role history of subjects that belong to a service other than the user service: machines, for example. They run in
 /// the request's transaction on that service's read models.
@@ -45,7 +45,7 @@ pub struct Runtime {
     /// The bus.
     pub bus: Bus,
     /// Live events, for subscriptions.
-    pub live: Live,
+    pub live: LiveEvents,
     /// The service's background jobs.
     pub jobs: Jobs,
     /// The permission tables of all services.
@@ -96,15 +96,15 @@ impl std::fmt::Debug for ServiceSecret {
 
 impl Runtime {
     /// The part of it that GraphQL resolvers need.
-    pub fn reading(&self) -> Reading {
+    pub fn read_side(&self) -> ReadSide {
         let Self { service, read_models, live, grants, public_url, .. } = self.clone();
-        Reading { service, read_models, live, grants, public_url, role_periods: None }
+        ReadSide { service, read_models, live, grants, public_url, role_periods: None }
     }
 }
 
 /// What jobs need to execute commands. Cheap to clone.
 #[derive(Clone)]
-pub struct Writing {
+pub struct WriteSide {
     /// Executes commands.
     pub executor: Executor,
     /// The permission tables of all services.
@@ -115,13 +115,13 @@ pub struct Writing {
 
 /// What GraphQL resolvers need to read from a service, whether it runs in this process or in another. Cheap to clone.
 #[derive(Clone)]
-pub struct Reading {
+pub struct ReadSide {
     /// The service.
     pub service: Service,
     /// The service's read models.
     pub read_models: ReadModels,
     /// Live events, for subscriptions.
-    pub live: Live,
+    pub live: LiveEvents,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
     /// The public base URL, without a trailing slash.
@@ -160,7 +160,7 @@ pub trait Domain: 'static {
 
     /// Its kinds of background jobs, over its read models and its write side. `writing` is none in a process that manages jobs but does
     /// not run them.
-    fn jobs(read_models: &ReadModels, writing: Option<&Writing>) -> Kinds;
+    fn jobs(read_models: &ReadModels, write_side: Option<&WriteSide>) -> Kinds;
 
     /// Its aggregate types, for tools that show any aggregate.
     fn aggregates() -> Vec<AggregateType>;

@@ -8,7 +8,7 @@ use kernel::{RecordedEvent, Service, TenantId};
 use nats::Bus;
 use tokio::sync::{Mutex, broadcast};
 
-/// How many events are buffered for a subscriber. One that lags further behind gets [`Missed`].
+/// How many events are buffered for a subscriber. One that lags further behind gets [`MissedEvents`].
 const CAPACITY: usize = 4_096;
 
 /// How often the consumer checks, while no events arrive, whether it still has subscribers.
@@ -18,12 +18,12 @@ const IDLE_CHECK: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// An event, or the notice that some were missed.
-type Item = Result<Arc<RecordedEvent>, Missed>;
+type Item = Result<Arc<RecordedEvent>, MissedEvents>;
 type Sender = broadcast::Sender<Item>;
 
 /// The live events of one service. Cheap to clone.
 #[derive(Clone)]
-pub struct Live {
+pub struct LiveEvents {
     bus: Bus,
     service: Service,
     events: Arc<Mutex<Weak<Sender>>>,
@@ -33,9 +33,9 @@ pub struct Live {
 /// subscriber should query the current state again.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{0} events were missed")]
-pub struct Missed(pub u64);
+pub struct MissedEvents(pub u64);
 
-impl Live {
+impl LiveEvents {
     /// The live events of a service. The consumer starts with the first subscription.
     pub fn new(bus: Bus, service: Service) -> Self {
         Self { bus, service, events: Arc::default() }
@@ -45,14 +45,14 @@ impl Live {
     pub async fn subscribe(
         &self,
         tenant: TenantId,
-    ) -> Result<impl Stream<Item = Result<Arc<RecordedEvent>, Missed>> + Send + use<>, nats::Error> {
+    ) -> Result<impl Stream<Item = Result<Arc<RecordedEvent>, MissedEvents>> + Send + use<>, nats::Error> {
         let (sender, receiver) = self.join().await?;
         Ok(futures::stream::unfold((sender, receiver), move |(sender, mut receiver)| async move {
             loop {
                 let next = match receiver.recv().await {
                     Ok(Ok(event)) if event.tenant != tenant => continue,
                     Ok(item) => item,
-                    Err(broadcast::error::RecvError::Lagged(missed)) => Err(Missed(missed)),
+                    Err(broadcast::error::RecvError::Lagged(missed)) => Err(MissedEvents(missed)),
                     Err(broadcast::error::RecvError::Closed) => return None,
                 };
                 return Some((next, (sender, receiver)));
@@ -110,7 +110,7 @@ async fn pump(bus: Bus, service: Service, mut next: kernel::Position, subscriber
             let missed = state.last + 1 - next.0;
             next = kernel::Position(state.last).next();
             let Some(sender) = subscribers.upgrade() else { return };
-            drop(sender.send(Err(Missed(missed))));
+            drop(sender.send(Err(MissedEvents(missed))));
         }
     }
 }

@@ -7,7 +7,7 @@ use coordinator::{Instances, Sagas};
 use directory::Holdings;
 use executor::ClaimHistory;
 use face::graphql::{Context, Session};
-use face::{Domain, Runtime, Writing};
+use face::{Domain, Runtime, WriteSide};
 use futures::stream::BoxStream;
 use jobs::{Jobs, Kinds};
 use juniper::{DefaultScalarValue, Executor, FieldResult, graphql_object, graphql_subscription};
@@ -31,7 +31,7 @@ pub struct DomainDefinition {
     /// Its sagas; a saga that spans domains belongs to the domain that starts it.
     pub sagas: Option<Sagas>,
     /// Its kinds of jobs ([`Domain::jobs`]).
-    pub jobs: fn(&ReadModels, Option<&Writing>) -> Kinds,
+    pub jobs: fn(&ReadModels, Option<&WriteSide>) -> Kinds,
     /// Queries for the role history of its subjects, if it has any.
     pub role_periods: Option<face::RolePeriods>,
     /// Its read models.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use executor::ClaimHistory;
 use face::graphql::Session;
-use face::{Domain, Runtime, Writing};
+use face::{Domain, Runtime, WriteSide};
 use futures::stream::BoxStream;
 use jobs::Kinds;
 use juniper::FieldResult;
@@ -60,8 +60,8 @@ impl Domain for User {
         user_projections::projections()
     }
 
-    fn jobs(read_models: &ReadModels, writing: Option<&Writing>) -> Kinds {
-        let importers = writing.map(|Writing { executor, grants, machines }| user_jobs::Importers {
+    fn jobs(read_models: &ReadModels, write_side: Option<&WriteSide>) -> Kinds {
+        let importers = write_side.map(|WriteSide { executor, grants, machines }| user_jobs::Importers {
             executor: executor.clone(),
             catalogue: Catalogue::from(grants.to_vec()),
             machines: machines.clone(),

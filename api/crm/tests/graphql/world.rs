@@ -10,7 +10,7 @@ use crm_commands::{CaptureLead, CreatePipeline, LeadFields, PipelineIds, StageFi
 use eventstore::{EventStore, Relay};
 use executor::{Executor, Request};
 use face::graphql::{Context, Session};
-use face::{Domain, Live, MinPositions, Runtime};
+use face::{Domain, LiveEvents, MinPositions, Runtime};
 use juniper::{EmptyMutation, EmptySubscription, RootNode, Variables, graphql_object};
 use kernel::{Caller, Position, Refusal, Role, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials};
@@ -60,7 +60,7 @@ impl World {
         tokio::spawn(projector.run(shutdown.clone()));
         let settings = executor::Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
         let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
-        let live = Live::new(bus.clone(), SERVICE);
+        let live = LiveEvents::new(bus.clone(), SERVICE);
         let sources = jobs::Sources { clock, ids };
         let settings = jobs::Settings::default();
         let jobs = jobs::Jobs::open(&database, Some(bus.clone()), Crm::jobs(&read_models, None), settings, sources);
@@ -130,7 +130,7 @@ impl World {
     pub fn session(&self, caller: Caller) -> Arc<Session> {
         let wanted =
             MinPositions::parse(&format!("crm={}", self.position.lock().unwrap()), &[crm_api::Crm::SERVICE]).unwrap();
-        Arc::new(Session::new(caller, [self.runtime.reading()], wanted, Duration::from_secs(20)))
+        Arc::new(Session::new(caller, [self.runtime.read_side()], wanted, Duration::from_secs(20)))
     }
 
     /// Queries fields of `crm` as the tenant's administrator. Panics if there are errors.

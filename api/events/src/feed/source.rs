@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventstore::{EventSlice, EventStore};
-use face::{Missed, Runtime};
+use face::{MissedEvents, Runtime};
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, RecordedEvent, Service, TenantId};
 use tokio::time::{Instant, timeout_at};
@@ -32,7 +32,7 @@ enum Reading {
     Waiting(Instant),
 }
 
-type Live = BoxStream<'static, Result<Arc<RecordedEvent>, Missed>>;
+type Live = BoxStream<'static, Result<Arc<RecordedEvent>, MissedEvents>>;
 
 /// Yields the events of one tenant in one service.
 pub struct Source {
@@ -98,7 +98,7 @@ impl Source {
                             }
                         }
                         // The subscription was too slow and missed events, or has ended: continue in the log, which has all of them.
-                        Ok(Some(Err(Missed(_))) | None) => {}
+                        Ok(Some(Err(MissedEvents(_))) | None) => {}
                         // The bus has been silent for the poll interval: check in the log whether there were really no events.
                         Err(_) => {
                             let to = self.runtime.store.head().await?;

@@ -3,7 +3,7 @@
 use juniper::{FieldError, Value};
 use kernel::{Kind, Refusal};
 
-use crate::Missed;
+use crate::MissedEvents;
 
 /// The GraphQL error of a refusal.
 pub fn refuse(refusal: Refusal) -> FieldError {
@@ -17,7 +17,7 @@ pub fn refuse(refusal: Refusal) -> FieldError {
 }
 
 /// The error of a subscription that missed events: the client has to query the current state again.
-pub fn missed(Missed(count): Missed) -> FieldError {
+pub fn missed(MissedEvents(count): MissedEvents) -> FieldError {
     let detail = format!("this subscription missed {count} events; query the current state again");
     refuse(Refusal::new(Kind::RateLimited, "events_missed", detail).with("missed", count))
 }

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::refuse;
-use crate::{MinPositions, Reading};
+use crate::{MinPositions, ReadSide};
 
 /// The caller of a request, and the services that it can read.
 pub struct Session {
@@ -29,7 +29,7 @@ pub struct Session {
 }
 
 struct Opened {
-    reading: Reading,
+    read_side: ReadSide,
     transaction: Mutex<Option<Transaction>>,
 }
 
@@ -40,13 +40,13 @@ impl Session {
     /// A session of `caller` over these services; `patience` is the longest wait for a requested position.
     pub fn new(
         caller: Caller,
-        readings: impl IntoIterator<Item = Reading>,
+        read_sides: impl IntoIterator<Item = ReadSide>,
         min_positions: MinPositions,
         patience: Duration,
     ) -> Self {
-        let services = readings
+        let services = read_sides
             .into_iter()
-            .map(|reading| (reading.service, Opened { reading, transaction: Mutex::default() }))
+            .map(|read_side| (read_side.service, Opened { read_side, transaction: Mutex::default() }))
             .collect();
         Self { caller, services, min_positions, patience, turn: AtomicU64::new(0) }
     }
@@ -65,12 +65,12 @@ impl Session {
 
     /// The permission tables of all services.
     pub fn grants(&self) -> &[Grant] {
-        self.services.values().next().map_or(&[], |opened| &*opened.reading.grants)
+        self.services.values().next().map_or(&[], |opened| &*opened.read_side.grants)
     }
 
     /// The public base URL, without a trailing slash.
     pub fn public_url(&self) -> &str {
-        self.services.values().next().map_or("", |opened| &*opened.reading.public_url)
+        self.services.values().next().map_or("", |opened| &*opened.read_side.public_url)
     }
 
     /// Refuses with a GraphQL error unless the caller has `permission`.
@@ -117,7 +117,7 @@ impl Session {
             if let Some(position) = self.min_positions.of(service) {
                 self.wait(opened, position).await?;
             }
-            let begun = opened.reading.read_models.begin(self.caller.tenant()).await.map_err(|error| {
+            let begun = opened.read_side.read_models.begin(self.caller.tenant()).await.map_err(|error| {
                 tracing::error!(%service, %error, "the read models can't be read");
                 refuse(Refusal::unavailable("read_models_unavailable", "the read models do not answer; try again"))
             })?;
@@ -130,7 +130,7 @@ impl Session {
     pub async fn role_periods(&self, subjects: &[Uuid]) -> FieldResult<Vec<RolePeriod>> {
         let mut found = Vec::new();
         for (service, opened) in &self.services {
-            if let Some(role_periods) = opened.reading.role_periods {
+            if let Some(role_periods) = opened.read_side.role_periods {
                 let mut tables = self.reader(*service).await?;
                 let told = (role_periods.of)(&mut tables, self.caller.tenant(), subjects).await;
                 found.extend(told.map_err(super::unreadable)?);
@@ -143,7 +143,7 @@ impl Session {
     pub async fn subjects(&self, after: Uuid, limit: i64) -> FieldResult<Vec<Uuid>> {
         let mut found = Vec::new();
         for (service, opened) in &self.services {
-            if let Some(role_periods) = opened.reading.role_periods {
+            if let Some(role_periods) = opened.read_side.role_periods {
                 let mut tables = self.reader(*service).await?;
                 let told = (role_periods.subjects)(&mut tables, self.caller.tenant(), after, limit).await;
                 found.extend(told.map_err(super::unreadable)?);
@@ -178,9 +178,9 @@ impl Session {
     pub async fn subscribe(
         &self,
         service: Service,
-    ) -> FieldResult<impl Stream<Item = Result<std::sync::Arc<RecordedEvent>, crate::live::Missed>> + Send + use<>>
+    ) -> FieldResult<impl Stream<Item = Result<std::sync::Arc<RecordedEvent>, crate::live::MissedEvents>> + Send + use<>>
     {
-        let live = &self.opened(service)?.reading.live;
+        let live = &self.opened(service)?.read_side.live;
         live.subscribe(self.caller.tenant()).await.map_err(|error| {
             tracing::warn!(%service, %error, "a subscription could not begin");
             refuse(Refusal::unavailable("bus_unavailable", "live events are not available now; try again"))
@@ -202,7 +202,7 @@ impl Session {
     }
 
     async fn wait(&self, opened: &Opened, position: Position) -> FieldResult<()> {
-        opened.reading.read_models.wait_for(self.caller.tenant(), position, self.patience).await.map_err(|behind| {
+        opened.read_side.read_models.wait_for(self.caller.tenant(), position, self.patience).await.map_err(|behind| {
             refuse(
                 Refusal::timeout(
                     "read_model_behind",

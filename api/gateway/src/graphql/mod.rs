@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use config::Config;
 use face::graphql::{Context, Session};
-use face::{MinPositions, Reading};
+use face::{MinPositions, ReadSide};
 use juniper::meta::MetaType;
 use juniper::{DefaultScalarValue, EmptyMutation, OperationType, RootNode};
 use kernel::Caller;
@@ -52,7 +52,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Executes GraphQL requests.
 pub struct Engine {
     schema: Schema,
-    readings: Vec<Reading>,
+    read_sides: Vec<ReadSide>,
     limits: Limits,
     timeout: Duration,
     /// The longest wait for the position in `X-Min-Position`.
@@ -69,7 +69,7 @@ pub struct Engine {
 
 impl Engine {
     fn context(&self, caller: Caller, min_positions: MinPositions) -> Context {
-        let session = Session::new(caller, self.readings.iter().cloned(), min_positions, self.patience);
+        let session = Session::new(caller, self.read_sides.iter().cloned(), min_positions, self.patience);
         Context::new(Arc::new(session))
     }
 }
@@ -78,14 +78,14 @@ impl Engine {
 pub fn routes(
     route: Route,
     config: &Config,
-    readings: Vec<Reading>,
+    read_sides: Vec<ReadSide>,
     (verifier, rates, recorder): (Arc<Verifier>, Arc<RateLimiter>, DenialRecorder),
     stop: CancellationToken,
 ) -> Route {
     let settings = &config.graphql;
     let engine = Arc::new(Engine {
         schema: schema(),
-        readings,
+        read_sides,
         limits: Limits { depth: settings.depth, cost: settings.cost, aliases: settings.aliases },
         timeout: Duration::from_secs(settings.timeout_seconds),
         patience: Duration::from_secs(settings.wait_seconds),

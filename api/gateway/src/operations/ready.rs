@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use events_api::feed::RunningFeeds;
-use face::{Reading, Runtime};
+use face::{ReadSide, Runtime};
 use kernel::Service;
 use keys::MasterKey as _;
 use nats::Bus;
@@ -28,7 +28,7 @@ const REPORT_MAX_AGE: Duration = Duration::from_secs(1);
 pub struct Readiness {
     bus: Bus,
     services: Vec<Running>,
-    remotes: Vec<(Arc<Remote>, Reading)>,
+    remotes: Vec<(Arc<Remote>, ReadSide)>,
     running_feeds: RunningFeeds,
     suspended: Suspended,
     /// The master keys that are in Vault.
@@ -120,7 +120,7 @@ impl Readiness {
     pub fn new(
         bus: Bus,
         services: Vec<Running>,
-        remotes: Vec<(Arc<Remote>, Reading)>,
+        remotes: Vec<(Arc<Remote>, ReadSide)>,
         running_feeds: RunningFeeds,
         suspended: Suspended,
         vaults: Vec<Arc<Transit>>,
@@ -154,8 +154,8 @@ impl Readiness {
                 runtime.store.head().await.map(drop).map_err(|error| error.to_string())
             })
         }));
-        let here = self.services.iter().map(|running| running.runtime.reading());
-        let elsewhere = self.remotes.iter().map(|(_, reading)| reading.clone());
+        let here = self.services.iter().map(|running| running.runtime.read_side());
+        let elsewhere = self.remotes.iter().map(|(_, read_side)| read_side.clone());
         let read_models = futures::future::join_all(here.chain(elsewhere).map(projections));
         let consumers = futures::future::join_all(self.services.iter().map(|running| self.consumers(running)));
         let streams = futures::future::join_all(self.services.iter().map(|running| copies(&running.runtime)));
@@ -286,12 +286,12 @@ fn remote_dependency(remote: &Remote) -> Dependency {
     }
 }
 
-async fn projections(reading: Reading) -> (Vec<Projection>, Status, Option<Dependency>) {
+async fn projections(read_side: ReadSide) -> (Vec<Projection>, Status, Option<Dependency>) {
     let unanswered = |detail: String| {
-        let name = format!("read models/{}", reading.service);
+        let name = format!("read models/{}", read_side.service);
         (Vec::new(), Status::Unavailable, Some(Dependency::down(name, detail, Status::Unavailable)))
     };
-    let statuses = match tokio::time::timeout(TIMEOUT, reading.read_models.status()).await {
+    let statuses = match tokio::time::timeout(TIMEOUT, read_side.read_models.status()).await {
         Ok(Ok(statuses)) => statuses,
         Ok(Err(error)) => return unanswered(error.to_string()),
         Err(_) => return unanswered(no_answer()),
@@ -308,7 +308,7 @@ async fn projections(reading: Reading) -> (Vec<Projection>, Status, Option<Depen
     let all = statuses
         .into_iter()
         .map(|status| Projection {
-            service: reading.service.name(),
+            service: read_side.service.name(),
             name: status.name,
             partition: status.partition.number(),
             partitions: status.partition.of(),

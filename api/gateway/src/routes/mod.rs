@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use auth_api::provider::ClientAddressHeader;
 use config::Config;
-use face::{Incoming, Problem, Reading, Runtime};
+use face::{Incoming, Problem, ReadSide, Runtime};
 use poem::endpoint::BoxEndpoint;
 use poem::error::ResponseError;
 use poem::http::{HeaderValue, Method, StatusCode, header};
@@ -36,7 +36,7 @@ pub struct Served {
     /// The domains that run in this process.
     pub here: Vec<(DomainDefinition, Runtime)>,
     /// The domains that run in other processes, with access to their read models.
-    pub elsewhere: Vec<(DomainDefinition, Arc<Remote>, Reading)>,
+    pub elsewhere: Vec<(DomainDefinition, Arc<Remote>, ReadSide)>,
     /// The operations that belong to no domain, over the services in this process.
     pub platform: RouteTable,
 }
@@ -50,12 +50,12 @@ pub fn routes(
     (client_address, stop): (&ClientAddressHeader, CancellationToken),
 ) -> Route {
     let remotes: Vec<_> = elsewhere.iter().map(|(_, remote, _)| remote.clone()).collect();
-    let readings: Vec<_> = here
+    let read_sides: Vec<_> = here
         .iter()
-        .map(|(domain, runtime)| Reading { role_periods: domain.role_periods, ..runtime.reading() })
-        .chain(elsewhere.iter().map(|(_, _, reading)| reading.clone()))
+        .map(|(domain, runtime)| ReadSide { role_periods: domain.role_periods, ..runtime.read_side() })
+        .chain(elsewhere.iter().map(|(_, _, read_side)| read_side.clone()))
         .collect();
-    let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &readings);
+    let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &read_sides);
     let platform = forwarding::shared(platform, &remotes, !here.is_empty(), (client_address, &stop));
     let mut route = rest(Route::new(), platform, domains::describe_platform);
     for (domain, runtime) in here {
@@ -67,7 +67,7 @@ pub fn routes(
     let route = operations::routes(route, readiness, pools);
     let route = reference::routes(route);
     let route = well_known::routes(route, &verifier);
-    graphql::routes(route, config, readings, (verifier, rates, recorder), stop)
+    graphql::routes(route, config, read_sides, (verifier, rates, recorder), stop)
 }
 
 /// Adds the routes that are not in the contract, because standards define them: the tenants' issuers and SCIM, here or forwarded.

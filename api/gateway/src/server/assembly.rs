@@ -9,7 +9,7 @@ use auth_api::trust::Denials;
 use config::Config;
 use events_api::feed::RunningFeeds;
 use eventstore::EventStore;
-use face::{Reading, Runtime};
+use face::{ReadSide, Runtime};
 use kernel::{Clock, Grant, IdSource, Service};
 use nats::Bus;
 use poem::Route;
@@ -52,7 +52,7 @@ pub(super) struct Assembly<'a> {
 type Here = (DomainDefinition, Runtime);
 
 /// A domain whose service runs in other processes, with access to its read models.
-type Elsewhere = (DomainDefinition, Arc<Remote>, Reading);
+type Elsewhere = (DomainDefinition, Arc<Remote>, ReadSide);
 
 /// All services, opened in this process or connected to in others.
 pub(super) struct Opened {
@@ -103,9 +103,9 @@ impl Assembly<'_> {
                     &background.tasks,
                     &background.shutdown,
                 );
-                let reading =
-                    service::reading(&domain, config, self.bus, self.grants.clone(), self.adapters.url.clone());
-                opened.elsewhere.push((domain, remote, reading));
+                let read_side =
+                    service::read_side(&domain, config, self.bus, self.grants.clone(), self.adapters.url.clone());
+                opened.elsewhere.push((domain, remote, read_side));
                 continue;
             }
             let grants = self.grants.clone();
@@ -158,7 +158,7 @@ impl Assembly<'_> {
         let Opened { here, running, elsewhere } = opened;
         let running_feeds = RunningFeeds::default();
         consumers::observe(running.clone(), running_feeds.clone(), self.background);
-        let remotes = elsewhere.iter().map(|(_, remote, reading)| (remote.clone(), reading.clone())).collect();
+        let remotes = elsewhere.iter().map(|(_, remote, read_side)| (remote.clone(), read_side.clone())).collect();
         let readiness = Arc::new(Readiness::new(
             self.bus.clone(),
             running.clone(),

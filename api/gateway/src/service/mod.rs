@@ -13,7 +13,7 @@ use eventstore::relay::Relay;
 use eventstore::seals::Sealer;
 use eventstore::{Database, EventStore};
 use executor::Executor;
-use face::{Live, Reading, Runtime, ServiceSecret, Writing};
+use face::{LiveEvents, ReadSide, Runtime, ServiceSecret, WriteSide};
 use jobs::{Jobs, Kinds, Runner};
 use kernel::{Clock, Grant, IdSource, Position, Service};
 use nats::Bus;
@@ -104,18 +104,18 @@ fn executor_settings(config: &Config) -> Result<executor::Settings, WriteSideErr
 }
 
 /// Read access to a service that runs in another process: connections with a read-only role, and the bus.
-pub fn reading(
+pub fn read_side(
     domain: &DomainDefinition,
     config: &Config,
     bus: &Bus,
     grants: Arc<[Grant]>,
     public_url: Arc<str>,
-) -> Reading {
+) -> ReadSide {
     let read_models = ReadModels::new(&config.database(domain.service), &domain.projections, None);
-    Reading {
+    ReadSide {
         service: domain.service,
         read_models,
-        live: Live::new(bus.clone(), domain.service),
+        live: LiveEvents::new(bus.clone(), domain.service),
         grants,
         public_url,
         role_periods: domain.role_periods,
@@ -150,8 +150,8 @@ pub async fn open(
     let read_models = starting.projections();
     let webhooks = starting.webhooks(adapters)?;
     let machines = adapters.machines.clone();
-    let writing = Writing { executor: starting.executor.clone(), grants: grants.clone(), machines };
-    let jobs = starting.jobs((domain.jobs)(&read_models, Some(&writing)));
+    let write_side = WriteSide { executor: starting.executor.clone(), grants: grants.clone(), machines };
+    let jobs = starting.jobs((domain.jobs)(&read_models, Some(&write_side)));
     let sagas = starting.sagas();
     let dead_letters = starting.dead_letters();
 
@@ -162,7 +162,7 @@ pub async fn open(
         read_models,
         store,
         bus: bus.clone(),
-        live: Live::new(bus.clone(), service),
+        live: LiveEvents::new(bus.clone(), service),
         jobs,
         grants,
         names: adapters.names.clone(),
