@@ -8,7 +8,8 @@ use kernel::{Caller, Position, Role, SystemClock, SystemIds, TenantId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use webhooks::{
-    Act, Change, Changed, Delivery, Endpoint, EndpointFields, Request, Sources, State, SystemRandomSource, Webhooks,
+    Change, Changed, Delivery, Endpoint, EndpointCommand, EndpointFields, Request, Sources, State, SystemRandomSource,
+    Webhooks,
 };
 
 use crate::context::{self, Context};
@@ -188,20 +189,27 @@ impl Webhook {
                 let home = homes.iter().find(|home| home.service() == service).context("the service is not here")?;
                 let fields = EndpointFields { url, types, description };
                 let tenant = context.tenant(&whose.tenant).await?;
-                changed(context, home.carry_out(&request(tenant), Act::Create { fields, after }).await?.changed)
+                changed(
+                    context,
+                    home.carry_out(&request(tenant), EndpointCommand::Create { fields, after }).await?.changed,
+                )
             }
             Command::Show { one } => {
                 let (home, _, endpoint) = found(context, &homes, &one).await?;
                 output::print_json(&as_json(home.service().name(), &endpoint))
             }
             Command::Change { one, changes } => change(context, &homes, &one, changes).await,
-            Command::Enable { one } => act(context, &homes, &one, |id| Act::Enable { id }).await,
-            Command::Disable { one, reason } => act(context, &homes, &one, |id| Act::Disable { id, reason }).await,
-            Command::RotateSecret { one, overlap_hours } => {
-                act(context, &homes, &one, |id| Act::RotateSecret { id, overlap_hours }).await
+            Command::Enable { one } => act(context, &homes, &one, |id| EndpointCommand::Enable { id }).await,
+            Command::Disable { one, reason } => {
+                act(context, &homes, &one, |id| EndpointCommand::Disable { id, reason }).await
             }
-            Command::Replay { one, after } => act(context, &homes, &one, |id| Act::Replay { id, after }).await,
-            Command::Remove { one } => act(context, &homes, &one, |id| Act::Remove { id }).await,
+            Command::RotateSecret { one, overlap_hours } => {
+                act(context, &homes, &one, |id| EndpointCommand::RotateSecret { id, overlap_hours }).await
+            }
+            Command::Replay { one, after } => {
+                act(context, &homes, &one, |id| EndpointCommand::Replay { id, after }).await
+            }
+            Command::Remove { one } => act(context, &homes, &one, |id| EndpointCommand::Remove { id }).await,
             Command::Ping { one } => {
                 let (home, tenant, _) = found(context, &homes, &one).await?;
                 ping(context, home, tenant, one.id).await
@@ -266,7 +274,12 @@ fn unknown(id: Uuid) -> anyhow::Error {
     anyhow!("there is no webhook {id}; `inopsio webhook list` shows the tenant's webhooks")
 }
 
-async fn act(context: &Context, homes: &[Webhooks], one: &One, act: impl FnOnce(Uuid) -> Act) -> Result<()> {
+async fn act(
+    context: &Context,
+    homes: &[Webhooks],
+    one: &One,
+    act: impl FnOnce(Uuid) -> EndpointCommand,
+) -> Result<()> {
     let (home, tenant, _) = found(context, homes, one).await?;
     changed(context, home.carry_out(&request(tenant), act(one.id)).await?.changed)
 }
@@ -281,7 +294,7 @@ async fn change(context: &Context, homes: &[Webhooks], one: &One, changes: Chang
     };
     // With `if_match`, so that a concurrent change is not overwritten.
     let request = Request { if_match: Some(endpoint.version.into()), ..request(tenant) };
-    changed(context, home.carry_out(&request, Act::Change { id: one.id, fields }).await?.changed)
+    changed(context, home.carry_out(&request, EndpointCommand::Change { id: one.id, fields }).await?.changed)
 }
 
 fn changed(context: &Context, changed: Changed) -> Result<()> {
