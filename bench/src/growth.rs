@@ -143,12 +143,12 @@ impl Log {
         history::fill(&store, tenant, length).await?;
         let Position(events) = store.head().await?;
         ensure!(events + history::APPEND > length, "the log holds {events} events instead of {length}");
-        let look = infrastructure.pool(&name);
+        let pool = infrastructure.pool(&name);
         // Autovacuum would run at some time during the measurement, so do its work now. A checkpoint writes all changes to disk.
-        sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.events").execute(&look).await?;
-        sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.commands").execute(&look).await?;
-        sqlx::raw_sql("CHECKPOINT").execute(&look).await?;
-        let leads = leads(&look, events).await?;
+        sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.events").execute(&pool).await?;
+        sqlx::raw_sql("VACUUM (FREEZE, ANALYZE) log.commands").execute(&pool).await?;
+        sqlx::raw_sql("CHECKPOINT").execute(&pool).await?;
+        let leads = leads(&pool, events).await?;
         Ok(Self { key, store, tenant, events, leads, next: 0, costs: Default::default() })
     }
 
@@ -191,7 +191,7 @@ impl Log {
 }
 
 /// Leads with their versions, evenly spread over the log, in random order.
-async fn leads(look: &PgPool, events: u64) -> anyhow::Result<Vec<(String, u64)>> {
+async fn leads(pool: &PgPool, events: u64) -> anyhow::Result<Vec<(String, u64)>> {
     let found: Vec<(String, i64)> = sqlx::query_as(
         "SELECT aggregate_id, max(sequence) FROM log.events
          WHERE aggregate_id IN (
@@ -201,7 +201,7 @@ async fn leads(look: &PgPool, events: u64) -> anyhow::Result<Vec<(String, u64)>>
     )
     .bind(LEADS as i64)
     .bind(events as i64)
-    .fetch_all(look)
+    .fetch_all(pool)
     .await?;
     ensure!(found.len() > AT_ONCE, "there are too few leads: {}", found.len());
     Ok(found.into_iter().map(|(id, version)| (id, version as u64)).collect())

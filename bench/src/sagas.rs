@@ -70,12 +70,12 @@ async fn round(infrastructure: &Infrastructure, events: u64, nth: usize) -> anyh
     let sagas = Sagas::of::<BenchSagas>(&[], vec![definition()]);
     let repository = sagas.repository(executor);
     let coordinator = Coordinator::new(&database, store.clone(), None, sagas, repository, clock, Settings::default());
-    let (look, stop) = (infrastructure.pool(&database.name), CancellationToken::new());
+    let (pool, stop) = (infrastructure.pool(&database.name), CancellationToken::new());
     let (begun, count) = (Instant::now(), events / history::STEPS);
     let running = tokio::spawn(coordinator.run(stop.clone()));
     let took = loop {
         let ended: i64 = sqlx::query_scalar("SELECT count(*) FROM saga.instances WHERE status = 'completed'")
-            .fetch_one(&look)
+            .fetch_one(&pool)
             .await
             .context("the sagas can't be counted")?;
         if ended as u64 == count {

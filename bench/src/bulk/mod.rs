@@ -150,16 +150,16 @@ pub async fn measure(
     let nats = Nats::start().await;
     let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "inopsio bench")).await?;
 
-    let look = infrastructure.pool(DATABASE);
+    let pool = infrastructure.pool(DATABASE);
     let mut spent = Spent { infrastructure, events, before: infrastructure.used()?.postgres };
     let mut event = PerEvent::default();
 
     step("filling the log");
-    let wal: String = sqlx::query_scalar("SELECT pg_current_wal_lsn()::text").fetch_one(&look).await?;
+    let wal: String = sqlx::query_scalar("SELECT pg_current_wal_lsn()::text").fetch_one(&pool).await?;
     let append_per_s = per_second(events, history::fill(&store, vouched(tenant.id), events).await?);
     event.append_us = spent.in_postgres()?;
-    event.wal_bytes = spent.share(&look, &format!("SELECT (pg_current_wal_lsn() - '{wal}'::pg_lsn)::bigint")).await?;
-    event.log_bytes = spent.share(&look, LOG_BYTES).await?;
+    event.wal_bytes = spent.share(&pool, &format!("SELECT (pg_current_wal_lsn() - '{wal}'::pg_lsn)::bigint")).await?;
+    event.log_bytes = spent.share(&pool, LOG_BYTES).await?;
     let head = store.head().await?;
     ensure!(head == Position(events), "the log holds {head} events instead of {events}");
     step("filling the stream");
@@ -172,7 +172,7 @@ pub async fn measure(
     spent.in_postgres()?;
     let catch_up_per_s = per_second(events, catch_up(&database, &store, &bus, &[vouched(tenant.id)], head).await?);
     event.view_us = spent.in_postgres()?;
-    event.view_bytes = spent.share(&look, VIEW_BYTES).await?;
+    event.view_bytes = spent.share(&pool, VIEW_BYTES).await?;
     step("rebuilding");
     let rebuilt =
         projector::rebuild(&infrastructure.admin(), &database, &store, &crm_projections::leads::Leads, |_| {}).await?;
@@ -215,8 +215,8 @@ impl Spent<'_> {
     }
 
     /// The result of a query (a single number), divided by the number of events.
-    async fn share(&self, look: &PgPool, query: &str) -> anyhow::Result<f64> {
-        let all: i64 = sqlx::query_scalar(query).fetch_one(look).await?;
+    async fn share(&self, pool: &PgPool, query: &str) -> anyhow::Result<f64> {
+        let all: i64 = sqlx::query_scalar(query).fetch_one(pool).await?;
         Ok(all as f64 / self.events as f64)
     }
 }

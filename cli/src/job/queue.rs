@@ -66,7 +66,7 @@ pub struct Of {
 }
 
 /// The change to make.
-enum Act {
+enum QueueChange {
     Pause,
     Resume,
     Limit(Limits),
@@ -79,18 +79,18 @@ impl Command {
                 let found = Open::listed(context, &whose, async |jobs, caller| jobs.queues(caller).await).await?;
                 list(context, &found)
             }
-            Self::Pause { of } => change(context, of, Act::Pause, "is paused").await,
-            Self::Resume { of } => change(context, of, Act::Resume, "is resumed").await,
+            Self::Pause { of } => change(context, of, QueueChange::Pause, "is paused").await,
+            Self::Resume { of } => change(context, of, QueueChange::Resume, "is resumed").await,
             Self::Limit { of, concurrency, rate } => {
                 let limited = concurrency.is_some() || rate.is_some();
                 let what = if limited { "has new limits" } else { "has no limits now" };
-                change(context, of, Act::Limit(Limits { concurrency, rate }), what).await
+                change(context, of, QueueChange::Limit(Limits { concurrency, rate }), what).await
             }
         }
     }
 }
 
-async fn change(context: &Context, of: Of, act: Act, what: &str) -> Result<()> {
+async fn change(context: &Context, of: Of, act: QueueChange, what: &str) -> Result<()> {
     let Of { tenant, service, queue, .. } = of;
     let named = service.as_deref().map(context::service).transpose()?;
     let domains =
@@ -114,20 +114,20 @@ async fn change(context: &Context, of: Of, act: Act, what: &str) -> Result<()> {
     }
 }
 
-async fn of_a_tenant(jobs: &Jobs, request: &Request, queue: &str, act: Act) -> Result<()> {
+async fn of_a_tenant(jobs: &Jobs, request: &Request, queue: &str, act: QueueChange) -> Result<()> {
     match act {
-        Act::Pause => jobs.pause_queue(request, queue).await?,
-        Act::Resume => jobs.resume_queue(request, queue).await?,
-        Act::Limit(limits) => jobs.limit_queue(request, queue, limits).await?,
+        QueueChange::Pause => jobs.pause_queue(request, queue).await?,
+        QueueChange::Resume => jobs.resume_queue(request, queue).await?,
+        QueueChange::Limit(limits) => jobs.limit_queue(request, queue, limits).await?,
     };
     Ok(())
 }
 
-async fn of_all(jobs: &Jobs, queue: &str, act: Act) -> Result<()> {
+async fn of_all(jobs: &Jobs, queue: &str, act: QueueChange) -> Result<()> {
     match act {
-        Act::Pause => jobs.pause_queue_of_all(queue, "cli").await?,
-        Act::Resume => jobs.resume_queue_of_all(queue, "cli").await?,
-        Act::Limit(limits) => jobs.limit_queue_of_all(queue, limits, "cli").await?,
+        QueueChange::Pause => jobs.pause_queue_of_all(queue, "cli").await?,
+        QueueChange::Resume => jobs.resume_queue_of_all(queue, "cli").await?,
+        QueueChange::Limit(limits) => jobs.limit_queue_of_all(queue, limits, "cli").await?,
     }
     Ok(())
 }

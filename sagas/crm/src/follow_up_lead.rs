@@ -27,7 +27,7 @@ pub(crate) fn definition() -> Definition {
     let limits = Limits { whole: Duration::from_hours(2 * 365 * 24), ..Limits::default() };
     let steps = vec![
         Step::new("escalate", escalate).undo(withdraw_escalation).limits(limits),
-        Step::new(REASSIGN, reassign).undo(give_back).limits(limits),
+        Step::new(REASSIGN, reassign).undo(undo_reassign).limits(limits),
     ];
     Definition::new("follow_up_lead", 1, &["crm:lead:write"], &["crm.lead.qualified"], start, steps).wakes_on(touched)
 }
@@ -71,7 +71,7 @@ async fn reassign(context: StepContext, Parameters { lead, policy }: Parameters)
 }
 
 /// Returns the lead to its former owner, if it is still with the person to whom the saga gave it.
-async fn give_back(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
+async fn undo_reassign(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
     let mut before = Lead::default();
     for event in context.history::<Lead>(lead).await? {
         if context.did(&event, REASSIGN)
