@@ -46,7 +46,7 @@ impl Held {
         self.0.insert(key(entry.tenant, &entry.aggregate_type, &entry.aggregate_id));
     }
 
-    /// Removes an aggregate whose events have all been processed.
+    /// Removes an aggregate whose events have all been processed or discarded.
     pub fn remove(&mut self, taken: &Taken) {
         self.0.remove(&key(taken.tenant, &taken.aggregate_type, &taken.aggregate_id));
     }

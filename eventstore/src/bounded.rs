@@ -1,13 +1,13 @@
 //! [`Bounded`]: pages of events that are limited by number and by bytes.
 //!
 //! Most events have a few hundred bytes, but one may contain a picture: thousands of those in one page would take hundreds of MiB. So
-//! everything that reads many events reads them as [`Bounded`], which has a budget of [`PAGE_BYTES`] besides the number. Rows are read one
-//! by one, and none after the budget is used up; the connection then discards the rows that Postgres has still sent. To keep these few, the
-//! first statement requests few events, and the second one as many as the rest of the budget allows if they have the same average size.
+//! everything that reads many events reads them as [`Bounded`], which also limits a page to a budget of [`PAGE_BYTES`]. Rows are read one
+//! by one until the budget is used up; the connection discards the rows that Postgres sends after that. To keep these few, the first
+//! statement requests few events, and the second one as many as fit the rest of the budget if they have the same average size.
 //!
 //! Postgres could limit a page by itself, with a running sum. But a window function first copies all rows into a tuple store, so every page
-//! would pay for what few of them need. Here a page of small events costs one more short statement, and not even that if the page before
-//! has shown the average size.
+//! would have a cost that only few pages need. Here a page of small events costs one more short statement, and not even that if the average
+//! size is known from the previous page.
 
 use futures::{Stream, TryStreamExt};
 use kernel::{Position, RecordedEvent};
@@ -18,16 +18,16 @@ use crate::backup::StoredEvent;
 use crate::backup::snapshot::hash;
 use crate::read::{EventSlice, event};
 
-/// The budget of a page, in bytes of payload and metadata: the event that reaches it is the last one of the page. So a page has at least
-/// one event, however large it is. Ten thousand events of the usual size have half of that.
+/// The budget of a page, in bytes of payload and metadata. The event that reaches it is the last one of the page, so a page has at least
+/// one event, however large it is. Ten thousand events of the usual size need half of the budget.
 pub const PAGE_BYTES: usize = 8 << 20;
 
-/// The number of events to request while their average size is unknown.
+/// The number of events that the first statement requests while their average size is unknown.
 const FIRST: u32 = 64;
 
 /// The type that rows are read as.
 pub(crate) trait Entry: Sized {
-    /// Reads a row of `columns!()`, and of further columns of the statement.
+    /// Reads a row of the `columns!()` and the statement's further columns.
     fn read(row: &PgRow) -> Result<Self, Error>;
 
     /// The event.
@@ -45,7 +45,7 @@ impl Entry for RecordedEvent {
 }
 
 impl Entry for StoredEvent {
-    /// The leaf hash is in the column after those.
+    /// The leaf hash is in the column after `columns!()`.
     fn read(row: &PgRow) -> Result<Self, Error> {
         Ok(Self { leaf_hash: hash(row, 12)?, event: event(row)? })
     }
@@ -59,10 +59,13 @@ impl Entry for StoredEvent {
 /// this many events after the [last](Self::last) one, and pass its rows to [`take`](Self::take).
 pub(crate) struct Bounded<E> {
     entries: Vec<E>,
+    /// The size of the entries, in bytes of payload and metadata.
     bytes: usize,
+    /// The number of events that the first statement requests.
     first: u32,
     /// The number of events that may still be requested.
     left: u32,
+    /// How many statements were requested.
     statements: u8,
     /// Whether there are no events after those that were read.
     pub(crate) ended: bool,
@@ -80,7 +83,7 @@ impl<E: Entry> Bounded<E> {
         Self { entries: Vec::new(), bytes: 0, first, left: limit, statements: 0, ended: false }
     }
 
-    /// The number of events that the next statement has to request; `None`: the page is complete.
+    /// The number of events that the next statement has to request; `None` when the page is complete.
     pub(crate) fn wanted(&mut self) -> Option<u32> {
         let room = match self.statements {
             0 => self.first,
@@ -117,12 +120,12 @@ impl<E: Entry> Bounded<E> {
         self.bytes >= PAGE_BYTES
     }
 
-    /// The number of events of the average size that fit the budget.
+    /// The number of events of this page's average size that fit a page's budget; at least one.
     pub(crate) fn fits(&self) -> u32 {
         self.events_in(PAGE_BYTES).max(1)
     }
 
-    /// The number of events of the average size that have this many bytes.
+    /// The number of events of this page's average size that fit into this many bytes.
     fn events_in(&self, bytes: usize) -> u32 {
         let size = self.bytes / self.entries.len().max(1);
         u32::try_from(bytes / size.max(1)).unwrap_or(u32::MAX)
@@ -181,24 +184,24 @@ mod tests {
         let mut small = read(64, 400, 10_000);
         assert_eq!(small.wanted(), Some(9_936));
         assert_eq!(small.wanted(), None);
-        assert_eq!(read(64, 400, 64).wanted(), None, "no more than were asked for");
+        assert_eq!(read(64, 400, 64).wanted(), None, "no more than the limit");
     }
 
     #[test]
-    fn of_large_events_as_many_are_asked_for_as_there_is_room_for() {
+    fn of_large_events_the_second_statement_requests_as_many_as_fit_the_budget() {
         assert_eq!(read(64, 100 << 10, 10_000).wanted(), Some(17));
-        assert_eq!(read(64, 128 << 10, 10_000).wanted(), None, "the budget is spent");
+        assert_eq!(read(64, 128 << 10, 10_000).wanted(), None, "the budget is used up");
     }
 
     #[test]
-    fn of_events_that_are_not_there_none_are_asked_for() {
+    fn at_the_end_of_the_log_there_is_no_second_statement() {
         let mut all = read(63, 400, 10_000);
         all.ended = true;
         assert_eq!(all.wanted(), None);
     }
 
     #[test]
-    fn what_a_page_told_of_the_size_holds_for_the_next_one() {
+    fn the_next_page_uses_the_average_size_of_the_previous_one() {
         assert_eq!(read(64, 400, 10_000).fits(), 20_971);
         assert_eq!(read(1, 9 << 20, 10_000).fits(), 1);
         let mut next = Bounded::<RecordedEvent>::expecting(Some(20_971), 5_000);

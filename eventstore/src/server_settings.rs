@@ -1,15 +1,16 @@
-//! Settings of a Postgres server that mainly serves event logs.
+//! Recommended settings of a Postgres server that mainly serves event logs.
 
 /// The smallest and largest size of the buffers, in MiB.
 const BUFFERS: std::ops::RangeInclusive<u64> = 256..=8_192;
 
-/// The settings in which such a server should differ from Postgres' defaults, which are for machines with little memory and few writes.
-/// Servers that we start ourselves have them; [operations](../../docs/src/operations.md) recommends them for others.
+/// Names and values of the settings that should differ from Postgres' defaults, which suit machines with little memory and few writes. The
+/// servers that this program starts itself use them; `docs/src/operations.md` recommends them for others.
 ///
-/// - `shared_buffers`: an eighth of the memory, 256 MiB to 8 GiB. An append to an old stream needs a page of the primary key's index; if the
-///   index does not fit into the buffers, that page is read and another one is written back. (A server that has the machine to itself may
-///   have a quarter.)
-/// - `max_wal_size`, `checkpoint_timeout`: after each checkpoint, the first change of a page writes all of it into the write-ahead log.
+/// - `shared_buffers`: an eighth of the memory, at least 256 MiB and at most 8 GiB. An append to an old stream needs a page of the primary
+///   key's index; if the index does not fit into the buffers, that page is read from disk and another one is written back. (A server that
+///   has the machine to itself may use a quarter.)
+/// - `max_wal_size`, `checkpoint_timeout`: fewer checkpoints. After each of them, the first change of a page writes the whole page to the
+///   write-ahead log.
 pub fn server_settings() -> [(&'static str, String); 3] {
     [
         ("shared_buffers", format!("{}MB", buffers(memory()))),
@@ -18,12 +19,12 @@ pub fn server_settings() -> [(&'static str, String); 3] {
     ]
 }
 
-/// The size of the buffers, in MiB, on a machine with this much memory, in MiB.
+/// The size of the buffers in MiB, for this much memory in MiB; the smallest size when the memory is unknown.
 fn buffers(memory: Option<u64>) -> u64 {
     (memory.unwrap_or_default() / 8).clamp(*BUFFERS.start(), *BUFFERS.end())
 }
 
-/// The memory of this machine, or the limit of its container, in MiB. None where the system is not Linux.
+/// The memory in MiB: that of the machine, or the limit of this process's container if that is less. `None` if the system is not Linux.
 fn memory() -> Option<u64> {
     let machine = total(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
     let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];

@@ -13,14 +13,14 @@ pub struct Settings {
     pub queue: usize,
     /// The most appends of one tenant that may wait.
     pub queue_of_a_tenant: usize,
-    /// The most bytes of payload, metadata and answers that unanswered appends may have together; further appends are refused at once. A
-    /// single append that is larger is accepted if no other is waiting.
+    /// The most bytes of payload, metadata, answers and arguments of jobs that unanswered appends may have together; further appends are
+    /// refused at once. A single append that is larger is accepted if no other is waiting.
     pub queue_bytes: u32,
     /// The most appends in a batch.
     pub batch_appends: usize,
     /// The most events in a batch, which bounds how long the next append has to wait. A single append may have more, up to `append_events`.
     pub batch_events: usize,
-    /// The most bytes of payload, metadata and answers in a batch.
+    /// The most bytes of payload, metadata, answers and arguments of jobs in a batch.
     pub batch_bytes: usize,
     /// The most events in one append.
     pub append_events: usize,

@@ -3,14 +3,14 @@
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The times of the most recent actions of one kind, oldest first.
+/// The times of the most recent actions of one kind, in the order in which they were recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LastTimes(Vec<DateTime<Utc>>);
 
 impl LastTimes {
-    /// Records an action at `now`. Each limit allows a number of actions within a duration. Only as many times are kept as the largest
-    /// limit needs.
+    /// Records an action at `now`. Each limit allows a number of actions within a duration. Only as many times are kept as the largest of
+    /// these numbers.
     ///
     /// ```
     /// let (second, minute) = (chrono::TimeDelta::seconds(1), chrono::TimeDelta::minutes(1));

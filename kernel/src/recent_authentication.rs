@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-/// How long after authenticating a person may do sensitive actions: those that can't be undone, that could hand the account over to
-/// somebody else, or that change its credentials. This stops somebody who finds an open browser or steals a token.
+/// How long after authenticating a person may do sensitive actions: those that can't be undone (erasure), that reveal personal data (the
+/// export of one's own data), or that change how the person authenticates or is reached. This stops somebody who finds an open browser or
+/// steals a token.
 pub const MAX_AUTHENTICATION_AGE: Duration = Duration::minutes(10);
 
 /// Whether `authenticated_at`, the time of the last authentication, is recent enough at `now`. `may_differ` is the allowed clock

@@ -47,8 +47,9 @@ pub trait MasterKey: Send + Sync {
         each
     }
 
-    /// Wraps again the keys that were not wrapped with the latest version of this master key; `None` for the others. A master key without
-    /// versions returns `None` for all.
+    /// Wraps again the keys that this master key would wrap differently now: those of one of its older versions or, in a
+    /// [`Succession`](crate::Succession), of the former master key. `None` for the others. A master key without versions returns `None` for
+    /// all.
     async fn renewed(&self, wrapped: &[(Context<'_>, &Wrapped)]) -> Each<Option<Wrapped>> {
         wrapped.iter().map(|(_, wrapped)| wrapped.by(self.name()).map(|_| None)).collect()
     }

@@ -21,7 +21,7 @@ impl Caught {
 
 impl Mailer for Caught {
     fn send<'a>(&'a self, mail: &'a Mail) -> BoxFuture<'a, Result<(), MailError>> {
-        // A mail with the same id replaces the earlier one, as a mailbox recognizes a repeated mail.
+        // A mail with the same id as a kept one is dropped, as mailboxes do with repeated mails.
         self.0.keep(mail, |caught| caught.id == mail.id);
         Box::pin(async { Ok(()) })
     }

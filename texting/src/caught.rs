@@ -18,7 +18,7 @@ impl Caught {
 
 impl TextMessages for Caught {
     fn send<'a>(&'a self, text: &'a Text) -> BoxFuture<'a, Result<(), TextError>> {
-        // A message with the same id replaces the earlier one. (A telephone would show it twice.)
+        // A message with the same id as a kept one is dropped. (A telephone would show it twice.)
         self.0.keep(text, |caught| caught.id == text.id);
         Box::pin(async { Ok(()) })
     }

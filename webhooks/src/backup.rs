@@ -14,7 +14,7 @@ pub const TABLES: &[SideTable] = &[
         secrets: &["url", "secret", "former_secret"],
         restored: |_| {},
     },
-    SideTable { table: "webhooks.cursors", key: &["endpoint_id"], only: None, secrets: &[], restored: patient },
+    SideTable { table: "webhooks.cursors", key: &["endpoint_id"], only: None, secrets: &[], restored: reset_failures },
     SideTable {
         table: "webhooks.changes",
         key: &["endpoint_id", "version"],
@@ -26,7 +26,7 @@ pub const TABLES: &[SideTable] = &[
 
 /// Resets the failures: the first event is sent at once, and the time until the endpoint is disabled starts again, however old the backup
 /// is.
-fn patient(cursor: &mut Map<String, Value>) {
+fn reset_failures(cursor: &mut Map<String, Value>) {
     cursor.insert("attempts".to_owned(), 0.into());
     for column in ["failing_since", "next_attempt_at"] {
         cursor.insert(column.to_owned(), Value::Null);

@@ -1,8 +1,9 @@
-//! Protection against privilege escalation: nobody may grant, take or take over more permissions than they have themselves.
+//! Protection against privilege escalation: nobody may grant or withdraw permissions that they lack themselves, or control somebody who has
+//! such permissions.
 //!
-//! A command makes these checks inside its attempt, so that the append requires the state that was checked: a target that got more
-//! permissions in the meantime is refused, too. The permissions of roles and users are in the user service's log, which the append here
-//! can't check; they are looked up each time the command runs.
+//! A command makes these checks in each of its attempts. The append then fails if a machine that was checked has changed in the meantime,
+//! and the next attempt checks it again. The permissions of roles and users are in the user service's log, which the append here can't
+//! check; they are looked up in each attempt.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +16,9 @@ use uuid::Uuid;
 /// The limit of the permissions that a command's target may have. Targets beyond it are refused with `exceeds_own_permissions`.
 #[derive(Clone)]
 pub enum Reach {
-    /// No limit: for commands of the installation itself or of its operator.
+    /// No limit, for commands of the installation itself or of its operator.
     Everything,
-    /// The caller's own permissions; those of roles and users are looked up here.
+    /// The caller's own permissions. The permissions of roles and users are looked up in the contained source.
     Own(Arc<dyn Permissions>),
 }
 
@@ -31,7 +32,7 @@ impl fmt::Debug for Reach {
 }
 
 impl Reach {
-    /// Refuses to give these roles if one does not exist or they have permissions that the caller lacks.
+    /// Refuses to grant these roles if one of them does not exist or has permissions that the caller lacks.
     pub(crate) async fn to_give(&self, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
         let Self::Own(permissions) = self else { return Ok(()) };
         let mut unknown = Vec::new();
@@ -47,14 +48,14 @@ impl Reach {
         self.over_roles(caller, roles).await
     }
 
-    /// Refuses to control something that gives these roles, if they have permissions that the caller lacks.
+    /// Refuses to control something that grants these roles if they have permissions that the caller lacks.
     pub(crate) async fn over_roles(&self, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
         let Self::Own(permissions) = self else { return Ok(()) };
         caller.require_all(permissions.of_roles(caller.tenant(), roles).await?)
     }
 
-    /// Refuses to give a machine credentials, or to take anything from it, if it has permissions that the caller lacks. `scopes`: only
-    /// these of its permissions count; empty: all. A machine that does not exist passes: the command itself refuses it.
+    /// Refuses to change a machine, its roles or its credentials if it has permissions that the caller lacks. With `scopes`, only the
+    /// permissions within these scopes count; without, all do. A machine that does not exist passes: the command itself refuses it.
     pub(crate) async fn over_machine(
         &self,
         work: &mut Work<'_>,

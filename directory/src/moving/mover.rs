@@ -188,7 +188,8 @@ impl<'a> Mover<'a> {
         }
     }
 
-    /// Stops the tracking of changed streams in the old cell. A failure is harmless: tracking costs little, and the next move uses it.
+    /// Stops recording the tenant's changed claims and commands in the old cell. A failure is harmless: recording costs little, and the
+    /// next move uses it.
     async fn stop_tracking(&self, moving: &Moving, tenant: TenantId) {
         for held in &self.holdings {
             let service = held.service.name();

@@ -32,8 +32,8 @@ pub struct Snapshot {
 /// An event, and the seal that ends with it, if there is one.
 pub type SealedEvent = (StoredEvent, Option<Seal>);
 
-/// Takes a consistent snapshot of several logs: if an event in one of them was caused by an event of another, both are included or the
-/// cause alone.
+/// Takes a consistent snapshot of several logs: if an event in one of them was caused by an event of another, the snapshot never has the
+/// effect without the cause.
 ///
 /// For this, writers of all logs are blocked while the snapshots are taken, which takes a few round trips; appends wait for that time only.
 /// If one log can't be locked within a few seconds, all locks are released and an error is returned.

@@ -32,8 +32,9 @@ const HISTORY: &str = concat!(
     ", leaf_hash FROM log.events WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3"
 );
 
-/// Trees that have grown since their last seal, with that seal. Tenants that are being moved are excluded until the move has ended, in both
-/// cells: a seal that the new cell does not get would have the same predecessor as another one that is signed there.
+/// Trees that have grown since their last seal, with that seal. Tenants that are being moved are excluded in both cells until the move has
+/// ended, and afterwards in the old cell: a seal that the new cell does not get would have the same predecessor as another one that is
+/// signed there.
 const UNSEALED: &str = "SELECT t.tenant_id, t.size, t.peaks, s.size, s.root, s.sealed_at, s.key, s.previous, s.signature
      FROM log.trees t
      LEFT JOIN LATERAL (SELECT * FROM log.seals s WHERE s.tenant_id = t.tenant_id ORDER BY s.size DESC LIMIT 1) s ON true

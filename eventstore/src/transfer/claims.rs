@@ -134,7 +134,7 @@ async fn by_keys(connection: &mut PgConnection, tenant: TenantId, keys: &[(Strin
     let rows = sqlx::query(
         "SELECT c.tenant_id, c.kind, c.key, c.holder
          FROM unnest($2::text[], $3::bytea[]) AS k (kind, key)
-         -- One by one along the primary key, however few or many the planner takes them for.
+         -- Looked up one by one by the primary key, whatever number of rows the planner estimates.
          CROSS JOIN LATERAL (SELECT * FROM log.claims WHERE tenant_id = $1 AND kind = k.kind AND key = k.key OFFSET 0) c",
     )
     .bind(tenant.uuid())

@@ -185,6 +185,7 @@ impl Work {
     /// person: output and input files. Waiting jobs without an input file start again from the beginning. Waiting jobs with an input file
     /// are cancelled, even those that are due far in the future. Discarded and cancelled jobs with an input file can't be retried any more.
     /// Returns the number of jobs. `until` is by the database's clock.
+    ///
     /// # Errors
     /// A temporary failure if one of these jobs is running, because its file is in use; the files of the others are removed nevertheless.
     /// [`Fault::Lost`] if the calling job's lease was lost; then nothing was written.
@@ -194,7 +195,7 @@ impl Work {
             // This may take long, but the lease is renewed meanwhile, so no other process takes the job.
             "WITH me AS (SELECT 1 FROM jobs.jobs WHERE tenant_id = $1 AND job_id = $9 AND lease = $10 FOR KEY SHARE),
              asked AS (
-                 -- One that runs may have read what it has not written yet.
+                 -- A running job may have read data that it has not written yet.
                  SELECT job_id, state = 'running' AS busy, state = 'waiting' AND inputs > 0 AS pointless FROM jobs.jobs
                  WHERE tenant_id = $1 AND kind = ANY ($2) AND created_at <= $3
                    AND (parts > 0 OR state = 'running' OR inputs > 0 AND state <> 'completed')
@@ -211,7 +212,7 @@ impl Work {
                      state = CASE WHEN old.pointless THEN 'cancelled' ELSE x.state END,
                      finished_at = CASE WHEN old.pointless THEN clock_timestamp() ELSE x.finished_at END,
                      log_lines = x.log_lines + old.pointless::integer,
-                     -- Why one failed or was cancelled is still why.
+                     -- The reason why a job failed or was cancelled stays.
                      code = CASE WHEN old.pointless THEN $6 WHEN x.state = 'completed' AND x.parts > 0 THEN $4 ELSE x.code END,
                      reason = CASE WHEN old.pointless THEN $7 WHEN x.state = 'completed' AND x.parts > 0 THEN $5 ELSE x.reason END
                  FROM old WHERE x.tenant_id = $1 AND x.job_id = old.job_id

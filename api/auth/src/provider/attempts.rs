@@ -1,16 +1,17 @@
-//! Rate limits for failed attempts. Somebody who does not know a secret must not be able to lock out its owner:
+//! Rate limits for attempts to authenticate. They make guessing slow, but somebody who does not know a secret must not be able to lock out
+//! its owner:
 //!
 //! - attempts at one target from one network are counted before the secret is compared, so that parallel requests can't evade the limit;
-//! - failures are counted afterwards by network (password spraying), by account (guessing from many networks) and by tenant; above the
-//!   limit, further attempts are refused for a while, whether the secret is right or wrong;
+//! - failures are counted afterwards by network (password spraying), by account (guessing from many networks) and by tenant; above one of
+//!   these limits, further attempts are refused for a while, whether the secret is right or wrong;
 //! - a browser in which the user signed in before sends a [cookie](super::browser) that says so. Its attempts are counted separately and
-//!   are exempt from the limits of network, account and tenant. An attacker who fails on purpose therefore slows down other attackers and new
-//!   browsers, but nobody else.
+//!   are exempt from the limits by network, account and tenant. An attacker who fails on purpose therefore slows down other attackers and
+//!   new browsers, but nobody else.
 //!
-//! Requests that need no credentials and are recorded in the log (a public client's device authorization request) are counted by network
-//! and by tenant before they are executed.
+//! Requests that need no credentials and are recorded in the log (a registration, or a public client's device authorization request)
+//! are counted by network and by tenant before they are executed.
 //!
-//! The counters are in this process's memory: with several processes, the limits are several times as high.
+//! The counters are in this process's memory, so with several processes the limits are several times as high.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -30,7 +31,7 @@ use super::OAuthError;
 
 type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, Passed, NoOpMiddleware<Duration>>;
 
-/// The capacity of each cache of keys that are refused for a while.
+/// The capacity of each cache of keys (networks, accounts or tenants) that are refused for a while.
 const HELD: usize = 10_000;
 
 /// What an attempt targets, and where it comes from.
@@ -38,7 +39,7 @@ const HELD: usize = 10_000;
 pub struct AttemptTarget {
     /// The tenant.
     pub tenant: TenantId,
-    /// The target: a client's id, or an account by the login name that was typed.
+    /// The target: a client's id, the login name that was typed, or what else is attempted (such as a registration).
     pub at: String,
     /// The client's network, if known.
     pub network: Option<IpAddr>,
@@ -46,7 +47,7 @@ pub struct AttemptTarget {
     pub browser: Option<Uuid>,
 }
 
-/// A clock that gives the time since an arbitrary start.
+/// A monotonic clock for the limiters. It gives the time that has passed since an arbitrary start.
 #[derive(Clone)]
 struct Passed(Arc<dyn Fn() -> Duration + Send + Sync>);
 
@@ -61,15 +62,18 @@ impl Clock for Passed {
 /// The rate limiters of all attempts.
 pub struct Attempts {
     clock: Passed,
+    /// Attempts, by target and network (or browser).
     tries: Limiter<AttemptTarget>,
     networks: Failures<IpAddr>,
     accounts: Failures<(TenantId, String)>,
     tenants: Failures<TenantId>,
+    /// Requests without credentials, by tenant and network.
     asking: Limiter<(TenantId, Option<IpAddr>)>,
+    /// Requests without credentials, by tenant.
     asked: Limiter<TenantId>,
 }
 
-/// Counts failures, and refuses attempts after too many of them.
+/// Counts failures by a key, and refuses attempts with this key after too many of them.
 struct Failures<K: Hash + Eq + Clone> {
     limiter: Limiter<K>,
     /// Until when each key is refused.
@@ -93,7 +97,7 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// Counts by a monotonic clock, which gives the time since an arbitrary start.
+    /// The limiters with a monotonic clock. `passed` returns the time that has passed since an arbitrary start.
     pub fn by(passed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         let clock = Passed(Arc::new(passed));
         Self {
@@ -107,7 +111,7 @@ impl Attempts {
         }
     }
 
-    /// Begins an attempt, before anything is compared.
+    /// Counts an attempt, before the secret is compared.
     ///
     /// # Errors
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
@@ -120,13 +124,13 @@ impl Attempts {
             self.accounts.check(&(target.tenant, target.at.clone()), now)?;
             self.tenants.check(&target.tenant, now)?;
         }
-        // A browser's cookie counts as one source from whichever network it is sent: it may be stolen.
+        // A browser's cookie may be stolen, so all its attempts are counted together, from whichever network they come.
         let target = AttemptTarget { network: target.network.filter(|_| target.browser.is_none()), ..target.clone() };
         self.tries.check_key(&target).map_err(|until| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1))
     }
 
-    /// Counts a refused credential that can't be guessed (256 random bits, or a signature). It has no effect on the limits of accounts and
-    /// tenants.
+    /// Counts a refused credential that can't be guessed (256 random bits, or a signature). It does not count towards the limits by account
+    /// and by tenant.
     ///
     /// # Errors
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
@@ -165,7 +169,7 @@ impl Attempts {
         }
     }
 
-    /// Removes the counters that are full again, to free their memory.
+    /// Removes the counters that have recovered all their attempts, to free their memory.
     pub fn tidy(&self) {
         self.tries.retain_recent();
         self.networks.limiter.retain_recent();
@@ -195,7 +199,8 @@ impl<K: Hash + Eq + Clone> Failures<K> {
     }
 }
 
-/// The network of an address: IPv4 addresses one by one, IPv6 by their /64 prefix, for one subscriber has all 2^64 addresses of it.
+/// The network of an address: an IPv4 address itself, or the /64 prefix of an IPv6 address, because one subscriber has all its 2^64
+/// addresses.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

@@ -68,7 +68,7 @@ struct OwnDataExport {
     /// Data about how the user signs in.
     signing_in: KnownWhereSignedIn,
     /// All events about the user, oldest first: of the invitation that they accepted, of the user and of their preferences.
-    // The last one: it is read while it is sent.
+    // Must be the last field: it is streamed after the others, so that not all events have to be in memory.
     history: Vec<PersonEvent>,
 }
 
@@ -101,7 +101,7 @@ struct OwnLabel {
 }
 
 impl OwnLabels {
-    /// None if there are no labels.
+    /// The labels; `None` if there are none.
     fn of(labels: &Labels) -> Option<Self> {
         let text = |kept: Option<&Personal<String>>| kept.map(|text| text.reveal().clone());
         let label = |kept: &Label| OwnLabel { purpose: text(kept.purpose.as_ref()), primary: kept.primary };
@@ -145,8 +145,9 @@ impl OwnData {
         Ok(self.service.runtime.executor.load::<A>(caller, &id.to_string()).await?.map(|(state, _)| state))
     }
 
-    /// The events of these streams until now, oldest first. They are read in batches, because they can contain every picture that the user
-    /// ever uploaded. An error in the first batch becomes a refusal.
+    /// The events of these streams until now, oldest first, with personal data decrypted. They are read in batches, because they can
+    /// contain every picture that the user ever uploaded. An error in the first batch becomes a refusal; a later one ends the answer, which
+    /// has begun by then.
     async fn history(&self, caller: &Caller, of: &[(&str, Uuid)]) -> Result<Batches, Refusal> {
         let store = self.service.runtime.store.clone();
         let to = store.head().await.map_err(|error| log_unreadable(&error))?;
@@ -171,7 +172,7 @@ impl OwnData {
 /// The events of one stream, in order.
 type History = BoxStream<'static, Result<RecordedEvent, eventstore::Error>>;
 
-/// The remaining events of several streams.
+/// The events of several streams that are not merged yet.
 type Histories = Vec<Peekable<History>>;
 
 /// Events in batches.
@@ -183,7 +184,7 @@ fn merged(histories: Vec<History>) -> impl Stream<Item = Result<RecordedEvent, e
     stream::try_unfold(histories, take_first)
 }
 
-/// Takes the event with the lowest position, and returns it with the remaining events. A stream with an error comes first.
+/// Returns the event with the lowest position, and the remaining events. If a stream's next item is an error, that is returned first.
 async fn take_first(mut left: Histories) -> Result<Option<(RecordedEvent, Histories)>, eventstore::Error> {
     let mut first: Option<(usize, Position)> = None;
     for (nth, history) in left.iter_mut().enumerate() {

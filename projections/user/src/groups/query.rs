@@ -66,7 +66,7 @@ pub async fn versions_as_of(
     groups: &[Uuid],
     as_of: AsOf,
 ) -> Result<Vec<GroupHistoryRow>, sqlx::Error> {
-    // Group by group along the primary key: each has few versions. OFFSET 0 keeps the planner from turning this round.
+    // Looked up group by group by the primary key, since each has few versions. OFFSET 0 keeps the planner from reordering the join.
     let sql = format!(
         "SELECT s.* FROM UNNEST($4::uuid[]) AS g (id) CROSS JOIN LATERAL (
              {} WHERE t.tenant_id = $1 AND t.group_id = g.id AND {} OFFSET 0
