@@ -10,7 +10,7 @@ use poem::{Endpoint, EndpointExt};
 
 use token::TokenCheck;
 
-/// What a server under test is told.
+/// Settings of a server under test.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
     /// URL of its database.

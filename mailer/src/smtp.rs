@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use lettre::message::{Mailbox, header};
+use lettre::message::Mailbox;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
@@ -53,7 +54,9 @@ impl Smtp {
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
             .subject(mail.subject.reveal().as_str())
-            .header(header::ContentType::TEXT_PLAIN)
+            .header(ContentType::TEXT_PLAIN)
+            // Stops out-of-office replies to a mail that no person wrote (RFC 3834, section 5).
+            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
             .body(mail.text.reveal().clone())
             .map_err(|_| refused("the text"))
     }

@@ -26,6 +26,7 @@ async fn a_mail_comes_as_it_was_sent() {
     assert_eq!((got.from.as_str(), got.to.as_str()), ("no-reply@inopsio.example", "ada@example.com"));
     assert!(got.data.contains("Message-ID: <0197a8a0-1@inopsio.example>"), "{}", got.data);
     assert!(got.data.contains("Subject: =?utf-8?b?"), "{}", got.data);
+    assert!(got.data.contains("\r\nAuto-Submitted: auto-generated\r\n"), "{}", got.data);
     assert!(got.data.contains("\r\n.a line that begins with a dot\r\n"), "{}", got.data);
     assert!(got.data.contains("https://example.com/?link=abc"), "{}", got.data);
 }

@@ -13,8 +13,8 @@ use crate::{
 /// Maximum time from a challenge to the browser's response.
 pub const CHALLENGE_GOOD_FOR: TimeDelta = TimeDelta::minutes(10);
 
-/// This many of the latest challenges are remembered whatever their age: if a clock was ahead for a while and is then corrected, all of
-/// them look expired but could be replayed.
+/// This many of the latest challenges are remembered whatever their age: while a clock is ahead all of them look expired, and if they were
+/// forgotten then, they could be replayed once the clock is right again.
 const REMEMBERED: usize = 16;
 
 /// Maximum passkeys of a user.

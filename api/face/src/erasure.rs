@@ -70,7 +70,8 @@ impl Erasure {
         let sealed_for_ever = histories.iter().flatten().filter(|event| event.is_sealed).count();
         let mut positions: Vec<_> = histories.iter().flatten().map(|event| event.position).collect();
         positions.sort_unstable();
-        // Counted in the stored events, before they are opened: an event that is sealed here but was not after loading can be opened.
+        // Counted in the events as they are stored, before decryption. Those that are sealed there but not after loading can still be
+        // opened.
         let mut sealed = 0;
         for some in positions.chunks(BATCH) {
             let stored = store.stored_at(some).await.map_err(|error| log_unreadable(&error))?;

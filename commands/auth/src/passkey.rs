@@ -35,7 +35,7 @@ pub struct EnrolPasskey {
     pub synced: bool,
     /// The challenge that it signed, base64url.
     pub challenge: String,
-    /// The hashes of new recovery codes; `None` keeps the existing ones.
+    /// The hashes of new recovery codes; empty: the existing ones stay valid.
     pub recovery: Vec<String>,
 }
 

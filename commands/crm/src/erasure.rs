@@ -3,6 +3,7 @@
 //! A person may be in CRM several times: as a lead, as the contact that the lead was converted into, and as later leads that were converted
 //! into the same contact. Each record has its own encryption key, and one command erases all of them, whichever it starts from. Records
 //! that are only similar (the same e-mail address, say) count as other people.
+//!
 //! Records with events that can't be decoded (damaged, or written by a newer program) are erased too, as far as they can be read: the right
 //! to erasure must not depend on us.
 //!

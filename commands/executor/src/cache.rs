@@ -44,7 +44,7 @@ impl Weighter<StreamKey, Baseline> for ByBytes {
     }
 }
 
-/// The cache, bounded by bytes.
+/// The cache, bounded by bytes: beyond that, the least useful entries are evicted.
 pub(crate) struct Baselines(Cache<StreamKey, Baseline, ByBytes>);
 
 impl Baselines {

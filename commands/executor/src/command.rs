@@ -51,7 +51,8 @@ pub struct Request {
 pub struct Done<T> {
     /// The command's answer.
     pub answer: T,
-    /// Version of the first aggregate that the command changed or, failing that, read; used as the ETag. 0 if it touched none.
+    /// Version of the first aggregate that got a command, even one without effect, or else of the first that was read; used as the ETag.
+    /// 0 if there was none.
     pub version: u64,
     /// Position in the log: a read model that has processed it shows the change.
     pub position: Position,

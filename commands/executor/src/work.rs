@@ -238,9 +238,8 @@ impl<'a> Work<'a> {
         self.claim(kind, value, &holder, ClaimAct::Absent);
     }
 
-    /// The current holders of claims of a kind, by value; values that nobody has claimed are left out. For a command that skips what is
-    /// taken:
-    /// if somebody takes one of the values before the append, the command runs again.
+    /// The current holders of claims of a kind, by value; values that nobody has claimed are left out. For a command that leaves out what
+    /// is taken: if somebody takes one of the values before the append, the command runs again.
     ///
     /// # Errors
     /// When the log can't be read.

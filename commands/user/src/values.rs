@@ -1,5 +1,4 @@
 //! Validation of values: user names, role names, languages, time zones and more. (Length limits: `lengths.rs`.)
-//! be: `lengths.rs`.)
 
 use kernel::Checks;
 

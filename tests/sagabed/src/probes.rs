@@ -69,7 +69,7 @@ pub struct Crash {
 }
 
 impl Crash {
-    /// Stops at this point.
+    /// Stops at the point with this number, counted from 0.
     pub fn at(at: usize, failing: Option<Failing>) -> Self {
         Self { at, only: None, failing, passed: AtomicUsize::new(0), crashed: Notify::new(), place: Mutex::default() }
     }

@@ -8,7 +8,7 @@
 //!   are exempt from the limits by network, account and tenant. An attacker who fails on purpose therefore slows down other attackers and
 //!   new browsers, but nobody else.
 //!
-//! Requests that need no credentials and are recorded in the log (a registration, or a public client's device authorization request)
+//! Requests that need no credentials and are recorded in the log (a self-registration, or a public client's device authorization request)
 //! are counted by network and by tenant before they are executed.
 //!
 //! The counters are in this process's memory, so with several processes the limits are several times as high.

@@ -41,7 +41,8 @@ const MOST_EACH: usize = 100;
 /// The reason in a common record.
 const OTHERS: &str = "others";
 
-/// The reason for granting permissions that one does not have. As the caller chooses those permissions, they don't make separate records.
+/// The code of refusals to grant permissions that the caller lacks. The caller chooses which permissions to grant, so these do not make
+/// separate records.
 const EXCEEDING: &str = "exceeds_own_permissions";
 
 /// The most characters of permissions that are kept.

@@ -37,7 +37,7 @@ impl RefusedTokens {
         self.0.insert((tenant, reason), hour);
         let authority = authority.clone();
         tokio::spawn(async move {
-            // Nothing in the token is recorded: its claims may be made up.
+            // Nothing in the token is recorded: it may be somebody else's, and its claims may be made up.
             let note = NoteRefusedSignIn { user: None, reason, place: Place::default(), origin: None };
             // Ids of parts can't be claimed by a request beforehand.
             let executor = authority.executor();

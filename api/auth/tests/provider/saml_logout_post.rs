@@ -81,7 +81,7 @@ async fn brought(world: &World, sp: &Sp, shown: &Shown) -> LogoutMessage {
     WebSso.read_posted_logout(&posted, &context).unwrap()
 }
 
-/// Whether our response to the identity provider says that the user is signed out; its relay state is returned.
+/// Whether our response to the identity provider says that the user is signed out. It must return the `RelayState` of the request.
 async fn answered(world: &World, sp: &Sp, shown: &Shown) -> bool {
     assert_eq!(shown.hidden("RelayState"), STATE[1]);
     let LogoutMessage::Answered { to, done } = brought(world, sp, shown).await else { panic!("a request: {shown:?}") };

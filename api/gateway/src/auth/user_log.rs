@@ -1,7 +1,7 @@
 //! Follows the user service's log for changes of permissions and of the standing of tenants, on which authentication depends.
 //!
 //! It reads the log itself, not the bus, so that revocations take effect even if the bus is down. Appends of this process wake it;
-//! appends of other processes are found by polling twice a second.
+//! appends of other processes are found by polling every 400 ms.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

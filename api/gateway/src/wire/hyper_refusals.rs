@@ -24,7 +24,7 @@ use uuid::Uuid;
 pub(super) struct RequestTracker(Arc<AtomicU64>);
 
 impl RequestTracker {
-    /// Marks the begin of a request. (With HTTP/2 there may be several at once, but responses of hyper are not replaced there.)
+    /// Marks the beginning of a request. (With HTTP/2 there may be several at once, but responses of hyper are not replaced there.)
     pub(super) fn begin(&self) -> RequestGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
         RequestGuard { tracker: self.clone(), ends: true }

@@ -16,7 +16,7 @@ use super::MANIFEST;
 pub const VERSION: u32 = 6;
 
 /// The oldest format version that this program reads. Version 2 added decisions about dead letters, 3 copied tenants, 4 the sagas'
-/// progress, 5 the tables beside the logs (webhooks, jobs) and the names of the master keys, 6 seals and jobs.
+/// progress, 5 what people set up beside the logs (webhooks, say) and the names of the master keys, 6 seals and jobs.
 pub const OLDEST: u32 = 1;
 
 /// The whole manifest.

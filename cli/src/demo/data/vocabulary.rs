@@ -260,7 +260,7 @@ pub const COMPANY_SECOND: &[(&str, &str)] = &[
     ("Water", "Utilities"),
 ];
 
-/// What people do.
+/// Job titles of contacts.
 pub const TITLES: &[&str] = &[
     "Chief Executive Officer",
     "Chief Financial Officer",
@@ -313,7 +313,7 @@ const fn place(street: &'static str, locality: &'static str, postal_code: &'stat
     Place { street, locality, postal_code }
 }
 
-/// Countries, with how many customers are there.
+/// Countries, with their weights: how many of a hundred customers are there.
 pub const COUNTRIES: &[(Country, usize)] = &[
     (country("DE", "EUR", "+4930", place("Friedrichstraße #", "Berlin", "10117")), 24),
     (country("FR", "EUR", "+3314", place("# rue de Rivoli", "Paris", "75001")), 14),
@@ -327,7 +327,7 @@ pub const COUNTRIES: &[(Country, usize)] = &[
     (country("PL", "PLN", "+4822", place("ul. Nowy Świat #", "Warszawa", "00-333")), 4),
 ];
 
-/// Where leads come from, with how many do.
+/// Sources of leads, with their weights: how many of a hundred leads come from there.
 pub const SOURCES: &[(&str, usize)] = &[
     ("website", 38),
     ("campaign", 20),
@@ -338,7 +338,7 @@ pub const SOURCES: &[(&str, usize)] = &[
     ("other", 3),
 ];
 
-/// Who sells.
+/// Owners of leads and deals: the sales people.
 pub const OWNERS: &[&str] = &[
     "anna.lind",
     "ben.okafor",
@@ -354,7 +354,7 @@ pub const OWNERS: &[&str] = &[
     "lena.weber",
 ];
 
-/// What is sold, with a usual price of a year in hundredths of a unit.
+/// Products that are sold, with the usual price for a year in hundredths of the currency unit.
 pub const PRODUCTS: &[(&str, i64)] = &[
     ("Starter", 240_000),
     ("Team", 960_000),
@@ -374,7 +374,7 @@ pub const LOST_REASONS: &[&str] = &[
     "missing feature",
 ];
 
-/// Why leads are disqualified, as the API names it, with how many are.
+/// Reasons why leads are disqualified, as the API names them, with their weights: how many of a hundred disqualified leads.
 pub const DISQUALIFIED: &[(&str, usize)] = &[
     ("no_answer", 34),
     ("no_need", 24),
@@ -385,10 +385,10 @@ pub const DISQUALIFIED: &[(&str, usize)] = &[
     ("other", 3),
 ];
 
-/// Why leads go back.
+/// Reasons why leads are recycled.
 pub const RECYCLED: &[&str] = &["call again next quarter", "budget comes next year", "contact is on leave"];
 
-/// What the owner says of a qualified lead.
+/// Notes of owners when they qualify leads.
 pub const NOTES: &[&str] = &[
     "asked for an offer",
     "pilot agreed",

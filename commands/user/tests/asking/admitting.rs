@@ -65,14 +65,14 @@ async fn attack_107_what_is_said_of_an_address_is_given_to_nobody_else_than_whos
         let user = Some(Known { id: mule, email_verified });
         AdmitUser { user, ..admit(None, &["admin"], &["admin"]) }
     };
-    // The address belongs to another user: it was this user's a moment ago.
+    // The user whom the caller looked up does not have the asserted address any more, whether it was read as verified or not.
     for known in [true, false] {
         let refusal = world.refused_as(&provider, &verified(known)).await;
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "login_changed"));
     }
     let login = LoginFields { email: "ada@example.com".to_owned(), user_name: None };
     world.done(&ChangeLogin { user: mule, login, catalogue: catalogue() }).await;
-    // The caller claimed that the address is verified, so it did not check who else can sign in to the account.
+    // The caller read the address as verified, so it did not check who else can sign in to the account.
     assert_eq!(world.refused_as(&provider, &verified(true)).await.code(), "login_changed");
     world.done_as(&provider, &verified(false)).await;
     let state = world.state(mule).await;
