@@ -275,19 +275,20 @@ pub(crate) async fn free_expired(pool: &PgPool, now: DateTime<Utc>) -> Result<u6
 }
 
 /// The time until something becomes due (a job, a schedule, a queue's rate limit), or a lease expires; `None` if nothing will. Considers
-/// what became due in the last `since`, too. Jobs that were due before and wait for a slot are woken when a slot becomes free.
-pub(crate) async fn next(pool: &PgPool, since: Duration) -> Result<Option<Duration>, sqlx::Error> {
+/// what became due after `since`, a time of the database, too. Jobs that were due before and wait for a slot are woken when a slot becomes
+/// free.
+pub(crate) async fn next(pool: &PgPool, since: DateTime<Utc>) -> Result<Option<Duration>, sqlx::Error> {
     let (due, lease): (Option<f64>, Option<f64>) = sqlx::query_as(
         "SELECT extract(epoch FROM least(
                     (SELECT min(run_at) FROM jobs.jobs
-                     WHERE state = 'waiting' AND run_at > statement_timestamp() - make_interval(secs => $1)),
-                    (SELECT min(next_at) FROM jobs.schedules WHERE next_at > statement_timestamp() - make_interval(secs => $1)),
+                     WHERE state = 'waiting' AND run_at > $1),
+                    (SELECT min(next_at) FROM jobs.schedules WHERE next_at > $1),
                     -- Few rows: those of queues that are limited.
-                    (SELECT min(ready_at) FROM jobs.queues WHERE ready_at > statement_timestamp() - make_interval(secs => $1))
+                    (SELECT min(ready_at) FROM jobs.queues WHERE ready_at > $1)
                 ) - clock_timestamp())::float8,
                 (SELECT extract(epoch FROM min(leased_until) - clock_timestamp())::float8 FROM jobs.jobs WHERE state = 'running')",
     )
-    .bind(since.as_secs_f64())
+    .bind(since)
     .fetch_one(pool)
     .await?;
     let due = due.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 3600.0)));

@@ -31,13 +31,15 @@ struct Due {
 
 from_row!(Due { tenant_id, schedule_id, kind, arguments, actor, cron, time_zone, overlap, next_at, now });
 
-/// Creates the jobs of all due schedules.
-pub(crate) async fn fire(jobs: &Jobs, kinds: &[&'static str]) -> Result<(), sqlx::Error> {
+/// Creates the jobs of all due schedules. Returns the time of the database when it looked first: what becomes due after that may have been
+/// missed.
+pub(crate) async fn fire(jobs: &Jobs, kinds: &[&'static str]) -> Result<DateTime<Utc>, sqlx::Error> {
     let inner = &*jobs.inner;
+    let (checked_at, mut due) = is_due(&inner.work, kinds).await?;
     // Usually nothing is due, and then no transaction is needed.
-    while is_due(&inner.work, kinds).await? {
+    while due {
         let mut tables = inner.work.begin().await?;
-        let due: Option<Due> = sqlx::query_as(
+        let schedule: Option<Due> = sqlx::query_as(
             "SELECT tenant_id, schedule_id, kind, arguments, actor, cron, time_zone, overlap, next_at, clock_timestamp() AS now
              FROM jobs.schedules
              WHERE next_at <= clock_timestamp() AND kind = ANY($1)
@@ -46,14 +48,14 @@ pub(crate) async fn fire(jobs: &Jobs, kinds: &[&'static str]) -> Result<(), sqlx
         .bind(kinds)
         .fetch_optional(&mut *tables)
         .await?;
-        let Some(due) = due else { return Ok(()) };
+        let Some(schedule) = schedule else { break };
         // The query selects only these kinds.
-        let Some(kind) = inner.kinds.find(&due.kind) else { return Ok(()) };
-        let times = Times::of(&due);
-        let job = if !due.overlap && is_open(&mut tables, &due).await? {
+        let Some(kind) = inner.kinds.find(&schedule.kind) else { break };
+        let times = Times::of(&schedule);
+        let job = if !schedule.overlap && is_open(&mut tables, &schedule).await? {
             None
         } else {
-            create(&mut tables, kind, &due, inner.ids.next()).await?
+            create(&mut tables, kind, &schedule, inner.ids.next()).await?
         };
         sqlx::query(
             "UPDATE jobs.schedules
@@ -61,21 +63,24 @@ pub(crate) async fn fire(jobs: &Jobs, kinds: &[&'static str]) -> Result<(), sqlx
                  last_job = coalesce($4, last_job), skipped = skipped + $5
              WHERE tenant_id = $1 AND schedule_id = $2",
         )
-        .bind(due.tenant_id)
-        .bind(due.schedule_id)
+        .bind(schedule.tenant_id)
+        .bind(schedule.schedule_id)
         .bind(times.next)
         .bind(job)
         .bind(times.passed + i64::from(job.is_none()))
         .execute(&mut *tables)
         .await?;
         tables.commit().await?;
+        (_, due) = is_due(&inner.work, kinds).await?;
     }
-    Ok(())
+    Ok(checked_at)
 }
 
-async fn is_due(pool: &PgPool, kinds: &[&'static str]) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM jobs.schedules WHERE next_at <= clock_timestamp() AND kind = ANY($1))",
+/// Whether a schedule is due, and at what time of the database that was asked.
+async fn is_due(pool: &PgPool, kinds: &[&'static str]) -> Result<(DateTime<Utc>, bool), sqlx::Error> {
+    sqlx::query_as(
+        "SELECT statement_timestamp(),
+                EXISTS (SELECT FROM jobs.schedules WHERE next_at <= clock_timestamp() AND kind = ANY($1))",
     )
     .bind(kinds)
     .fetch_one(pool)

@@ -70,9 +70,9 @@ impl Runner {
         while running.try_join_next().is_some() {}
         let names = inner.kinds.names();
         free_expired(&inner.work, inner.clock.now()).await?;
-        // Take the time before firing and claiming, so that `next` also returns what becomes due in between.
-        let checked_at = Instant::now();
-        firing::fire(&self.jobs, &names).await?;
+        // `next` also considers what becomes due from then on. It is a time of the database: after a time of ours, counted backwards
+        // from when the database gets the statement, a schedule that became due while a connection was being waited for was missed.
+        let checked_at = firing::fire(&self.jobs, &names).await?;
         let wanted = Claim { kinds: &names, per_tenant: inner.settings.per_tenant, length: inner.settings.lease };
         while running.len() < inner.settings.concurrency && !shutdown.is_cancelled() {
             let room = inner.settings.concurrency - running.len();
@@ -99,6 +99,6 @@ impl Runner {
             // All slots are taken: a job has to end first.
             return Ok(inner.settings.poll_interval);
         }
-        Ok(next(&inner.work, checked_at.elapsed()).await?.unwrap_or(inner.settings.poll_interval))
+        Ok(next(&inner.work, checked_at).await?.unwrap_or(inner.settings.poll_interval))
     }
 }
