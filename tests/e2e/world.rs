@@ -265,7 +265,12 @@ impl World {
 
     /// Number of events in CRM's log.
     pub async fn count(&self) -> i64 {
-        sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut self.sql().await).await.unwrap()
+        // Postgres may still restart after a failure that a test has caused.
+        eventually("the events are counted", async || {
+            let mut connection = self.superuser().connect().await.ok()?;
+            sqlx::query_scalar("SELECT count(*) FROM log.events").fetch_one(&mut connection).await.ok()
+        })
+        .await
     }
 
     /// Waits until this number of further events is in the log.
