@@ -157,26 +157,10 @@ mod tests {
     fn read(events: usize, size: usize, limit: u32) -> Bounded<RecordedEvent> {
         let mut bounded = Bounded::new(limit);
         assert_eq!(bounded.wanted(), Some(limit.min(FIRST)));
-        bounded.entries = (0..events).map(|_| recorded(size)).collect();
+        let event = |_| RecordedEvent { payload: vec![b' '; size].into(), ..testbed::event(1) };
+        bounded.entries = (0..events).map(event).collect();
         bounded.bytes = events * size;
         bounded
-    }
-
-    fn recorded(size: usize) -> RecordedEvent {
-        RecordedEvent {
-            tenant: testbed::tenant(),
-            position: Position(1),
-            event_id: uuid::Uuid::nil(),
-            aggregate_type: "crm.lead".to_owned(),
-            aggregate_id: "l1".to_owned(),
-            sequence: 1,
-            event_type: "crm.lead.captured".to_owned(),
-            event_version: 1,
-            payload: vec![b' '; size].into(),
-            metadata: "{}".into(),
-            occurred_at: chrono::DateTime::UNIX_EPOCH,
-            recorded_at: chrono::DateTime::UNIX_EPOCH,
-        }
     }
 
     #[test]

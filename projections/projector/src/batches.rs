@@ -40,26 +40,10 @@ pub(crate) fn majority_tenant(events: &[&RecordedEvent]) -> Option<TenantId> {
 mod tests {
     use std::sync::Arc;
 
-    use chrono::DateTime;
-
     use super::*;
 
     fn batch(positions: std::ops::RangeInclusive<u64>) -> Batch {
-        let event = |position| RecordedEvent {
-            tenant: testbed::tenant(),
-            position: Position(position),
-            event_id: uuid::Uuid::nil(),
-            aggregate_type: "demo.lamp".to_owned(),
-            aggregate_id: "hall".to_owned(),
-            sequence: position,
-            event_type: "demo.lamp.lit".to_owned(),
-            event_version: 1,
-            payload: "{}".into(),
-            metadata: "{}".into(),
-            occurred_at: DateTime::UNIX_EPOCH,
-            recorded_at: DateTime::UNIX_EPOCH,
-        };
-        Arc::new(positions.map(event).collect())
+        Arc::new(positions.map(testbed::event).collect())
     }
 
     fn after(position: u64, batches: &[Batch]) -> (Vec<u64>, bool) {

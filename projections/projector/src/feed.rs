@@ -98,26 +98,10 @@ fn whole_or_last(batch: Batch) -> Batch {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-    use kernel::Position;
-
     use super::*;
 
     fn batch(events: u64, size: usize) -> Batch {
-        let event = |position| RecordedEvent {
-            tenant: testbed::tenant(),
-            position: Position(position),
-            event_id: uuid::Uuid::nil(),
-            aggregate_type: "demo.lamp".to_owned(),
-            aggregate_id: "hall".to_owned(),
-            sequence: position,
-            event_type: "demo.lamp.lit".to_owned(),
-            event_version: 1,
-            payload: vec![b' '; size].into(),
-            metadata: "{}".into(),
-            occurred_at: DateTime::UNIX_EPOCH,
-            recorded_at: DateTime::UNIX_EPOCH,
-        };
+        let event = |position| RecordedEvent { payload: vec![b' '; size].into(), ..testbed::event(position) };
         Batch::new((1..=events).map(event).collect())
     }
 

@@ -132,8 +132,6 @@ impl Reached {
 mod tests {
     use std::collections::BTreeMap;
 
-    use chrono::DateTime;
-
     use super::*;
 
     const TENANTS: u64 = 16;
@@ -141,20 +139,8 @@ mod tests {
 
     #[expect(clippy::disallowed_methods, reason = "a test's tenants, one for each class of sixteen")]
     fn event(position: u64) -> RecordedEvent {
-        RecordedEvent {
-            tenant: kernel::TenantId::vouched(Uuid::from_u128(u128::from(position * 7 % TENANTS))),
-            position: Position(position),
-            event_id: Uuid::nil(),
-            aggregate_type: "demo.lamp".to_owned(),
-            aggregate_id: "hall".to_owned(),
-            sequence: position,
-            event_type: "demo.lamp.lit".to_owned(),
-            event_version: 1,
-            payload: "{}".into(),
-            metadata: "{}".into(),
-            occurred_at: DateTime::UNIX_EPOCH,
-            recorded_at: DateTime::UNIX_EPOCH,
-        }
+        let tenant = kernel::TenantId::vouched(Uuid::from_u128(u128::from(position * 7 % TENANTS)));
+        RecordedEvent { tenant, ..testbed::event(position) }
     }
 
     /// What a database would have: checkpoints, and of each tenant the positions that were applied.

@@ -10,6 +10,7 @@
 //! - [`Browser`]: a browser for pages without scripts;
 //! - [`receiver`]: an HTTP server that receives webhooks, and answers as the test wants;
 //! - [`VaultDouble`]: a double of Vault, because no Vault is packaged for our tests;
+//! - [`event`]: an event as readers of a log get it, for tests that need no log;
 //! - [`insert_raw_event`]: inserts an event that no current program would write;
 //! - [`Statements`]: the SQL statements that this process sent;
 //! - [`lanterns`]: a history of an older program, with events of retired versions;
@@ -26,6 +27,7 @@
 mod browser;
 mod cluster;
 mod database;
+mod event;
 mod hold;
 mod http;
 mod insert_raw_event;
@@ -45,6 +47,7 @@ mod watchdog;
 pub use browser::{Browser, Shown, base32, form};
 pub use cluster::Postgres;
 pub use database::{Database, tenant};
+pub use event::event;
 pub use hold::Hold;
 pub use insert_raw_event::insert_raw_event;
 pub use mail_server::{MailServer, ReceivedMail};
