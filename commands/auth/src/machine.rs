@@ -93,7 +93,7 @@ impl Command for RegisterMachine {
         let name = checks.line("/name", &self.name, values::NAME);
         let roles = values::roles(&mut checks, "/roles", &self.roles);
         checks.finish()?;
-        self.reach.to_give(work.caller(), &self.roles).await?;
+        self.reach.to_give(work.caller(), &self.roles, |index| format!("/roles/{index}")).await?;
         let machine: MachineId = work.new_id();
         work.take(&NAME, &name.to_lowercase(), machine);
         work.create::<Machine>(machine, MachineCommand::Register(MachineRegistered { name, roles }))?;
@@ -112,7 +112,7 @@ impl Command for ChangeMachine {
         checks.finish()?;
         self.reach.over_machine(work, self.machine, &[]).await?;
         let before = work.read::<Machine>(self.machine).await?.name.to_lowercase();
-        self.reach.to_give(work.caller(), &self.roles).await?;
+        self.reach.to_give(work.caller(), &self.roles, |index| format!("/roles/{index}")).await?;
         if before != name.to_lowercase() {
             work.release(&NAME, &before, self.machine);
             work.take(&NAME, &name.to_lowercase(), self.machine);

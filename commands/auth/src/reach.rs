@@ -32,14 +32,20 @@ impl fmt::Debug for Reach {
 }
 
 impl Reach {
-    /// Refuses to grant these roles if one of them does not exist or has permissions that the caller lacks.
-    pub(crate) async fn to_give(&self, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
+    /// Refuses to grant these roles if one of them does not exist or has permissions that the caller lacks. `pointer`: the JSON pointer of
+    /// the role at an index.
+    pub(crate) async fn to_give(
+        &self,
+        caller: &Caller,
+        roles: &[String],
+        pointer: impl Fn(usize) -> String,
+    ) -> Result<(), Refusal> {
         let Self::Own(permissions) = self else { return Ok(()) };
         let mut unknown = Vec::new();
-        for (place, name) in roles.iter().enumerate() {
+        for (index, name) in roles.iter().enumerate() {
             if !permissions.is_role(caller.tenant(), name).await? {
                 let detail = format!("there is no role {name:?}");
-                unknown.push(FieldError { pointer: format!("/roles/{place}"), code: "not_found", detail });
+                unknown.push(FieldError { pointer: pointer(index), code: "not_found", detail });
             }
         }
         if !unknown.is_empty() {

@@ -204,15 +204,17 @@ fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
     checked
 }
 
-/// The mapped roles in the order in which they were sent, for JSON pointers.
-fn mapped_roles(details: &SamlConnectionDetails) -> Vec<String> {
-    details.roles.iter().map(|given| given.role.clone()).collect()
+/// Refuses connections to a caller who lacks a permission of administrators. Whoever controls a connection controls what its identity provider
+/// asserts, and so can sign in as any user of its domains, whatever roles it maps.
+async fn authorize(work: &Work<'_>, reach: &Reach) -> Result<(), Refusal> {
+    reach.over_anybody(work.caller()).await
 }
 
-/// Refuses to change a connection that gives roles with permissions that the caller lacks.
-async fn authorize_change(work: &mut Work<'_>, reach: &Reach, connection: SamlConnectionId) -> Result<(), Refusal> {
-    let state = work.read::<SamlConnection>(connection).await?;
-    reach.over_roles(work.caller(), &state.details.managed_roles()).await
+/// Refuses mapped roles that do not exist.
+async fn check_roles(work: &Work<'_>, reach: &Reach, details: &SamlConnectionDetails) -> Result<(), Refusal> {
+    // In the order in which they were sent, for the JSON pointers.
+    let roles: Vec<_> = details.roles.iter().map(|given| given.role.clone()).collect();
+    reach.to_give(work.caller(), &roles, |index| format!("/roles/{index}/role")).await
 }
 
 impl Command for CreateSamlConnection {
@@ -221,7 +223,8 @@ impl Command for CreateSamlConnection {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<SamlConnectionId, Refusal> {
         let details = self.fields.check()?;
-        self.reach.to_give(work.caller(), &mapped_roles(&details)).await?;
+        authorize(work, &self.reach).await?;
+        check_roles(work, &self.reach, &details).await?;
         let connection: SamlConnectionId = work.new_id();
         for (kind, value) in claims(&details) {
             work.take(kind, &value, connection);
@@ -237,8 +240,8 @@ impl Command for ChangeSamlConnection {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let details = self.fields.check()?;
-        authorize_change(work, &self.reach, self.connection).await?;
-        self.reach.to_give(work.caller(), &mapped_roles(&details)).await?;
+        authorize(work, &self.reach).await?;
+        check_roles(work, &self.reach, &details).await?;
         let before = claims(&work.read::<SamlConnection>(self.connection).await?.details);
         let after = claims(&details);
         let of = |claim: &Claim, all: &[Claim]| {
@@ -259,7 +262,7 @@ impl Command for DeactivateSamlConnection {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        authorize_change(work, &self.reach, self.connection).await?;
+        authorize(work, &self.reach).await?;
         work.update::<SamlConnection>(self.connection, SamlConnectionCommand::Deactivate).await
     }
 }
@@ -269,7 +272,7 @@ impl Command for ReactivateSamlConnection {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        authorize_change(work, &self.reach, self.connection).await?;
+        authorize(work, &self.reach).await?;
         work.update::<SamlConnection>(self.connection, SamlConnectionCommand::Reactivate).await
     }
 }
