@@ -452,6 +452,10 @@ async fn users_and_groups_are_searched_by_a_body_alone_and_together_and_me_is_wh
     assert_eq!(search("", either).await, (3, ["ada", "Buyers", "Sellers"].map(str::to_owned).into()));
     let whole = provider.ask(Method::POST, "/.search", json!({ "filter": "displayName eq \"Sellers\"" })).await;
     assert_eq!(whole.body["Resources"][0]["members"][0]["value"], ids[0], "{whole:?}");
+    for wrong in [json!({ "filter": 7 }), json!({ "attributes": "displayName" }), json!({ "excludedAttributes": [7] })]
+    {
+        provider.refused(Method::POST, "/Users/.search", wrong, StatusCode::BAD_REQUEST, Some("invalidValue")).await;
+    }
     let blind = world.token(&[]);
     let refused = world.anonymous(Method::POST, "/scim/v2/.search").bearer_auth(blind).json(&json!({}));
     assert_eq!(Answer::of(refused).await.status, StatusCode::FORBIDDEN);

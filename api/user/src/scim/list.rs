@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::ScimError;
 use super::filter::{Filter, Path};
-use super::json::{get, remove};
+use super::json::{get, remove, string};
 use super::request::ScimRequest;
 
 /// Maximum page size.
@@ -55,12 +55,16 @@ impl ListQuery {
             None | Some(Value::Null) => Ok(None),
             Some(value) => value.as_i64().map(Some).ok_or_else(|| ScimError::value(format!("{name} must be a number"))),
         };
-        let names = |name: &str| {
-            let list = get(body, name).and_then(Value::as_array).into_iter().flatten();
-            list.filter_map(Value::as_str).map(|name| parse_path(name.trim())).collect()
+        let names = |name: &str| match get(body, name) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(list)) => {
+                let names = list.iter().map(Value::as_str).map(|name| name.map(|name| parse_path(name.trim())));
+                names.collect::<Option<_>>().ok_or_else(|| ScimError::value(format!("{name} is a list of texts")))
+            }
+            Some(_) => Err(ScimError::value(format!("{name} is a list of texts"))),
         };
-        let attributes = AttributeSelection { only: names("attributes"), without: names("excludedAttributes") };
-        Self::new(get(body, "filter").and_then(Value::as_str), number("startIndex")?, number("count")?, attributes)
+        let attributes = AttributeSelection { only: names("attributes")?, without: names("excludedAttributes")? };
+        Self::new(string(body, "filter")?.as_deref(), number("startIndex")?, number("count")?, attributes)
     }
 
     /// Numbers out of range are not an error; the nearest allowed value is used (section 3.4.2.4).
