@@ -12,6 +12,9 @@ use tokio::sync::{broadcast, watch};
 /// At least one event, with consecutive positions, shared by all receivers.
 pub type Page = Arc<Vec<RecordedEvent>>;
 
+/// A page of more bytes is not relayed whole, because dozens of pages are kept for a slow receiver.
+const MAX_BYTES: usize = 2 << 20;
+
 /// How many pages a receiver may lag behind before it misses one.
 const CAPACITY: usize = 256;
 
@@ -30,6 +33,21 @@ impl Channels {
             relayed: broadcast::channel(CAPACITY).0,
             relaying: watch::channel(false).0,
         }
+    }
+
+    /// Passes a page to the receivers of relayed events. It fails when there is none, which is no error.
+    pub(crate) fn relay(&self, page: &Page) {
+        let _ = self.relayed.send(whole_or_last(page));
+    }
+}
+
+/// Reduces a page that is too large to its last event. Receivers then find a gap before it and read the log, a few large events at a time.
+fn whole_or_last(page: &Page) -> Page {
+    match page.split_last() {
+        Some((last, others)) if others.iter().map(RecordedEvent::bytes).sum::<usize>() > MAX_BYTES => {
+            Page::new(vec![last.clone()])
+        }
+        _ => Page::clone(page),
     }
 }
 
@@ -70,5 +88,22 @@ impl Relayed {
                 _ = self.relaying.wait_for(|relaying| !relaying) => return None,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_large_page_only_the_last_event_is_relayed_behind_a_gap() {
+        let event = |size, position| RecordedEvent { payload: vec![b' '; size].into(), ..testbed::event(position) };
+        let relayed = |events: u64, size: usize| {
+            let page = Page::new((1..=events).map(|position| event(size, position)).collect());
+            whole_or_last(&page).iter().map(|event| event.position.0).collect::<Vec<_>>()
+        };
+        assert_eq!(relayed(3, 1 << 10), [1, 2, 3]);
+        assert_eq!(relayed(3, 1 << 20), [3]);
+        assert_eq!(relayed(1, 3 << 20), [1]);
     }
 }

@@ -144,7 +144,9 @@ impl<'a> Active<'a> {
             let count = last.0 - published.0;
             // Local consumers need not wait for the bus: the events are committed in the log.
             for page in &pages {
-                let _ = self.store.channels().relayed.send(Page::clone(page));
+                // Of a large page the receivers do not see every event.
+                self.store.forget_erased(page);
+                self.store.channels().relay(page);
             }
             published = self.publish(&pages, published).await?;
             if let Some((_, interval)) = PACING.iter().find(|(busy, _)| (*busy..BACKLOG).contains(&count)) {

@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use eventstore::{EventStore, FeedError, Page};
 use futures::StreamExt;
-use kernel::{RecordedEvent, Service};
+use kernel::Service;
 use nats::Bus;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 /// Consecutive events that the feed delivers together.
 pub(crate) type Batch = Page;
-
-/// A batch of more bytes is not broadcast whole, because dozens of batches are kept for a slow worker.
-const MAX_BYTES: usize = 2 << 20;
 
 /// The pause before a feed that ended is opened again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -83,34 +80,5 @@ async fn follow(bus: &Bus, store: &EventStore, service: Service, sender: &broadc
 fn send(store: &EventStore, sender: &broadcast::Sender<Batch>, batch: Batch) {
     store.forget_erased(&batch);
     // It fails when there is no receiver, which is no error: workers subscribe again.
-    let _ = sender.send(whole_or_last(batch));
-}
-
-/// Reduces a batch that is too large to its last event. Workers then find a gap before it and read the log, a few large events at a time.
-fn whole_or_last(batch: Batch) -> Batch {
-    match batch.split_last() {
-        Some((last, others)) if others.iter().map(RecordedEvent::bytes).sum::<usize>() > MAX_BYTES => {
-            Batch::new(vec![last.clone()])
-        }
-        _ => batch,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(events: u64, size: usize) -> Batch {
-        let event = |position| RecordedEvent { payload: vec![b' '; size].into(), ..testbed::event(position) };
-        Batch::new((1..=events).map(event).collect())
-    }
-
-    #[test]
-    fn of_a_large_batch_only_the_last_event_is_sent_behind_a_gap() {
-        let sent =
-            |events, size| whole_or_last(batch(events, size)).iter().map(|event| event.position.0).collect::<Vec<_>>();
-        assert_eq!(sent(3, 1 << 10), [1, 2, 3]);
-        assert_eq!(sent(3, 1 << 20), [3]);
-        assert_eq!(sent(1, 3 << 20), [1]);
-    }
+    let _ = sender.send(batch);
 }
