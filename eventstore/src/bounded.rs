@@ -1,7 +1,7 @@
 //! [`Bounded`]: pages of events that are limited by number and by bytes.
 //!
 //! Most events have a few hundred bytes, but one may contain a picture: thousands of those in one page would take hundreds of MiB. So
-//! everything that reads many events reads them as [`Bounded`], which also limits a page to a budget of [`PAGE_BYTES`]. Rows are read one
+//! whatever reads the log page by page reads it as [`Bounded`], which also limits a page to a budget of [`PAGE_BYTES`]. Rows are read one
 //! by one until the budget is used up; the connection discards the rows that Postgres sends after that. To keep these few, the first
 //! statement requests few events, and the second one as many as fit the rest of the budget if they have the same average size.
 //!
@@ -16,7 +16,7 @@ use sqlx::postgres::PgRow;
 use crate::Error;
 use crate::backup::StoredEvent;
 use crate::backup::snapshot::hash;
-use crate::read::{EventSlice, event};
+use crate::read::{COLUMNS, EventSlice, event};
 
 /// The budget of a page, in bytes of payload and metadata. The event that reaches it is the last one of the page, so a page has at least
 /// one event, however large it is. Ten thousand events of the usual size need half of the budget.
@@ -47,7 +47,7 @@ impl Entry for RecordedEvent {
 impl Entry for StoredEvent {
     /// The leaf hash is in the column after `columns!()`.
     fn read(row: &PgRow) -> Result<Self, Error> {
-        Ok(Self { leaf_hash: hash(row, 12)?, event: event(row)? })
+        Ok(Self { leaf_hash: hash(row, COLUMNS)?, event: event(row)? })
     }
 
     fn event(&self) -> &RecordedEvent {

@@ -22,6 +22,9 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
+/// The number of `columns!()`: the index of a column that a statement selects after them.
+pub(crate) const COLUMNS: usize = 12;
+
 const LOAD: &str = concat!("SELECT ", columns!(), " FROM log.load($1, $2, $3, $4)");
 
 const AFTER: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE position > $1 ORDER BY position LIMIT $2");
@@ -35,15 +38,16 @@ const PARTITION: &str = concat!(
       ORDER BY position"
 );
 
-/// Events of a range of the log. It has at most as many events as were requested, and ends with the one that reaches
-/// [`PAGE_BYTES`](crate::PAGE_BYTES). So it may have fewer events than were requested although there are more: `more` says whether.
+/// Events of a range of the log. It has at most as many events as were requested (of a partition: those of at most `limit` × `partitions`
+/// positions), and ends with the one that reaches [`PAGE_BYTES`](crate::PAGE_BYTES). So it may have fewer events than were requested although
+/// there are more: `more` says whether.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventSlice {
     /// The requested events, in order.
     pub events: Vec<RecordedEvent>,
     /// The end of the range: there are no other matching events up to this position.
     pub last: Position,
-    /// Whether the log had more events after it when it was read.
+    /// Whether there may be more events after it; false if the end of the log was reached.
     pub more: bool,
 }
 

@@ -155,15 +155,9 @@ impl<'a, I: Import> Importing<'a, I> {
         let (mut reached, mut unfit) = (None, Vec::new());
         if !chunk.rows.is_empty() {
             let command = self.import.chunk(self.report.import_id, chunk.rows);
-            match self.executor.execute_part(self.request, number, &command).await {
-                Ok(Done { answer: Taken { import, taken, errors }, position, .. }) => {
-                    // A chunk that was written by an earlier attempt names the import of that attempt.
-                    self.report.import_id = Some(import);
-                    self.report.taken += taken;
-                    (reached, unfit) = (Some(position), errors);
-                }
-                Err(refusal) => unfit = errors_of(refusal)?,
-            }
+            let outcome = self.executor.execute_part(self.request, number, &command).await;
+            reached = outcome.as_ref().ok().map(|done| done.position);
+            unfit = self.note(outcome.map(|done| done.answer))?;
         }
         self.ahead.extend(reached);
         self.place = ImportPlace {
@@ -186,22 +180,29 @@ impl<'a, I: Import> Importing<'a, I> {
         let mut unfit = Vec::new();
         if !chunk.rows.is_empty() {
             let command = self.import.chunk(self.report.import_id, chunk.rows);
-            match self.executor.dry_run(self.request, &command).await {
-                Ok(Taken { import, taken, errors }) => {
-                    self.report.import_id = Some(import);
-                    self.report.taken += taken;
-                    unfit = errors;
-                }
-                Err(refusal) => unfit = errors_of(refusal)?,
-            }
+            let outcome = self.executor.dry_run(self.request, &command).await;
+            unfit = self.note(outcome)?;
         }
         self.record_errors(chunk.count, chunk.errors, unfit);
         Ok(true)
     }
 
-    /// Waits until the consumer is at most 10 chunks behind, or one while other tenants write, so that their events do not wait behind many
-    /// rows of this file. While other tenants write, it then also pauses for six times the duration of the chunk (at most 300 ms), to
-    /// leave them most of the time.
+    /// Notes the outcome of a chunk's command in the report. Returns the errors of well-formed rows.
+    fn note(&mut self, outcome: Result<Taken, Refusal>) -> Result<Vec<RowError>, Refusal> {
+        match outcome {
+            Ok(Taken { import, taken, errors }) => {
+                // A chunk that was written by an earlier attempt names the import of that attempt.
+                self.report.import_id = Some(import);
+                self.report.taken += taken;
+                Ok(errors)
+            }
+            Err(refusal) => errors_of(refusal),
+        }
+    }
+
+    /// Waits until the consumer is at most `AHEAD` chunks behind, or `AHEAD_BESIDE_OTHERS` while other tenants write, so that their events
+    /// do not wait behind many rows of this file. While other tenants write, it then also pauses for `PAUSE_FACTOR` times the duration of
+    /// the chunk, to leave them most of the time.
     pub async fn keep_pace(&mut self, pace: &impl Pace) {
         let others = self.executor.other_tenants_queued_within(self.request.caller.tenant(), RECENTLY);
         let allowed = if others { AHEAD_BESIDE_OTHERS } else { AHEAD };
