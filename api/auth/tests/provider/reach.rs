@@ -16,7 +16,7 @@ use auth_commands::{
 };
 use chrono::TimeDelta;
 use executor::{Command, Permissions};
-use kernel::{Caller, IdSource, MachineId, Refusal, SystemIds, TenantId, UserId};
+use kernel::{Caller, Grant, IdSource, MachineId, Refusal, Role, SystemIds, TenantId, UserId};
 use uuid::Uuid;
 
 use crate::identity_provider::Idp;
@@ -40,9 +40,12 @@ struct Roles {
 #[async_trait]
 impl Permissions for Roles {
     async fn of_roles(&self, _: TenantId, roles: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
-        let gives = |role: &String, permission| role == "admin" || (role == "keeper" && KEEPER.contains(&permission));
-        let permissions = GRANTS.iter().map(|grant| grant.permission);
-        Ok(permissions.filter(|permission| roles.iter().any(|role| gives(role, *permission))).collect())
+        let gives = |role: &String, grant: &Grant| {
+            (role == "admin" && grant.roles.contains(&Role::Admin))
+                || (role == "keeper" && KEEPER.contains(&grant.permission))
+        };
+        let given = GRANTS.iter().filter(|grant| roles.iter().any(|role| gives(role, grant)));
+        Ok(given.map(|grant| grant.permission).collect())
     }
 
     async fn is_role(&self, _: TenantId, name: &str) -> Result<bool, Refusal> {
