@@ -57,7 +57,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     let scope = scope_of(&form).map_err(OAuthError::invalid_scope)?;
     if client.is_public() {
         // Anybody can claim to be a public client, and each request is recorded.
-        provider.attempts.asks(visit.tenant.id, visit.address)?;
+        provider.attempts.begin_anonymous(visit.tenant.id, visit.address)?;
     }
     let code = fresh_code(provider)?;
     let device = id_of(&visit, &code);
