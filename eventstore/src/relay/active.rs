@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::POLL_INTERVAL;
 use super::source::Source;
 use super::status::{Reporter, State};
-use crate::channels::Page;
+use crate::channels::{self, Page};
 use crate::{EventStore, Lock};
 
 /// Pacing of publishes: after one of at least this many events, the next one begins this long after it began. A publish has a high fixed
@@ -154,7 +154,7 @@ impl<'a> Active<'a> {
             for page in &pages {
                 // Of a large page the receivers do not see every event.
                 self.store.forget_erased(page);
-                self.store.channels().relay(page);
+                channels::send(&self.store.channels().relayed, page);
             }
             published = self.publish(&pages, published).await?;
             if let Some((_, interval)) = PACING.iter().find(|(busy, _)| (*busy..BACKLOG).contains(&count)) {
