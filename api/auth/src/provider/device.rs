@@ -128,7 +128,7 @@ pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(_) => {
             let text =
                 if allow { "Go back to your device: it continues automatically." } else { "The device was told." };
-            let title = if allow { "Your device is let in" } else { "Your device is not let in" };
+            let title = if allow { "Your device is connected" } else { "Your device is not connected" };
             Ok(pages::message(&visit.brand, StatusCode::OK, title, text))
         }
         Err(refusal) if refusal.code() == "session_ended" => Ok(expired(&visit)),

@@ -137,10 +137,10 @@ impl OAuthError {
     fn page(&self, tenant: &Brand) -> Response {
         let title = match self.status {
             StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
-            StatusCode::NOT_FOUND => "There is nothing here",
-            StatusCode::FORBIDDEN if self.error.starts_with(TENANT_BLOCKED) => "Nobody is let in here now",
-            status if status.is_server_error() => "This does not work now",
-            _ => "This does not work",
+            StatusCode::NOT_FOUND => "Page not found",
+            StatusCode::FORBIDDEN if self.error.starts_with(TENANT_BLOCKED) => "Sign-in is not available right now",
+            status if status.is_server_error() => "Something went wrong",
+            _ => "This request can't be completed",
         };
         let text = match self.retry_after {
             Some(seconds) => format!("Too many attempts failed. Try again in {}.", spoken(seconds)),
