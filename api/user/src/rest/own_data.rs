@@ -325,31 +325,12 @@ impl OwnData {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use futures::FutureExt;
 
     use super::*;
 
-    #[expect(clippy::disallowed_methods, reason = "a test vouches for its tenants")]
-    fn event(position: u64) -> RecordedEvent {
-        RecordedEvent {
-            tenant: kernel::TenantId::vouched(Uuid::nil()),
-            position: Position(position),
-            event_id: Uuid::nil(),
-            aggregate_type: User::TYPE.to_owned(),
-            aggregate_id: "ada".to_owned(),
-            sequence: position,
-            event_type: "user.user.registered".to_owned(),
-            event_version: 1,
-            payload: "{}".into(),
-            metadata: "{}".into(),
-            occurred_at: DateTime::UNIX_EPOCH,
-            recorded_at: DateTime::UNIX_EPOCH,
-        }
-    }
-
     fn history(positions: &[u64]) -> History {
-        stream::iter(positions.iter().map(|position| Ok(event(*position))).collect::<Vec<_>>()).boxed()
+        stream::iter(positions.iter().map(|position| Ok(testbed::event(*position))).collect::<Vec<_>>()).boxed()
     }
 
     fn told(histories: Vec<History>) -> Result<Vec<u64>, eventstore::Error> {
