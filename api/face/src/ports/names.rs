@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use kernel::TenantId;
+use executor::DomainPolicy;
+use kernel::{Refusal, TenantId};
 use uuid::Uuid;
 
 /// Looks up domain names, and records which tenant holds which domain.
 #[async_trait]
-pub trait Names: Send + Sync {
+pub trait Names: DomainPolicy {
     /// The text records (TXT) of a name; empty if it has none or does not exist. The strings of one record are concatenated.
     ///
     /// # Errors
@@ -29,13 +30,6 @@ pub trait Names: Send + Sync {
     /// # Errors
     /// When it can't be recorded at the moment.
     async fn release(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), NamesError>;
-
-    /// Whether a third party, such as an identity provider, may assert e-mail addresses of a domain in a tenant: always, unless the
-    /// installation requires proof; then only if the tenant holds the domain.
-    ///
-    /// # Errors
-    /// When the lookup is not possible at the moment.
-    async fn may_be_spoken_for(&self, domain: &str, tenant: TenantId) -> Result<bool, NamesError>;
 }
 
 /// A tenant's proven ownership of a domain.
@@ -80,8 +74,11 @@ impl Names for Nobody {
     async fn release(&self, _: &str, _: TenantId, _: &[Uuid]) -> Result<(), NamesError> {
         Err(absent())
     }
+}
 
-    async fn may_be_spoken_for(&self, _: &str, _: TenantId) -> Result<bool, NamesError> {
+#[async_trait]
+impl DomainPolicy for Nobody {
+    async fn may_be_asserted(&self, _: &str, _: TenantId) -> Result<bool, Refusal> {
         Ok(true)
     }
 }
