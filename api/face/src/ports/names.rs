@@ -23,7 +23,7 @@ pub trait Names: DomainPolicy {
     ///
     /// # Errors
     /// When it can't be recorded at the moment.
-    async fn hold(&self, held: &Hold<'_>, shown: &[Uuid]) -> Result<bool, NamesError>;
+    async fn record_owner(&self, owned: &DomainOwnership<'_>, shown: &[Uuid]) -> Result<bool, NamesError>;
 
     /// Records that a tenant no longer holds a domain. Does nothing unless it holds it by one of these proofs.
     ///
@@ -34,9 +34,9 @@ pub trait Names: DomainPolicy {
 
 /// A tenant's proven ownership of a domain.
 #[derive(Clone, Copy, Debug)]
-pub struct Hold<'h> {
+pub struct DomainOwnership<'d> {
     /// The domain, in its DNS form.
-    pub domain: &'h str,
+    pub domain: &'d str,
     /// The tenant that holds it.
     pub tenant: TenantId,
     /// The value in the tenant's DNS record.
@@ -67,7 +67,7 @@ impl Names for Nobody {
         Err(absent())
     }
 
-    async fn hold(&self, _: &Hold<'_>, _: &[Uuid]) -> Result<bool, NamesError> {
+    async fn record_owner(&self, _: &DomainOwnership<'_>, _: &[Uuid]) -> Result<bool, NamesError> {
         Err(absent())
     }
 

@@ -1,7 +1,7 @@
 //! Domains: claim, verify by the DNS record, release.
 
 use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Command, Empty, Example, Hold, NamesError, example};
+use face::{Authenticated, Command, DomainOwnership, Empty, Example, NamesError, example};
 use kernel::{Caller, Refusal, TenantId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -184,8 +184,9 @@ impl Domains {
             }
             return change(runtime, &command.request, claim, NoteDomainRecordMissing { domain: id(&domain) }).await;
         }
-        let hold = Hold { domain: &state.domain, tenant: caller.tenant(), proof, at: runtime.executor.now() };
-        if !runtime.names.hold(&hold, &proofs).await.map_err(|error| unavailable(&error))? {
+        let owned =
+            DomainOwnership { domain: &state.domain, tenant: caller.tenant(), proof, at: runtime.executor.now() };
+        if !runtime.names.record_owner(&owned, &proofs).await.map_err(|error| unavailable(&error))? {
             let detail = "the record was found, but another tenant of this installation has verified this domain, and its record exists too; remove that record, or have that tenant release the domain";
             return Err(Refusal::conflict("domain_held", detail).into());
         }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use config::Config;
 use directory::{Directory, DirectoryError};
 use executor::DomainPolicy;
-use face::{Hold, Names, NamesError};
+use face::{DomainOwnership, Names, NamesError};
 use kernel::{Refusal, TenantId};
 use uuid::Uuid;
 
@@ -40,8 +40,8 @@ impl Names for DomainNames {
         self.resolver.texts(name).await.map_err(NamesError)
     }
 
-    async fn hold(&self, held: &Hold<'_>, shown: &[Uuid]) -> Result<bool, NamesError> {
-        let Hold { domain, tenant, proof, at } = *held;
+    async fn record_owner(&self, owned: &DomainOwnership<'_>, shown: &[Uuid]) -> Result<bool, NamesError> {
+        let DomainOwnership { domain, tenant, proof, at } = *owned;
         self.directory.hold(domain, (tenant, proof), shown, at).await.map_err(by_the_directory)
     }
 
