@@ -5,7 +5,7 @@ use auth_commands::{
     ChangeSamlConnection, CreateSamlConnection, DeactivateSamlConnection, ReactivateSamlConnection,
     SamlConnectionFields,
 };
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, Runtime, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -121,7 +121,7 @@ impl SamlConnections {
     ///
     /// Needs the permission `auth:saml_connection:write`.
     #[oai(path = "/v1/auth/saml-connections", method = "post", operation_id = "createSamlConnection")]
-    async fn create(&self, command: Command<SamlConnectionBody>) -> Made {
+    async fn create(&self, command: Command<SamlConnectionBody>) -> CreateResult {
         let made = CreateSamlConnection { fields: command.body.into(), reach: reach(&self.runtime) };
         create(&self.runtime, &command.request, "saml-connections", made, |id| id.uuid()).await
     }
@@ -130,7 +130,11 @@ impl SamlConnections {
     ///
     /// Needs the permission `auth:saml_connection:read`.
     #[oai(path = "/v1/auth/saml-connections/:connection", method = "get", operation_id = "getSamlConnection")]
-    async fn get(&self, Authenticated(caller): Authenticated, connection: Path<Uuid>) -> Found<SamlConnectionResource> {
+    async fn get(
+        &self,
+        Authenticated(caller): Authenticated,
+        connection: Path<Uuid>,
+    ) -> ReadResult<SamlConnectionResource> {
         find(&self.runtime, &caller, "auth:saml_connection:read", connection.0, |state: &SamlConnection| {
             let details = state.details.clone();
             SamlConnectionResource {
@@ -156,7 +160,7 @@ impl SamlConnections {
         method = "post",
         operation_id = "changeSamlConnection"
     )]
-    async fn change(&self, command: Command<SamlConnectionBody>, connection: Path<Uuid>) -> Done {
+    async fn change(&self, command: Command<SamlConnectionBody>, connection: Path<Uuid>) -> ChangeResult {
         let (fields, reach) = (command.body.into(), reach(&self.runtime));
         let changed = ChangeSamlConnection { connection: id(&connection), fields, reach };
         change(&self.runtime, &command.request, connection.0, changed).await
@@ -170,7 +174,7 @@ impl SamlConnections {
         method = "post",
         operation_id = "deactivateSamlConnection"
     )]
-    async fn deactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
+    async fn deactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> ChangeResult {
         let deactivate = DeactivateSamlConnection { connection: id(&connection), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, connection.0, deactivate).await
     }
@@ -183,7 +187,7 @@ impl SamlConnections {
         method = "post",
         operation_id = "reactivateSamlConnection"
     )]
-    async fn reactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
+    async fn reactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> ChangeResult {
         let reactivate = ReactivateSamlConnection { connection: id(&connection), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, connection.0, reactivate).await
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use eventstore::ReplayFilter;
-use face::operation::{self, Done};
+use face::operation::{self, ChangeResult};
 use face::{
     Authenticated, Command, Erasure, Example, KnownWhereSignedIn, PersonEvent, Plain, Problem, Streamed, example,
     log_unreadable,
@@ -287,7 +287,7 @@ impl OwnData {
     /// has to confirm it with their e-mail address, and a token that tells when they signed in must be from a sign-in within the last ten
     /// minutes. The tenant's last owner can't be erased.
     #[oai(path = "/v1/user/me/erase", method = "post", operation_id = "eraseMe")]
-    async fn erase(&self, command: Command<Confirmation>) -> Done {
+    async fn erase(&self, command: Command<Confirmation>) -> ChangeResult {
         let user = oneself(&command.request.caller)?;
         let Command { request, body: Confirmation { email } } = command;
         let erase = |forget| EraseOneself { email, forget };
