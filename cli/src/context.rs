@@ -119,13 +119,13 @@ pub fn uuid(text: &str) -> Result<uuid::Uuid, String> {
     text.parse().map_err(|_| "allowed is a UUID, such as 0192f0c4-0000-8000-8000-000000000000".to_owned())
 }
 
-/// Whose, and of which services.
+/// The tenant and the services that a command works on.
 #[derive(Debug, clap::Args)]
 pub struct Whose {
     /// The tenant: its name or id
     #[arg(long)]
     pub tenant: String,
-    /// The service; all unless given
+    /// Only this service, such as crm; all unless given
     #[arg(long)]
     pub service: Option<String>,
 }

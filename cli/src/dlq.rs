@@ -63,7 +63,7 @@ pub enum Command {
         /// With --all: only dead letters of this consumer
         #[arg(long, value_parser = consumer, requires = "all")]
         consumer: Option<Consumer>,
-        /// The reason
+        /// The reason, kept among the dead letter's decisions
         #[arg(long, default_value = "")]
         reason: String,
     },
@@ -77,7 +77,7 @@ pub enum Command {
         /// The dead letter's id
         #[arg(value_parser = letter)]
         id: LetterId,
-        /// The reason
+        /// The reason, kept among the dead letter's decisions
         #[arg(long)]
         reason: String,
     },
@@ -97,7 +97,7 @@ pub enum Command {
         /// Only reports what would happen
         #[arg(long)]
         preview: bool,
-        /// The reason
+        /// The reason, kept among the dead letter's decisions
         #[arg(long, required_unless_present = "preview")]
         reason: Option<String>,
     },

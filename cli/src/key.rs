@@ -29,7 +29,7 @@ The new key is published at once and signs after INOPSIO_KEY_OVERLAP_SECONDS, so
         /// The tenant: its name or id
         #[arg(long)]
         tenant: String,
-        /// EdDSA, ES256 or RS256
+        /// Signature algorithm of the new key: EdDSA, ES256 or RS256
         #[arg(long, default_value = "EdDSA", value_parser = algorithm)]
         algorithm: OurAlgorithm,
     },

@@ -13,10 +13,10 @@ use serde_json::Value;
 /// The output format of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Text and tables for people
     #[default]
     Text,
-    /// For programs
+    /// JSON for programs
     Json,
 }
 

@@ -21,7 +21,7 @@ pub enum Command {
     /// Shows the position, lag and parked events of each projection
     #[command(after_help = "Example:\n  inopsio projection status --format json")]
     Status {
-        /// Only this service
+        /// Only this service, such as crm; all unless given
         #[arg(long)]
         service: Option<String>,
     },
@@ -34,7 +34,7 @@ pub enum Command {
         /// All projections
         #[arg(long, conflicts_with = "names")]
         all: bool,
-        /// Only this service
+        /// Only this service, such as crm; all unless given
         #[arg(long)]
         service: Option<String>,
     },
@@ -48,7 +48,7 @@ row differs; `inopsio projection rebuild` mends what does.")]
     Drift {
         /// Names of the projections; all unless given
         names: Vec<String>,
-        /// Only this service
+        /// Only this service, such as crm; all unless given
         #[arg(long)]
         service: Option<String>,
         /// Number of differing rows shown per projection

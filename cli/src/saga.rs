@@ -65,7 +65,7 @@ pub enum Command {
         /// The saga's id
         #[arg(value_parser = crate::context::uuid)]
         id: Uuid,
-        /// The reason
+        /// The reason, kept in the saga's history
         #[arg(long)]
         reason: String,
     },

@@ -36,7 +36,7 @@ pub struct Seed {
 /// The default end of the history. Fixed, so that the data does not depend on the current day.
 const END: &str = "2026-01-01";
 
-/// How much is seeded.
+/// The size of the data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Size {
     /// 100 leads: to look at

@@ -7,7 +7,7 @@ use crate::context::{self, Context};
 use crate::dev::ports;
 use crate::{settings, signals};
 
-/// Serves the configured services until it receives a signal to stop
+/// Serves all services, one service or only a gateway, until it receives a signal to stop
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   inopsio serve
@@ -17,7 +17,7 @@ use crate::{settings, signals};
 The addresses of Postgres and nats-server, and all other settings, come from inopsio.toml or INOPSIO_… variables (see .env.example).
 Prepare the databases first: inopsio migrate")]
 pub struct Serve {
-    /// Only this service
+    /// Only this service, such as crm; all unless given
     #[arg(long)]
     service: Option<String>,
     /// Run no service: forward requests to the instances that INOPSIO_REMOTE_… name, and answer GraphQL

@@ -81,7 +81,7 @@ enum Command {
     Disable {
         #[command(flatten)]
         one: One,
-        /// The reason
+        /// The reason, kept among the changes of the webhook
         #[arg(long, default_value = "")]
         reason: String,
     },

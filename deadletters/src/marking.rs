@@ -186,23 +186,7 @@ mod tests {
     };
 
     fn stored(payload: &str) -> RecordedEvent {
-        #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
-        let tenant = kernel::TenantId::vouched(uuid::Uuid::from_u128(1));
-        let at = chrono::DateTime::UNIX_EPOCH;
-        RecordedEvent {
-            tenant,
-            position: kernel::Position(1),
-            event_id: uuid::Uuid::from_u128(2),
-            aggregate_type: "demo.note".to_owned(),
-            aggregate_id: "1".to_owned(),
-            sequence: 1,
-            event_type: "demo.note.written".to_owned(),
-            event_version: 1,
-            payload: payload.to_owned().into(),
-            metadata: "{}".into(),
-            occurred_at: at,
-            recorded_at: at,
-        }
+        RecordedEvent { payload: payload.to_owned().into(), ..testbed::event(1) }
     }
 
     #[test]

@@ -346,20 +346,9 @@ mod tests {
 
     #[expect(clippy::disallowed_methods, reason = "a test vouches for its tenants")]
     fn event(position: u64, aggregate_id: &str) -> RecordedEvent {
-        RecordedEvent {
-            tenant: TenantId::vouched(uuid::Uuid::from_u128(7)),
-            position: Position(position),
-            event_id: uuid::Uuid::from_u128(u128::from(position)),
-            aggregate_type: "crm.lead".to_owned(),
-            aggregate_id: aggregate_id.to_owned(),
-            sequence: position,
-            event_type: "crm.lead.captured".to_owned(),
-            event_version: 1,
-            payload: "{}".into(),
-            metadata: "{}".into(),
-            occurred_at: DateTime::UNIX_EPOCH,
-            recorded_at: DateTime::UNIX_EPOCH,
-        }
+        let tenant = TenantId::vouched(uuid::Uuid::from_u128(7));
+        let (event_id, aggregate_id) = (uuid::Uuid::from_u128(position.into()), aggregate_id.to_owned());
+        RecordedEvent { tenant, event_id, aggregate_id, ..testbed::event(position) }
     }
 
     fn taken(positions: &[u64], decisions: Decisions) -> Taken {

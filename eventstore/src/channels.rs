@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, watch};
 /// At least one event, with consecutive positions, shared by all receivers.
 pub type Page = Arc<Vec<RecordedEvent>>;
 
-/// A page of more bytes is not relayed whole, because dozens of pages are kept for a slow receiver.
+/// A page of more bytes is not sent whole, because a channel keeps up to [`CAPACITY`] pages for a slow receiver.
 const MAX_BYTES: usize = 2 << 20;
 
 /// How many pages a receiver may lag behind before it misses one.
@@ -34,11 +34,11 @@ impl Channels {
             relaying: watch::channel(false).0,
         }
     }
+}
 
-    /// Passes a page to the receivers of relayed events. It fails when there is none, which is no error.
-    pub(crate) fn relay(&self, page: &Page) {
-        let _ = self.relayed.send(whole_or_last(page));
-    }
+/// Sends a page to the receivers of a channel. It fails when there is none, which is no error.
+pub(crate) fn send(channel: &broadcast::Sender<Page>, page: &Page) {
+    let _ = channel.send(whole_or_last(page));
 }
 
 /// Reduces a page that is too large to its last event. Receivers then find a gap before it and read the log, a few large events at a time.
@@ -96,14 +96,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_large_page_only_the_last_event_is_relayed_behind_a_gap() {
+    fn of_a_large_page_only_the_last_event_is_sent_behind_a_gap() {
         let event = |size, position| RecordedEvent { payload: vec![b' '; size].into(), ..testbed::event(position) };
-        let relayed = |events: u64, size: usize| {
+        let sent = |events: u64, size: usize| {
             let page = Page::new((1..=events).map(|position| event(size, position)).collect());
             whole_or_last(&page).iter().map(|event| event.position.0).collect::<Vec<_>>()
         };
-        assert_eq!(relayed(3, 1 << 10), [1, 2, 3]);
-        assert_eq!(relayed(3, 1 << 20), [3]);
-        assert_eq!(relayed(1, 3 << 20), [1]);
+        assert_eq!(sent(3, 1 << 10), [1, 2, 3]);
+        assert_eq!(sent(3, 1 << 20), [3]);
+        assert_eq!(sent(1, 3 << 20), [1]);
     }
 }

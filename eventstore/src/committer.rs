@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::append::{Appended, Error};
 use crate::append_connection::{AppendConnection, NoResult};
 use crate::batch::{Batch, PendingAppend};
-use crate::channels::Page;
+use crate::channels::{self, Page};
 use crate::meters::Meters;
 use crate::queue::Queue;
 use crate::statement::{NotWritten, Outcome};
@@ -252,8 +252,7 @@ impl BatchSender {
             moved
         });
         if dense && !page.is_empty() {
-            // An error means that no receiver is left.
-            let _ = self.pages.send(Arc::new(page));
+            channels::send(&self.pages, &Page::new(page));
         }
         for (pending, answer) in answers {
             self.meters.append(pending.since.elapsed());

@@ -64,7 +64,7 @@ assert.ok((await client.authorizationCodeGrant(config, par, { pkceCodeVerifier: 
 
 // The device grant: a device shows a code, and the person allows it.
 const device = await client.initiateDeviceAuthorization(config, { scope });
-assert.match(await follow(device.verification_uri_complete, null, LOGIN, PASSWORD), /is let in/);
+assert.match(await follow(device.verification_uri_complete, null, LOGIN, PASSWORD), /is connected/);
 const of_device = await client.pollDeviceAuthorizationGrant(config, device);
 assert.equal(of_device.claims().sub, claims.sub);
 
@@ -81,7 +81,7 @@ assert.equal((await client.tokenIntrospection(signer, renewed.access_token)).act
 await client.tokenRevocation(signer, renewed.refresh_token);
 assert.equal((await client.tokenIntrospection(signer, renewed.access_token)).active, false);
 const signing_device = await client.initiateDeviceAuthorization(signer, { scope });
-assert.match(await follow(signing_device.verification_uri_complete, null, LOGIN, PASSWORD), /is let in/);
+assert.match(await follow(signing_device.verification_uri_complete, null, LOGIN, PASSWORD), /is connected/);
 assert.equal((await client.pollDeviceAuthorizationGrant(signer, signing_device)).claims().sub, claims.sub);
 
 // A client that supports only RS256.
@@ -151,7 +151,7 @@ for (const [us, auth] of [secret, signing]) {
     // The device grant.
     const asked = await oauth.deviceAuthorizationRequest(as, us, auth, { scope }, options);
     const shown = await oauth.processDeviceAuthorizationResponse(as, us, asked);
-    assert.match(await follow(shown.verification_uri_complete, null, LOGIN, PASSWORD), /is let in/);
+    assert.match(await follow(shown.verification_uri_complete, null, LOGIN, PASSWORD), /is connected/);
     const let_in = await oauth.deviceCodeGrantRequest(as, us, auth, shown.device_code, options);
     const of_it = await oauth.processDeviceCodeResponse(as, us, let_in);
     assert.equal(oauth.getValidatedIdTokenClaims(of_it).sub, claims.sub);

@@ -96,7 +96,7 @@ goes_on_and_gives_back(client, token, claims["sub"])
 
 # The device grant: a device shows a code, and the person allows it.
 asked = client.post(at["device_authorization"], data={"scope": scope}, auth=(env["CLIENT"], env["SECRET"])).json()
-assert "is let in" in ada.follow(asked["verification_uri_complete"])
+assert "is connected" in ada.follow(asked["verification_uri_complete"])
 token = client.fetch_token(at["token"], grant_type=DEVICE, device_code=asked["device_code"])
 assert read(token)["sub"] == claims["sub"]
 

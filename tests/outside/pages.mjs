@@ -26,7 +26,7 @@ async function signsIn(page, password, factor) {
     await page.getByRole('button', { name: 'Sign in', exact: true }).click();
     if (!factor) return;
     await page.locator('#code').fill(factor);
-    await page.getByRole('button', { name: 'Go on' }).click();
+    await page.getByRole('button', { name: 'Continue' }).click();
 }
 
 const alerted = (page, text) => page.getByRole('alert').getByText(text).waitFor();
@@ -56,7 +56,7 @@ await page.getByRole('button', { name: 'Accept' }).click();
 await page.waitForURL(at('account'));
 await accessible(page, 'account');
 await page.goto(invitation);
-await page.getByRole('heading', { name: 'This link does not work any more' }).waitFor();
+await page.getByRole('heading', { name: 'This link is no longer valid' }).waitFor();
 await accessible(page, 'link-spent');
 await page.goto(`${at('verify-email')}${new URL(invitation).search}`);
 await page.getByRole('heading', { name: 'Verify your address' }).waitFor();
@@ -94,15 +94,15 @@ await signsIn(page, 'not-the-password-at-all');
 await page.getByRole('alert').first().waitFor();
 await accessible(page, 'login-failed');
 await signsIn(page, PASSWORD);
-await page.getByRole('heading', { name: 'Your code' }).waitFor();
+await page.getByRole('heading', { name: 'Enter your code' }).waitFor();
 await accessible(page, 'code');
 await page.locator('#code').fill('000000');
-await page.getByRole('button', { name: 'Go on' }).click();
+await page.getByRole('button', { name: 'Continue' }).click();
 await alerted(page, 'not the current code');
 await accessible(page, 'code-failed');
 // The current code was used when the authenticator was added. The next one is already accepted.
 await page.locator('#code').fill(totp(key, 1));
-await page.getByRole('button', { name: 'Go on' }).click();
+await page.getByRole('button', { name: 'Continue' }).click();
 await page.waitForURL(at('account'));
 
 // An application asks for consent: denied, then allowed, then revoked.
@@ -138,15 +138,15 @@ const device = await (await fetch(at('device_authorization'), {
 await page.goto(device.verification_uri);
 await accessible(page, 'device');
 await page.getByLabel('The code that your device shows').fill('BCDF-GHJK');
-await page.getByRole('button', { name: 'Go on' }).click();
+await page.getByRole('button', { name: 'Continue' }).click();
 await alerted(page, 'No device shows this code now');
 await accessible(page, 'device-failed');
 await page.getByLabel('The code that your device shows').fill(device.user_code.toLowerCase());
-await page.getByRole('button', { name: 'Go on' }).click();
-await page.getByRole('heading', { name: 'Let this device in?' }).waitFor();
+await page.getByRole('button', { name: 'Continue' }).click();
+await page.getByRole('heading', { name: 'Connect this device?' }).waitFor();
 await accessible(page, 'device-question');
-await page.getByRole('button', { name: 'Let it in', exact: true }).click();
-await page.getByRole('heading', { name: 'Your device is let in' }).waitFor();
+await page.getByRole('button', { name: 'Connect', exact: true }).click();
+await page.getByRole('heading', { name: 'Your device is connected' }).waitFor();
 const let_in = await token({ grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code: device.device_code });
 assert.equal(let_in.status, 200);
 
@@ -166,9 +166,9 @@ await page.getByLabel('Current password').fill(PASSWORD);
 await page.getByLabel('New password').fill(SECOND);
 await page.getByRole('button', { name: 'Change password' }).click();
 // A new password does not replace the second factor.
-await page.getByRole('heading', { name: 'Your code' }).waitFor();
+await page.getByRole('heading', { name: 'Enter your code' }).waitFor();
 await page.locator('#code').fill(recovery[1]);
-await page.getByRole('button', { name: 'Go on' }).click();
+await page.getByRole('button', { name: 'Continue' }).click();
 await page.waitForURL(at('account'));
 await other.page.goto(at('account'));
 assert.equal(other.page.url(), at('login'));
@@ -205,7 +205,7 @@ await page.getByRole('button', { name: 'Set password' }).click();
 await page.getByRole('heading', { name: 'Your password is set' }).waitFor();
 await accessible(page, 'reset-done');
 await page.goto(reset);
-await page.getByRole('heading', { name: 'This link does not work any more' }).waitFor();
+await page.getByRole('heading', { name: 'This link is no longer valid' }).waitFor();
 await page.goto(at('login'));
 await signsIn(page, THIRD, recovery[3]);
 await page.waitForURL(at('account'));
@@ -229,10 +229,10 @@ await other.page.getByLabel('Your e-mail address at your organization').fill('ev
 await other.page.getByRole('button', { name: 'Sign in through your organization' }).click();
 await other.page.getByRole('heading', { name: 'Sign in through your organization' }).waitFor();
 await accessible(other.page, 'organization');
-await other.page.getByRole('link', { name: 'Go on' }).waitFor();
+await other.page.getByRole('link', { name: 'Continue' }).waitFor();
 
 // An invalid request shows a page with the error, too.
 await page.goto(`${at('authorize')}?client_id=nobody`);
-await page.getByRole('heading', { name: 'This does not work' }).waitFor();
+await page.getByRole('heading', { name: 'This request can\'t be completed' }).waitFor();
 await accessible(page, 'message');
 await done();

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use kernel::Refusal;
 use tokio::sync::oneshot;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -21,6 +22,19 @@ pub enum NotDone {
     Busy,
     /// It panicked, or could not be started; the log says why.
     Failed,
+}
+
+impl NotDone {
+    /// The refusal of a request: `sign_in_busy` when the queue is full, otherwise `failed`.
+    pub fn refusal(self, failed: impl FnOnce() -> Refusal) -> Refusal {
+        match self {
+            Self::Busy => Refusal::unavailable(
+                "sign_in_busy",
+                "too many users are signing in at the same time; try again in a moment",
+            ),
+            Self::Failed => failed(),
+        }
+    }
 }
 
 /// The capacity of the queue.

@@ -9,7 +9,7 @@ use keys::Random;
 use zeroize::Zeroizing;
 
 use crate::breaches::{Breaches, is_breached};
-use crate::low_priority::{NotDone, at_low_priority};
+use crate::low_priority::at_low_priority;
 
 /// OWASP's recommended parameters for Argon2id: memory in KiB, passes, lanes.
 const PARAMETERS: (u32, u32, u32) = (19 * 1_024, 2, 1);
@@ -91,10 +91,8 @@ impl Passwords {
 }
 
 async fn turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    at_low_priority(work).await.map_err(|not_done| match not_done {
-        NotDone::Busy => Refusal::unavailable("sign_in_busy", "too many sign in at once; try again in a moment"),
-        NotDone::Failed => Refusal::internal("sign_in_failed", "the password could not be checked; see the log"),
-    })
+    let failed = || Refusal::internal("sign_in_failed", "the password could not be checked; see the log");
+    at_low_priority(work).await.map_err(|not_done| not_done.refusal(failed))
 }
 
 /// Refuses a password that is easily guessed. `about`: words that an attacker would try first, such as the person's name.

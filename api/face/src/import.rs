@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::operation::{Asked, Done, Target};
+use crate::operation::{ChangeResult, EnqueueResult, Target};
 use crate::{Changed, Example, Runtime, Unversioned, Upload, Word, example, job_request};
 
 /// Maps the headers of a file to fields of the imported resource. Written as `E-Mail:email,Firma:company`; a header may contain commas.
@@ -94,7 +94,12 @@ impl Word for Mapping {
 }
 
 /// Imports a file while the caller waits, no faster than the read models keep up. `dry_run`: only reports what would be imported.
-pub async fn take<I: Import, P>(runtime: &Runtime, upload: &Upload<P>, import: &I, dry_run: bool) -> Done<Report> {
+pub async fn take<I: Import, P>(
+    runtime: &Runtime,
+    upload: &Upload<P>,
+    import: &I,
+    dry_run: bool,
+) -> ChangeResult<Report> {
     let (executor, request) = (&runtime.executor, &upload.request);
     let done = if dry_run {
         importing::dry_run(executor, request, &upload.bytes, import).await?
@@ -112,7 +117,7 @@ pub async fn begin<I: Import, P>(
     import: &I,
     kind: &str,
     arguments: &impl Serialize,
-) -> Asked {
+) -> EnqueueResult {
     let request = job_request(&upload.request)?;
     importing::check(&request.caller, &upload.bytes, import, MOST_ROWS_OF_A_JOB)?;
     let unwritable = |error: serde_json::Error| Refusal::internal("job_unwritable", error.to_string());

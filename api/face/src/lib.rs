@@ -61,10 +61,10 @@ pub use nullable::{Nullable, nullable};
 pub use parameter::{Count, MOST_OF_A_PAGE, Parameter, Word};
 pub use person_event::PersonEvent;
 pub use ports::{
-    ActiveTenants, Addressee, Addressees, Admission, AssertedPerson, Hold, Invited, KnownConsent, KnownDenial,
-    KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, MailedLinks, Names, NamesError, NoPermissions,
-    NoSigningKeys, NobodySignsIn, People, PeopleError, Permissions, Person, SigningIn, SigningKeys, all_tenants_active,
-    no_addressees, no_names,
+    ActiveTenants, Addressee, Addressees, Admission, AssertedPerson, DomainOwnership, Invited, KnownConsent,
+    KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, MailedLinks, Names, NamesError,
+    NoPermissions, NoSigningKeys, NobodySignsIn, People, PeopleError, Permissions, Person, SigningIn, SigningKeys,
+    all_tenants_active, no_addressees, no_names,
 };
 pub use position::MinPositions;
 pub use postal_address::NewPostalAddress;

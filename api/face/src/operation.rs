@@ -27,19 +27,24 @@ impl Example for Target {
 }
 
 /// The response to a command that changes a resource.
-pub type Done<T = Target> = Result<Changed<T>, Problem>;
+pub type ChangeResult<T = Target> = Result<Changed<T>, Problem>;
 
 /// The response to a command that creates a resource.
-pub type Made<T = Target> = Result<Created<T>, Problem>;
+pub type CreateResult<T = Target> = Result<Created<T>, Problem>;
 
 /// The response to a request for a background job: its id, under which it is found among the service's jobs.
-pub type Asked = Result<UnversionedCreated<Target>, Problem>;
+pub type EnqueueResult = Result<UnversionedCreated<Target>, Problem>;
 
 /// The response with the current state of a resource.
-pub type Found<T> = Result<Resource<T>, Problem>;
+pub type ReadResult<T> = Result<Resource<T>, Problem>;
 
 /// Executes a command that changes the resource with this id.
-pub async fn change<C: Command<Answer = ()>>(runtime: &Runtime, request: &Request, id: Uuid, command: C) -> Done {
+pub async fn change<C: Command<Answer = ()>>(
+    runtime: &Runtime,
+    request: &Request,
+    id: Uuid,
+    command: C,
+) -> ChangeResult {
     let done = runtime.executor.execute(request, &command).await?;
     Ok(Changed::new(runtime.service, done, |()| Target { id }))
 }
@@ -71,7 +76,7 @@ pub async fn create<C: Command>(
     collection: &str,
     command: C,
     id: impl Fn(&C::Answer) -> Uuid,
-) -> Made {
+) -> CreateResult {
     let done = runtime.executor.execute(request, &command).await?;
     let id = id(&done.answer);
     Ok(Changed::new(runtime.service, done, |_| Target { id })
@@ -85,7 +90,7 @@ pub async fn find<A: Aggregate, T>(
     permission: &'static str,
     id: impl Display,
     show: impl FnOnce(&A) -> T,
-) -> Found<T> {
+) -> ReadResult<T> {
     find_current(runtime, caller, permission, id, |found: &Current<A>| show(&found.state)).await
 }
 
@@ -96,7 +101,7 @@ pub async fn find_current<A: Aggregate, T>(
     permission: &'static str,
     id: impl Display,
     show: impl FnOnce(&Current<A>) -> T,
-) -> Found<T> {
+) -> ReadResult<T> {
     caller.require(permission)?;
     let id = id.to_string();
     let Some(found) = runtime.executor.current::<A>(caller, &id).await? else {

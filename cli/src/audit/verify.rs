@@ -25,7 +25,7 @@ pub struct Verify {
     /// The tenant: its name or id
     #[arg(long)]
     tenant: String,
-    /// The service; all unless given
+    /// Only this service, such as crm; all unless given
     #[arg(long)]
     service: Option<String>,
     /// A file with public keys that signed earlier, as PEM

@@ -275,22 +275,16 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "a tenant of a test")]
     fn told(tenant: u128, event_type: &str, payload: &'static str) -> (Tenant, RecordedEvent) {
         let tenant_id = TenantId::vouched(Uuid::from_u128(tenant));
-        let at = DateTime::UNIX_EPOCH;
+        let created_at = DateTime::UNIX_EPOCH;
         let event = RecordedEvent {
             tenant: tenant_id,
-            position: Position(1),
-            event_id: Uuid::nil(),
             aggregate_type: "user.tenant".to_owned(),
             aggregate_id: tenant_id.to_string(),
-            sequence: 1,
             event_type: event_type.to_owned(),
-            event_version: 1,
             payload: payload.into(),
-            metadata: "{}".into(),
-            occurred_at: at,
-            recorded_at: at,
+            ..testbed::event(1)
         };
-        (Tenant { tenant_id, slug: format!("t{tenant}"), name: "T".to_owned(), created_at: at }, event)
+        (Tenant { tenant_id, slug: format!("t{tenant}"), name: "T".to_owned(), created_at }, event)
     }
 
     #[test]

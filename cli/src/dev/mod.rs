@@ -41,7 +41,7 @@ const TENANT: &str = "demo";
 
 Data and secrets are under .inopsio/ (--home); remove the folder to start afresh.")]
 pub struct Dev {
-    /// Only this service
+    /// Only this service, such as crm; all unless given
     #[arg(long)]
     service: Option<String>,
     #[command(flatten)]

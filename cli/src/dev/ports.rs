@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Result, bail};
 
-/// Where the environment listens, always on 127.0.0.1.
+/// The ports of the development environment, which listens only on 127.0.0.1.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Ports {
     /// Port of the API

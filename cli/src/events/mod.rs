@@ -21,7 +21,7 @@ pub enum Command {
 
 Only the process that serves a feed knows it: the feeds of the configured server are shown, if it runs.")]
     Lag {
-        /// Only this service
+        /// Only this service, such as crm; all unless given
         #[arg(long)]
         service: Option<String>,
     },

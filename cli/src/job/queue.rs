@@ -49,7 +49,7 @@ pub enum Command {
     },
 }
 
-/// A queue and its owner.
+/// A queue, of a tenant or of all tenants together.
 #[derive(Debug, clap::Args)]
 pub struct Of {
     /// The tenant: its name or id

@@ -29,7 +29,7 @@ pub struct Replay {
     /// The tenant: its name or id
     #[arg(long)]
     tenant: String,
-    /// The service; all unless given
+    /// Only this service, such as crm; all unless given
     #[arg(long)]
     service: Option<String>,
     /// Only aggregates of this type, such as crm.lead

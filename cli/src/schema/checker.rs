@@ -55,10 +55,6 @@ impl Checker {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-    use kernel::{Position, TenantId};
-    use uuid::Uuid;
-
     use super::*;
 
     mod lamps {
@@ -104,21 +100,13 @@ mod tests {
     fn check(aggregate: &str, event_type: &str, version: u32, payload: &str) -> Result<(), String> {
         const METADATA: &str = r#"{"actor":"ada","command_id":"1","correlation_id":"00000000-0000-0000-0000-000000000001",
             "causation_id":"00000000-0000-0000-0000-000000000001","occurred_at":"2026-01-01T00:00:00Z"}"#;
-        #[expect(clippy::disallowed_methods, reason = "a tenant of this test")]
-        let tenant = TenantId::vouched(Uuid::nil());
         let event = RecordedEvent {
-            tenant,
-            position: Position(1),
-            event_id: Uuid::nil(),
             aggregate_type: aggregate.to_owned(),
-            aggregate_id: "hall".to_owned(),
-            sequence: 1,
             event_type: event_type.to_owned(),
             event_version: version,
             payload: payload.to_owned().into(),
             metadata: METADATA.into(),
-            occurred_at: DateTime::UNIX_EPOCH,
-            recorded_at: DateTime::UNIX_EPOCH,
+            ..testbed::event(1)
         };
         Checker::new(&[AggregateType::of::<lamps::Lamp>()]).unwrap().check(&event)
     }

@@ -37,7 +37,7 @@ Run it with the new program before you release a change of events: it lists the 
 not match the contract. Retired versions are read through their upcasts. The exit code is 0 only if every event was read and
 matches.")]
     Check {
-        /// Only this service
+        /// Only this service, such as crm; all unless given
         #[arg(long)]
         service: Option<String>,
         /// Only events after this position, for example the end of an earlier check

@@ -29,7 +29,7 @@ static DOMAIN: ClaimKind = ClaimKind {
 };
 
 /// Maximum domains of a connection.
-pub const MOST_DOMAINS: usize = 50;
+const MOST_DOMAINS: usize = 50;
 /// Maximum role mappings of a connection.
 const MOST_ROLES: usize = 100;
 
@@ -138,7 +138,7 @@ impl SamlConnectionFields {
 }
 
 /// A domain in ASCII form (IDNA), so that each has one spelling; `None` if it is not a domain, such as an IP address.
-pub fn one_spelling(domain: &str) -> Option<String> {
+pub(crate) fn one_spelling(domain: &str) -> Option<String> {
     match Host::parse(domain) {
         Ok(Host::Domain(name)) => Some(name),
         _ => None,
@@ -225,6 +225,7 @@ impl Command for CreateSamlConnection {
         let details = self.fields.check()?;
         authorize(work, &self.reach).await?;
         check_roles(work, &self.reach, &details).await?;
+        self.reach.to_assert(work.caller(), &self.fields.domains, &[]).await?;
         let connection: SamlConnectionId = work.new_id();
         for (kind, value) in claims(&details) {
             work.take(kind, &value, connection);
@@ -242,7 +243,9 @@ impl Command for ChangeSamlConnection {
         let details = self.fields.check()?;
         authorize(work, &self.reach).await?;
         check_roles(work, &self.reach, &details).await?;
-        let before = claims(&work.read::<SamlConnection>(self.connection).await?.details);
+        let before = work.read::<SamlConnection>(self.connection).await?;
+        self.reach.to_assert(work.caller(), &self.fields.domains, &before.details.domains).await?;
+        let before = claims(&before.details);
         let after = claims(&details);
         let of = |claim: &Claim, all: &[Claim]| {
             all.iter().any(|(kind, value)| kind.name == claim.0.name && *value == claim.1)

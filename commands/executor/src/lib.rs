@@ -22,6 +22,7 @@
 mod cache;
 mod claim;
 mod command;
+mod domain_policy;
 mod executor;
 mod held_claims;
 mod history;
@@ -35,6 +36,7 @@ mod work;
 
 pub use claim::ClaimKind;
 pub use command::{Command, Done, Request};
+pub use domain_policy::DomainPolicy;
 pub use eventstore::AskedJob;
 pub use executor::{Current, Executor, Settings};
 pub use held_claims::{ClaimHistory, HeldClaims};

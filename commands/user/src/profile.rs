@@ -18,7 +18,8 @@ pub struct ProfileFields {
     pub title: Option<String>,
     pub phone: Option<String>,
     pub address: Option<PostalAddress>,
-    /// The address of a picture. If it is the address of an uploaded picture, an existing user keeps their current picture.
+    /// The address of a picture. If it is the address of an uploaded picture, an existing user keeps their current picture, and a
+    /// new user has none.
     pub picture: Option<String>,
     pub locale: Option<String>,
     pub time_zone: Option<String>,

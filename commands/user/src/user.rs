@@ -2,7 +2,7 @@
 
 use chrono::Duration;
 use executor::{ClaimKind, Command, Work};
-use kernel::{Checks, Refusal, UserId};
+use kernel::{Checks, Refusal, UserId, is_picture_address};
 use user_aggregates::{GroupId, LinkFault, Login, Profile, User, UserCommand, UserRegistered};
 
 use crate::access::{self, Catalogue, existing_role, require_within_own};
@@ -79,8 +79,11 @@ pub struct ShowEmail {
     pub email: String,
 }
 
-/// Registers a user: claims the login names, appends the first event, updates the owners.
-pub(crate) async fn begin(work: &mut Work<'_>, user: UserId, registered: UserRegistered) -> Result<(), Refusal> {
+/// Registers a user: claims the login names, appends the first event, updates the owners. The address of an uploaded picture is left out:
+/// in a profile it stands for the picture that the user has, and a new user has none.
+pub(crate) async fn begin(work: &mut Work<'_>, user: UserId, mut registered: UserRegistered) -> Result<(), Refusal> {
+    let tenant = work.caller().tenant();
+    registered.profile.picture = registered.profile.picture.filter(|url| !is_picture_address(tenant, url.reveal()));
     for name in registered.login.names() {
         work.take(&LOGIN, name, user);
     }

@@ -1,9 +1,9 @@
-//! Moving a tenant from one cell to another. [`Mover`] runs the move; it has a `leg` for each service, which copies the log, and the other
-//! tables of a service are moved by `side_tables`.
+//! Moving a tenant from one cell to another. [`Mover`] runs the move; it has a `ServiceMove` for each service, which copies the log, and the
+//! other tables of a service are moved by `side_tables`.
 
 mod error;
-mod leg;
 mod mover;
+mod service_move;
 mod side_tables;
 
 pub use error::MoveError;

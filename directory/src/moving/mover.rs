@@ -26,7 +26,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Postgres};
 
 use super::error::{MoveError, Result, at};
-use super::leg::Leg;
+use super::service_move::ServiceMove;
 use super::side_tables;
 use crate::holdings::Holdings;
 use crate::place::{Moving, Place, Placed};
@@ -132,22 +132,22 @@ impl<'a> Mover<'a> {
             news("the tenant lives in the new cell already and is let in");
             self.finish_interrupted(tenant.tenant_id, &moving).await?;
         } else {
-            let mut legs = self.legs(tenant.tenant_id, &moving).await?;
+            let mut moves = self.service_moves(tenant.tenant_id, &moving).await?;
             let bus = self.bus(&moving).await;
             let mut attempts = 1..=ATTEMPTS;
             let paused = loop {
-                self.copy(&mut legs, bus.as_ref(), news, &mut moved.rounds).await?;
+                self.copy(&mut moves, bus.as_ref(), news, &mut moved.rounds).await?;
                 news("the tenant's writes are paused");
                 let paused = Instant::now();
                 attempts.next();
-                match self.cut_over(tenant.tenant_id, &moving, &mut legs, bus.as_ref(), &place).await {
+                match self.cut_over(tenant.tenant_id, &moving, &mut moves, bus.as_ref(), &place).await {
                     Ok((after, compared)) => {
                         place = after;
                         moved.services = compared;
                         break paused;
                     }
                     Err(error) => {
-                        self.resume_in_old(tenant.tenant_id, &mut legs).await;
+                        self.resume_in_old(tenant.tenant_id, &mut moves).await;
                         if !matches!(error, MoveError::Decided(_)) || attempts.is_empty() {
                             return Err(error);
                         }
@@ -155,7 +155,7 @@ impl<'a> Mover<'a> {
                     }
                 }
             };
-            self.open_new_cell(tenant.tenant_id, &moving, &mut legs).await?;
+            self.open_new_cell(tenant.tenant_id, &moving, &mut moves).await?;
             moved.paused_seconds = Some(paused.elapsed().as_secs_f64());
         }
         self.stop_tracking(&moving, tenant.tenant_id).await;
@@ -165,7 +165,7 @@ impl<'a> Mover<'a> {
     }
 
     /// Ends the pause in the old cell after an error, unless the cutover has happened.
-    async fn resume_in_old(&self, tenant: TenantId, legs: &mut [Leg]) {
+    async fn resume_in_old(&self, tenant: TenantId, moves: &mut [ServiceMove]) {
         match self.placements.place(tenant).await {
             Ok(place) if is_past_cutover(&place) => return,
             Ok(_) => {}
@@ -179,10 +179,10 @@ impl<'a> Mover<'a> {
                 return;
             }
         }
-        for leg in legs {
+        for one in moves {
             // Resumes every service, even if one fails. The caller reports the original error.
-            if let Err(error) = side_tables::resume(leg.transfer.old(), tenant).await {
-                let service = leg.holdings.service.name();
+            if let Err(error) = side_tables::resume(one.transfer.old(), tenant).await {
+                let service = one.holdings.service.name();
                 tracing::error!(service, %error, "the tenant is still paused: undo the move");
             }
         }
@@ -307,59 +307,65 @@ impl<'a> Mover<'a> {
         lock.ok_or_else(|| MoveError::Busy(tenant.slug.clone()))
     }
 
-    /// Begins all legs, and closes the tenant in the new cell until it is complete there.
-    async fn legs(&self, tenant: TenantId, moving: &Moving) -> Result<Vec<Leg>> {
-        let mut legs = Vec::new();
+    /// Begins all moves, and closes the tenant in the new cell until it is complete there.
+    async fn service_moves(&self, tenant: TenantId, moving: &Moving) -> Result<Vec<ServiceMove>> {
+        let mut moves = Vec::new();
         for held in &self.holdings {
-            let mut leg = self.leg(held, tenant, moving).await?;
-            at(&moving.to, leg.transfer.expect(&moving.from).await, leg.holdings.service.name())?;
-            legs.push(leg);
+            let mut one = self.service_move(held, tenant, moving).await?;
+            at(&moving.to, one.transfer.expect(&moving.from).await, one.holdings.service.name())?;
+            moves.push(one);
         }
-        Ok(legs)
+        Ok(moves)
     }
 
-    async fn leg(&self, held: &Holdings, tenant: TenantId, moving: &Moving) -> Result<Leg> {
+    async fn service_move(&self, held: &Holdings, tenant: TenantId, moving: &Moving) -> Result<ServiceMove> {
         let (from, to) = (self.admin(held.service, &moving.from)?, self.admin(held.service, &moving.to)?);
-        Leg::begin(held.clone(), self.config, tenant, moving, &from, to).await
+        ServiceMove::begin(held.clone(), self.config, tenant, moving, &from, to).await
     }
 
     /// Copies in rounds while the tenant writes, until the new cell is nearly up to date and has all decisions about dead letters.
-    async fn copy(&self, legs: &mut [Leg], bus: Option<&Bus>, news: &dyn Fn(&str), rounds: &mut usize) -> Result<()> {
+    async fn copy(
+        &self,
+        moves: &mut [ServiceMove],
+        bus: Option<&Bus>,
+        news: &dyn Fn(&str),
+        rounds: &mut usize,
+    ) -> Result<()> {
         loop {
             *rounds += 1;
             let began = Instant::now();
-            for leg in legs.iter_mut() {
-                leg.check_old_settled().await?;
+            for one in moves.iter_mut() {
+                one.check_old_settled().await?;
             }
-            let copied: u64 = try_join_all(legs.iter_mut().map(|leg| leg.round(bus))).await?.into_iter().sum();
+            let copied: u64 = try_join_all(moves.iter_mut().map(|one| one.round(bus))).await?.into_iter().sum();
             let took = began.elapsed();
             news(&format!("round {rounds}: {copied} events in {:.2} s", took.as_secs_f64()));
             let mut built = false;
-            for leg in legs.iter_mut() {
-                built |= leg.rebuild_if_needed(self.config, news).await?;
+            for one in moves.iter_mut() {
+                built |= one.rebuild_if_needed(self.config, news).await?;
             }
             if (took > SHORT || built) && *rounds < ROUNDS {
                 continue;
             }
             // Copies operators' decisions about dead letters. They must hold in the new cell before the tenant uses it, even if the program
             // there can apply events that the old cell's program could not.
-            try_join_all(legs.iter().map(|leg| leg.wait_for_read_models(CATCH_UP))).await?;
+            try_join_all(moves.iter().map(|one| one.wait_for_read_models(CATCH_UP))).await?;
             let mut overruled = false;
-            for leg in legs.iter_mut() {
-                overruled |= leg.copy_decisions().await?;
+            for one in moves.iter_mut() {
+                overruled |= one.copy_decisions().await?;
             }
             if !overruled {
                 break;
             }
             if *rounds >= ROUNDS {
-                for leg in legs.iter_mut() {
-                    leg.rebuild_if_needed(self.config, news).await?;
+                for one in moves.iter_mut() {
+                    one.rebuild_if_needed(self.config, news).await?;
                 }
                 break;
             }
         }
-        for leg in legs.iter_mut() {
-            leg.wait_until_new_settled(CATCH_UP_IN_PAUSE).await?;
+        for one in moves.iter_mut() {
+            one.wait_until_new_settled(CATCH_UP_IN_PAUSE).await?;
         }
         Ok(())
     }
@@ -369,31 +375,31 @@ impl<'a> Mover<'a> {
         &self,
         tenant: TenantId,
         moving: &Moving,
-        legs: &mut [Leg],
+        moves: &mut [ServiceMove],
         bus: Option<&Bus>,
         place: &Place,
     ) -> Result<(Place, Vec<MovedService>)> {
-        for leg in legs.iter_mut() {
-            at(&moving.from, leg.transfer.pause(&moving.to, PAUSE).await, leg.holdings.service.name())?;
+        for one in moves.iter_mut() {
+            at(&moving.from, one.transfer.pause(&moving.to, PAUSE).await, one.holdings.service.name())?;
         }
-        let compared = try_join_all(legs.iter_mut().map(async |leg| {
-            leg.round(bus).await?;
-            let compared = at(&moving.to, leg.transfer.compare().await, leg.holdings.service.name())?;
-            leg.wait_for_read_models(CATCH_UP_IN_PAUSE).await?;
-            Ok::<_, MoveError>((leg.holdings.service.name(), compared))
+        let compared = try_join_all(moves.iter_mut().map(async |one| {
+            one.round(bus).await?;
+            let compared = at(&moving.to, one.transfer.compare().await, one.holdings.service.name())?;
+            one.wait_for_read_models(CATCH_UP_IN_PAUSE).await?;
+            Ok::<_, MoveError>((one.holdings.service.name(), compared))
         }))
         .await?;
-        for leg in legs.iter_mut() {
-            leg.check_old_settled().await?;
+        for one in moves.iter_mut() {
+            one.check_old_settled().await?;
             // During the pause no more decisions can be made. Events parked in the new cell are retried with them. If a read model there
             // has to be rebuilt, that takes longer than the pause, so the move starts another attempt.
-            if leg.copy_decisions().await? {
-                return Err(MoveError::Decided(leg.holdings.service.name()));
+            if one.copy_decisions().await? {
+                return Err(MoveError::Decided(one.holdings.service.name()));
             }
-            leg.wait_until_new_settled(SETTLE_IN_PAUSE).await?;
+            one.wait_until_new_settled(SETTLE_IN_PAUSE).await?;
         }
-        for leg in legs.iter_mut() {
-            at(&moving.from, leg.transfer.hold().await, leg.holdings.service.name())?;
+        for one in moves.iter_mut() {
+            at(&moving.from, one.transfer.hold().await, one.holdings.service.name())?;
         }
         let place = self.placements.note(tenant, place.clone(), Placed::Moved, self.clock).await?;
         let services = compared.into_iter().map(|(service, Compared { events, streams, root, .. })| MovedService {
@@ -406,12 +412,12 @@ impl<'a> Mover<'a> {
     }
 
     /// After the cutover: closes the old copy permanently, copies the side tables, and lets the tenant write in the new cell.
-    async fn open_new_cell(&self, tenant: TenantId, moving: &Moving, legs: &mut [Leg]) -> Result<()> {
-        let all = legs.iter_mut().map(async |leg| {
-            let name = leg.holdings.service.name();
-            at(&moving.from, leg.transfer.leave(&moving.to).await, name)?;
-            let processed = side_tables::sagas_processed_up_to(leg.transfer.old(), tenant).await?;
-            let mut opening = at(&moving.to, leg.transfer.open().await, name)?;
+    async fn open_new_cell(&self, tenant: TenantId, moving: &Moving, moves: &mut [ServiceMove]) -> Result<()> {
+        let all = moves.iter_mut().map(async |one| {
+            let name = one.holdings.service.name();
+            at(&moving.from, one.transfer.leave(&moving.to).await, name)?;
+            let processed = side_tables::sagas_processed_up_to(one.transfer.old(), tenant).await?;
+            let mut opening = at(&moving.to, one.transfer.open().await, name)?;
             let copied = side_tables::copy_tables(&mut opening, processed).await;
             at(&moving.to, copied, name)?;
             at(&moving.to, opening.finish().await, name)
@@ -422,17 +428,17 @@ impl<'a> Mover<'a> {
 
     /// Continues a move that was interrupted after the cutover: opens the services in which the tenant can't write yet.
     async fn finish_interrupted(&self, tenant: TenantId, moving: &Moving) -> Result<()> {
-        let mut legs = Vec::new();
+        let mut moves = Vec::new();
         for held in &self.holdings {
             let name = held.service.name();
             let mut there = self.connect(held.service, &moving.to).await?;
             let standing = at(&moving.to, transfer::standing(&mut there, tenant).await, name)?;
             close(there).await;
             if standing == Some(Closure::Arriving) {
-                legs.push(self.leg(held, tenant, moving).await?);
+                moves.push(self.service_move(held, tenant, moving).await?);
             }
         }
-        self.open_new_cell(tenant, moving, &mut legs).await
+        self.open_new_cell(tenant, moving, &mut moves).await
     }
 
     /// The new cell's bus, to wake its relays. Without it (`None`) they find the events by polling, a second later.

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, RecordedEvent};
-use nats::{Bus, PublishError, StreamSettings};
+use nats::{Bus, PublishError, StreamSettings, StreamState};
 use tokio::time::{Instant, sleep};
 
 use super::POLL_INTERVAL;
 use super::source::Source;
 use super::status::{Reporter, State};
-use crate::channels::Page;
+use crate::channels::{self, Page};
 use crate::{EventStore, Lock};
 
 /// Pacing of publishes: after one of at least this many events, the next one begins this long after it began. A publish has a high fixed
@@ -34,10 +34,17 @@ pub(super) struct Active<'a> {
     reporter: &'a Reporter,
 }
 
-/// The last positions of stream and log.
+/// The state of the stream, and the last position of the log.
 struct Ends {
-    stream: Position,
+    stream: StreamState,
     log: Position,
+}
+
+impl Ends {
+    /// The last position in the stream.
+    const fn published(&self) -> Position {
+        Position(self.stream.last)
+    }
 }
 
 /// Why publishing stopped.
@@ -113,8 +120,9 @@ impl<'a> Active<'a> {
     /// Publishes until a publish is refused, or the stream is not where this relay left it.
     async fn round(&self) -> Result<(), RelayError> {
         self.ensure_replicas().await?;
-        let Ends { stream: mut published, log: mut head } = self.ends().await?;
-        self.check_same_history(published).await?;
+        let ends = self.ends().await?;
+        self.check_same_history(ends.stream).await?;
+        let (mut published, mut head) = (ends.published(), ends.log);
         let mut source = Source::new(self.store);
         let mut wakes = self.wakes().await;
         let mut polled = Instant::now();
@@ -127,7 +135,7 @@ impl<'a> Active<'a> {
             self.reporter.report(State::Active);
             if polled.elapsed() >= POLL_INTERVAL {
                 let ends = self.ends().await?;
-                if ends.stream != published {
+                if ends.published() != published {
                     return Ok(());
                 }
                 head = ends.log;
@@ -146,7 +154,7 @@ impl<'a> Active<'a> {
             for page in &pages {
                 // Of a large page the receivers do not see every event.
                 self.store.forget_erased(page);
-                self.store.channels().relay(page);
+                channels::send(&self.store.channels().relayed, page);
             }
             published = self.publish(&pages, published).await?;
             if let Some((_, interval)) = PACING.iter().find(|(busy, _)| (*busy..BACKLOG).contains(&count)) {
@@ -176,8 +184,8 @@ impl<'a> Active<'a> {
         }
     }
 
-    /// Reads the last positions of the stream and the log; creates the stream if it is missing. A stream that is ahead of the log is an
-    /// error.
+    /// Reads the state of the stream and the last position of the log; creates the stream if it is missing. A stream that is ahead of the
+    /// log is an error.
     async fn ends(&self) -> Result<Ends, RelayError> {
         let service = self.store.service();
         let stream = if let Some(stream) = self.bus.stream_state(service).await? {
@@ -198,20 +206,18 @@ impl<'a> Active<'a> {
                 stream.last
             )));
         }
-        Ok(Ends { stream: Position(stream.last), log })
+        Ok(Ends { stream, log })
     }
 
     /// Checks that the last message of the stream is the event that the log has at that position: otherwise the log was reset and has grown
     /// again, and is not the one that was published.
-    async fn check_same_history(&self, at: Position) -> Result<(), RelayError> {
-        let (Some(state), service) = (self.bus.stream_state(self.store.service()).await?, self.store.service()) else {
-            return Ok(());
-        };
+    async fn check_same_history(&self, stream: StreamState) -> Result<(), RelayError> {
+        let at = Position(stream.last);
         // The stream is empty or does not have that message: there is nothing to compare.
-        if at == Position::START || state.first > at.0 {
+        if at == Position::START || stream.first > at.0 {
             return Ok(());
         }
-        let published = match self.bus.event_at(service, at).await {
+        let published = match self.bus.event_at(self.store.service(), at).await {
             Ok(Some(event)) => event,
             Ok(None) => {
                 return Err(RelayError::Transient(format!("the stream does not have its message {at} any more")));

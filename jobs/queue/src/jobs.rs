@@ -285,7 +285,7 @@ impl Jobs {
     /// # Errors
     /// The permission is missing; `not_found`; `job_over`; `job_stopping`. Nothing was written then.
     pub async fn cancel(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
-        let changed = self.act(request, id, Action::Cancel).await?;
+        let changed = self.act(request, id, JobAction::Cancel).await?;
         self.wake_cancelled().await;
         Ok(changed)
     }
@@ -296,7 +296,7 @@ impl Jobs {
     /// The permission is missing; `not_found`; `job_not_retryable`; `job_input_forgotten`; `job_open` (another job with its unique key is
     /// open). Nothing was written then.
     pub async fn retry(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
-        let changed = self.act(request, id, Action::Retry).await?;
+        let changed = self.act(request, id, JobAction::Retry).await?;
         self.wake().await;
         Ok(changed)
     }
@@ -307,7 +307,7 @@ impl Jobs {
         self.wake().await;
     }
 
-    async fn act(&self, request: &Request, id: Uuid, action: Action) -> Result<Submitted, Refusal> {
+    async fn act(&self, request: &Request, id: Uuid, action: JobAction) -> Result<Submitted, Refusal> {
         request.caller.require(self.inner.kinds.write)?;
         let (tenant, now) = (request.caller.tenant(), self.inner.clock.now());
         let mut transaction = match self.open_request(request, id).await? {
@@ -382,12 +382,12 @@ pub(crate) const CANCEL_BATCH: &str = cancel!("batch_id = $2");
 
 /// An operator's action on a job.
 #[derive(Clone, Copy)]
-enum Action {
+enum JobAction {
     Cancel,
     Retry,
 }
 
-impl Action {
+impl JobAction {
     /// The statement that changes the job and adds a log line. `$1` tenant, `$2` job, `$3` time, `$4` line.
     const fn statement(self) -> &'static str {
         match self {

@@ -115,7 +115,7 @@ impl Queue {
 
 /// An operator's action on a queue.
 #[derive(Clone, Copy)]
-enum Action {
+enum QueueAction {
     Pause,
     Resume,
     Limit(Limits),
@@ -138,7 +138,7 @@ impl Jobs {
     /// # Errors
     /// The permission is missing; `not_found`: there is no such queue. Nothing was written then.
     pub async fn pause_queue(&self, request: &Request, queue: &str) -> Result<bool, Refusal> {
-        self.change_queue(request, queue, Action::Pause).await
+        self.change_queue(request, queue, QueueAction::Pause).await
     }
 
     /// Resumes a paused queue.
@@ -146,7 +146,7 @@ impl Jobs {
     /// # Errors
     /// As for [`pause_queue`](Self::pause_queue).
     pub async fn resume_queue(&self, request: &Request, queue: &str) -> Result<bool, Refusal> {
-        self.change_queue(request, queue, Action::Resume).await
+        self.change_queue(request, queue, QueueAction::Resume).await
     }
 
     /// Limits a queue of the caller's tenant. The limits for all tenants together apply, too.
@@ -155,7 +155,7 @@ impl Jobs {
     /// As for [`pause_queue`](Self::pause_queue); `validation_failed`.
     pub async fn limit_queue(&self, request: &Request, queue: &str, limits: Limits) -> Result<bool, Refusal> {
         check(limits)?;
-        self.change_queue(request, queue, Action::Limit(limits)).await
+        self.change_queue(request, queue, QueueAction::Limit(limits)).await
     }
 
     /// Pauses a queue for all tenants; for operators. `by` is recorded.
@@ -163,7 +163,7 @@ impl Jobs {
     /// # Errors
     /// `not_found`; the database does not answer. Nothing was written then.
     pub async fn pause_queue_of_all(&self, queue: &str, by: &str) -> Result<(), Refusal> {
-        self.change_queue_of_all(queue, Action::Pause, by).await
+        self.change_queue_of_all(queue, QueueAction::Pause, by).await
     }
 
     /// Resumes a queue for all tenants.
@@ -171,7 +171,7 @@ impl Jobs {
     /// # Errors
     /// As for [`pause_queue_of_all`](Self::pause_queue_of_all).
     pub async fn resume_queue_of_all(&self, queue: &str, by: &str) -> Result<(), Refusal> {
-        self.change_queue_of_all(queue, Action::Resume, by).await
+        self.change_queue_of_all(queue, QueueAction::Resume, by).await
     }
 
     /// Limits a queue for all tenants together.
@@ -180,10 +180,10 @@ impl Jobs {
     /// As for [`pause_queue_of_all`](Self::pause_queue_of_all); `validation_failed`.
     pub async fn limit_queue_of_all(&self, queue: &str, limits: Limits, by: &str) -> Result<(), Refusal> {
         check(limits)?;
-        self.change_queue_of_all(queue, Action::Limit(limits), by).await
+        self.change_queue_of_all(queue, QueueAction::Limit(limits), by).await
     }
 
-    async fn change_queue(&self, request: &Request, queue: &str, act: Action) -> Result<bool, Refusal> {
+    async fn change_queue(&self, request: &Request, queue: &str, action: QueueAction) -> Result<bool, Refusal> {
         let inner = &*self.inner;
         request.caller.require(inner.kinds.write)?;
         known(&inner.kinds, queue)?;
@@ -193,17 +193,17 @@ impl Jobs {
             Opened::Repeated(_) => return Ok(true),
         };
         let (tenant, by) = (request.caller.tenant().uuid(), request.caller.subject());
-        write(&mut tables, tenant, queue, act, by, inner.clock.now()).await.map_err(unavailable)?;
+        write(&mut tables, tenant, queue, action, by, inner.clock.now()).await.map_err(unavailable)?;
         tables.commit().await.map_err(unavailable)?;
         self.wake().await;
         Ok(false)
     }
 
-    async fn change_queue_of_all(&self, queue: &str, act: Action, by: &str) -> Result<(), Refusal> {
+    async fn change_queue_of_all(&self, queue: &str, action: QueueAction, by: &str) -> Result<(), Refusal> {
         let inner = &*self.inner;
         known(&inner.kinds, queue)?;
         let mut tables = inner.work.acquire().await.map_err(unavailable)?;
-        write(&mut tables, ALL_TENANTS, queue, act, by, inner.clock.now()).await.map_err(unavailable)?;
+        write(&mut tables, ALL_TENANTS, queue, action, by, inner.clock.now()).await.map_err(unavailable)?;
         self.wake().await;
         Ok(())
     }
@@ -213,19 +213,19 @@ async fn write(
     tables: &mut PgConnection,
     tenant: Uuid,
     queue: &str,
-    act: Action,
+    action: QueueAction,
     by: &str,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let set = match act {
-        Action::Pause => "paused_at = coalesce(queues.paused_at, EXCLUDED.paused_at)",
-        Action::Resume => "paused_at = NULL",
-        Action::Limit(_) => {
+    let set = match action {
+        QueueAction::Pause => "paused_at = coalesce(queues.paused_at, EXCLUDED.paused_at)",
+        QueueAction::Resume => "paused_at = NULL",
+        QueueAction::Limit(_) => {
             "concurrency = EXCLUDED.concurrency, rate_count = EXCLUDED.rate_count, rate_seconds = EXCLUDED.rate_seconds,
              ready_at = NULL"
         }
     };
-    let limits = if let Action::Limit(limits) = act { limits } else { Limits::default() };
+    let limits = if let QueueAction::Limit(limits) = action { limits } else { Limits::default() };
     sqlx::query(&format!(
         "INSERT INTO jobs.queues (tenant_id, queue, paused_at, concurrency, rate_count, rate_seconds, changed_by, changed_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -233,7 +233,7 @@ async fn write(
     ))
     .bind(tenant)
     .bind(queue)
-    .bind(matches!(act, Action::Pause).then_some(now))
+    .bind(matches!(action, QueueAction::Pause).then_some(now))
     .bind(limits.concurrency.map(u32::cast_signed))
     .bind(limits.rate.map(|rate| rate.count.cast_signed()))
     .bind(limits.rate.map(|rate| rate.seconds.cast_signed()))

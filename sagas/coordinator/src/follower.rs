@@ -97,8 +97,11 @@ impl Follower<'_> {
             // Collect a batch first: sagas need not react within milliseconds, and the query for waiting instances costs as much for one
             // event as for many.
             tokio::time::sleep(self.shared.settings.gather).await;
-            let mut pages = vec![first];
-            while let Some(Some(page)) = relayed.next().now_or_never() {
+            let (mut count, mut pages) = (first.len(), vec![first]);
+            while count < self.shared.settings.batch as usize
+                && let Some(Some(page)) = relayed.next().now_or_never()
+            {
+                count += page.len();
                 pages.push(page);
             }
             let new = pages

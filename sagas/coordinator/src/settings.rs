@@ -13,7 +13,7 @@ pub struct Settings {
     pub begun_together: usize,
     /// The number of steps or batches that an instance runs before others get their turn.
     pub slice: u32,
-    /// The maximum number of events in a batch.
+    /// The maximum number of events in a batch. Pages from the relay are taken whole, so with the last one a batch may have more.
     pub batch: u32,
     /// How long events from the relay are collected into a batch.
     pub gather: Duration,

@@ -24,7 +24,7 @@ use kernel::{Caller, Clock, Refusal, TenantId};
 use keys::{Context, DataKey, Enveloped, MasterKey, Random};
 use quick_cache::sync::Cache;
 
-use crate::low_priority::{NotDone, at_low_priority};
+use crate::low_priority::at_low_priority;
 
 pub use api_key::ApiKeyText;
 pub use opaque::{Opaque, Use};
@@ -392,15 +392,8 @@ pub async fn open_ring(
 
 /// Generates a key on a low-priority thread: an RSA key takes a good part of a second of CPU time.
 async fn make<T: Send + 'static>(making: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
-    at_low_priority(making).await.map_err(|not_done| match not_done {
-        NotDone::Busy => Refusal::unavailable(
-            "sign_in_busy",
-            "too many users are signing in at the same time; try again in a moment",
-        ),
-        NotDone::Failed => {
-            Refusal::internal("key_unusable", "a key can't be created; see the server's log for the reason")
-        }
-    })?
+    let failed = || Refusal::internal("key_unusable", "a key can't be created; see the server's log for the reason");
+    at_low_priority(making).await.map_err(|not_done| not_done.refusal(failed))?
 }
 
 /// A key was created, but is not in the log.

@@ -22,17 +22,17 @@ use std::time::Duration;
 use governor::clock::{Clock, DefaultClock, Reference};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
+use governor::{NotUntil, Quota, RateLimiter};
 use kernel::TenantId;
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use super::OAuthError;
 
-type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, Passed, NoOpMiddleware<Duration>>;
+type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, MonotonicClock, NoOpMiddleware<Duration>>;
 
 /// The capacity of each cache of keys (networks, accounts or tenants) that are refused for a while.
-const HELD: usize = 10_000;
+const MAX_REFUSED_KEYS: usize = 10_000;
 
 /// What an attempt targets, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,9 +49,9 @@ pub struct AttemptTarget {
 
 /// A monotonic clock for the limiters. It gives the time that has passed since an arbitrary start.
 #[derive(Clone)]
-struct Passed(Arc<dyn Fn() -> Duration + Send + Sync>);
+struct MonotonicClock(Arc<dyn Fn() -> Duration + Send + Sync>);
 
-impl Clock for Passed {
+impl Clock for MonotonicClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
@@ -61,23 +61,23 @@ impl Clock for Passed {
 
 /// The rate limiters of all attempts.
 pub struct Attempts {
-    clock: Passed,
+    clock: MonotonicClock,
     /// Attempts, by target and network (or browser).
     tries: Limiter<AttemptTarget>,
     networks: Failures<IpAddr>,
     accounts: Failures<(TenantId, String)>,
     tenants: Failures<TenantId>,
     /// Requests without credentials, by tenant and network.
-    asking: Limiter<(TenantId, Option<IpAddr>)>,
+    anonymous_by_network: Limiter<(TenantId, Option<IpAddr>)>,
     /// Requests without credentials, by tenant.
-    asked: Limiter<TenantId>,
+    anonymous_by_tenant: Limiter<TenantId>,
 }
 
 /// Counts failures by a key, and refuses attempts with this key after too many of them.
 struct Failures<K: Hash + Eq + Clone> {
     limiter: Limiter<K>,
     /// Until when each key is refused.
-    held: Cache<K, Duration>,
+    refused_until: Cache<K, Duration>,
 }
 
 impl AttemptTarget {
@@ -92,21 +92,21 @@ impl Default for Attempts {
         // A monotonic clock: if the wall clock were corrected, limits would be lifted too early or too late.
         let clock = DefaultClock::default();
         let began = clock.now();
-        Self::by(move || clock.now().duration_since(began).into())
+        Self::with_clock(move || clock.now().duration_since(began).into())
     }
 }
 
 impl Attempts {
     /// The limiters with a monotonic clock. `passed` returns the time that has passed since an arbitrary start.
-    pub fn by(passed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        let clock = Passed(Arc::new(passed));
+    pub fn with_clock(passed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        let clock = MonotonicClock(Arc::new(passed));
         Self {
             tries: limiter(10, Duration::from_secs(30), &clock),
             networks: Failures::new(limiter(100, Duration::from_secs(3), &clock)),
             accounts: Failures::new(limiter(50, Duration::from_mins(1), &clock)),
             tenants: Failures::new(limiter(1_000, Duration::from_millis(500), &clock)),
-            asking: limiter(30, Duration::from_secs(5), &clock),
-            asked: limiter(1_000, Duration::from_millis(500), &clock),
+            anonymous_by_network: limiter(30, Duration::from_secs(5), &clock),
+            anonymous_by_tenant: limiter(1_000, Duration::from_millis(500), &clock),
             clock,
         }
     }
@@ -126,7 +126,7 @@ impl Attempts {
         }
         // A browser's cookie may be stolen, so all its attempts are counted together, from whichever network they come.
         let target = AttemptTarget { network: target.network.filter(|_| target.browser.is_none()), ..target.clone() };
-        self.tries.check_key(&target).map_err(|until| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1))
+        self.tries.check_key(&target).map_err(|until| OAuthError::slow_down(until.wait_time_from(now)))
     }
 
     /// Counts a refused credential that can't be guessed (256 random bits, or a signature). It does not count towards the limits by account
@@ -136,25 +136,22 @@ impl Attempts {
     /// `slow_down` when there were too many: this one is neither answered nor recorded.
     pub fn refused(&self, target: &AttemptTarget) -> Result<(), OAuthError> {
         let now = self.clock.now();
-        let wait = |until: governor::NotUntil<_>| OAuthError::slow_down(until.wait_time_from(now).as_secs() + 1);
+        let slow_down = |until: NotUntil<_>| OAuthError::slow_down(until.wait_time_from(now));
         if let Some(network) = target.network {
-            self.networks.limiter.check_key(&network).map_err(wait)?;
+            self.networks.limiter.check_key(&network).map_err(slow_down)?;
         }
-        self.tries.check_key(target).map_err(wait)
+        self.tries.check_key(target).map_err(slow_down)
     }
 
     /// Counts a request that needs no credentials and is recorded in the log.
     ///
     /// # Errors
-    /// `slow_down` when there were too many: this one is neither answered nor recorded.
-    pub fn asks(&self, tenant: TenantId, address: Option<IpAddr>) -> Result<(), OAuthError> {
+    /// `too_many_requests` when there were too many: this one is neither answered nor recorded.
+    pub fn begin_anonymous(&self, tenant: TenantId, address: Option<IpAddr>) -> Result<(), OAuthError> {
         let now = self.clock.now();
-        let wait = |until: governor::NotUntil<_>| {
-            let seconds = until.wait_time_from(now).as_secs() + 1;
-            OAuthError::too_many_requests(seconds)
-        };
-        self.asking.check_key(&(tenant, address.map(network))).map_err(wait)?;
-        self.asked.check_key(&tenant).map_err(wait)
+        let too_many = |until: NotUntil<_>| OAuthError::too_many_requests(until.wait_time_from(now));
+        self.anonymous_by_network.check_key(&(tenant, address.map(network))).map_err(too_many)?;
+        self.anonymous_by_tenant.check_key(&tenant).map_err(too_many)
     }
 
     /// Counts a failed attempt.
@@ -175,26 +172,26 @@ impl Attempts {
         self.networks.limiter.retain_recent();
         self.accounts.limiter.retain_recent();
         self.tenants.limiter.retain_recent();
-        self.asking.retain_recent();
-        self.asked.retain_recent();
+        self.anonymous_by_network.retain_recent();
+        self.anonymous_by_tenant.retain_recent();
     }
 }
 
 impl<K: Hash + Eq + Clone> Failures<K> {
     fn new(limiter: Limiter<K>) -> Self {
-        Self { limiter, held: Cache::new(HELD) }
+        Self { limiter, refused_until: Cache::new(MAX_REFUSED_KEYS) }
     }
 
     fn check(&self, key: &K, now: Duration) -> Result<(), OAuthError> {
-        match self.held.get(key) {
-            Some(until) if now < until => Err(OAuthError::slow_down(until.saturating_sub(now).as_secs() + 1)),
+        match self.refused_until.get(key) {
+            Some(until) if now < until => Err(OAuthError::slow_down(until.saturating_sub(now))),
             _ => Ok(()),
         }
     }
 
     fn count(&self, key: &K, now: Duration) {
         if let Err(until) = self.limiter.check_key(key) {
-            self.held.insert(key.clone(), now + until.wait_time_from(now));
+            self.refused_until.insert(key.clone(), now + until.wait_time_from(now));
         }
     }
 }
@@ -213,7 +210,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// A token bucket of `burst` attempts that regains one after each `pause`.
-fn limiter<K: Hash + Eq + Clone>(burst: u32, pause: Duration, clock: &Passed) -> Limiter<K> {
+fn limiter<K: Hash + Eq + Clone>(burst: u32, pause: Duration, clock: &MonotonicClock) -> Limiter<K> {
     let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
     let quota = Quota::with_period(pause).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
     RateLimiter::new(quota, DashMapStateStore::default(), clock.clone())
@@ -233,7 +230,7 @@ mod tests {
 
     /// Limits whose clock stands still.
     fn at_once() -> Attempts {
-        Attempts::by(|| Duration::ZERO)
+        Attempts::with_clock(|| Duration::ZERO)
     }
 
     #[test]
@@ -274,13 +271,13 @@ mod tests {
     #[test]
     fn who_asks_for_codes_from_one_network_is_slowed_down_and_others_are_not() {
         let (attempts, tenant) = (at_once(), target("", 1).tenant);
-        let from = |host| attempts.asks(tenant, Some(IpAddr::from([192, 0, 2, host])));
+        let from = |host| attempts.begin_anonymous(tenant, Some(IpAddr::from([192, 0, 2, host])));
         let asked = (0..100).filter(|_| from(1).is_ok()).count();
         assert!((30..=32).contains(&asked), "{asked} were asked for");
         from(2).expect("another network is slowed down");
         // Requests from many networks reach the limit of the tenant.
         let many = (0..=255).flat_map(|net| (0..=255).map(move |host| IpAddr::from([10, 0, net, host])));
-        let asked = many.take(5_000).filter(|address| attempts.asks(tenant, Some(*address)).is_ok()).count();
+        let asked = many.take(5_000).filter(|address| attempts.begin_anonymous(tenant, Some(*address)).is_ok()).count();
         assert!((900..=1_000).contains(&asked), "{asked} were asked for in all");
     }
 
@@ -288,7 +285,7 @@ mod tests {
     fn who_waited_is_listened_to_again() {
         let passed = Arc::new(AtomicU64::new(0));
         let (clock, pass) = (passed.clone(), |seconds| passed.fetch_add(seconds, Ordering::Relaxed));
-        let attempts = Attempts::by(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
+        let attempts = Attempts::with_clock(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
         let tries = || (0..20).filter(|_| attempts.begin(&target("ada", 1)).is_ok()).count();
         assert_eq!(tries(), 10);
         pass(29);

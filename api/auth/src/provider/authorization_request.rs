@@ -5,12 +5,11 @@ use std::sync::Arc;
 use auth_aggregates::{Client, ClientId, GrantId};
 use auth_commands::protocol;
 use poem::Response;
-use poem::http::StatusCode;
 
 use super::authorize::see_other;
 use super::form::Form;
 use super::par::{PUSHED, PUSHED_BEFORE, which};
-use super::{OAuthError, Provider, Visit, pages};
+use super::{OAuthError, Provider, Visit};
 use crate::authority::reaches_api;
 
 /// Scopes that are not permissions.
@@ -129,7 +128,7 @@ impl AuthorizationError {
 
     pub(super) fn answer(&self, visit: &Visit) -> Response {
         match self {
-            Self::Page(text) => pages::message(&visit.brand, StatusCode::BAD_REQUEST, "This does not work", text),
+            Self::Page(_) => self.error().respond(true, &visit.brand),
             Self::Redirect { redirect_uri, echo, error, description } => {
                 back(visit, redirect_uri, echo.as_deref(), &[("error", error), ("error_description", description)])
             }

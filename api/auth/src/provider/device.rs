@@ -57,7 +57,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     let scope = scope_of(&form).map_err(OAuthError::invalid_scope)?;
     if client.is_public() {
         // Anybody can claim to be a public client, and each request is recorded.
-        provider.attempts.asks(visit.tenant.id, visit.address)?;
+        provider.attempts.begin_anonymous(visit.tenant.id, visit.address)?;
     }
     let code = fresh_code(provider)?;
     let device = id_of(&visit, &code);
@@ -128,7 +128,7 @@ pub async fn decide(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(_) => {
             let text =
                 if allow { "Go back to your device: it continues automatically." } else { "The device was told." };
-            let title = if allow { "Your device is let in" } else { "Your device is not let in" };
+            let title = if allow { "Your device is connected" } else { "Your device is not connected" };
             Ok(pages::message(&visit.brand, StatusCode::OK, title, text))
         }
         Err(refusal) if refusal.code() == "session_ended" => Ok(expired(&visit)),

@@ -1,5 +1,7 @@
 //! Error responses of the OAuth endpoints (RFC 6749 section 5.2).
 
+use std::time::Duration;
+
 use kernel::{Kind, Refusal};
 use poem::Response;
 use poem::http::{HeaderValue, StatusCode, header};
@@ -22,6 +24,7 @@ pub struct OAuthError {
     description: String,
     /// Whether to send a `WWW-Authenticate` challenge for client authentication.
     challenge: bool,
+    /// In seconds.
     retry_after: Option<u64>,
 }
 
@@ -91,18 +94,18 @@ impl OAuthError {
         Self::new(StatusCode::NOT_FOUND, "invalid_request", description)
     }
 
-    /// Too many attempts failed; the client may retry after so many seconds.
-    pub fn slow_down(seconds: u64) -> Self {
+    /// Too many attempts failed; the client may retry after `wait`, which is rounded up to whole seconds.
+    pub fn slow_down(wait: Duration) -> Self {
         let description = "too many attempts failed; wait for the time in Retry-After";
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", description);
-        Self { retry_after: Some(seconds), ..error }
+        Self { retry_after: Some(wait.as_secs() + 1), ..error }
     }
 
-    /// Too many requests; the client may retry after so many seconds.
-    pub fn too_many_requests(seconds: u64) -> Self {
+    /// Too many requests; the client may retry after `wait`.
+    pub fn too_many_requests(wait: Duration) -> Self {
         Self {
             description: "too many requests from this address; wait for the time in Retry-After".to_owned(),
-            ..Self::slow_down(seconds)
+            ..Self::slow_down(wait)
         }
     }
 
@@ -134,10 +137,10 @@ impl OAuthError {
     fn page(&self, tenant: &Brand) -> Response {
         let title = match self.status {
             StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
-            StatusCode::NOT_FOUND => "There is nothing here",
-            StatusCode::FORBIDDEN if self.error.starts_with(TENANT_BLOCKED) => "Nobody is let in here now",
-            status if status.is_server_error() => "This does not work now",
-            _ => "This does not work",
+            StatusCode::NOT_FOUND => "Page not found",
+            StatusCode::FORBIDDEN if self.error.starts_with(TENANT_BLOCKED) => "Sign-in is not available right now",
+            status if status.is_server_error() => "Something went wrong",
+            _ => "This request can't be completed",
         };
         let text = match self.retry_after {
             Some(seconds) => format!("Too many attempts failed. Try again in {}.", spoken(seconds)),

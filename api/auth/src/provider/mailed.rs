@@ -126,5 +126,5 @@ fn show(visit: &Visit, link: &str, invited: &Invited, name: &str, error: Option<
 /// The same page for every fault of a link, so that a stranger learns nothing from it.
 fn invalid_link(tenant: &Brand) -> Response {
     let text = "The link has expired, was used or revoked, or a later one was sent. Ask for a new one.";
-    pages::message(tenant, StatusCode::GONE, "This link does not work any more", text)
+    pages::message(tenant, StatusCode::GONE, "This link is no longer valid", text)
 }

@@ -270,7 +270,7 @@ fn show_change(visit: &Visit, person: &Person, error: Option<&str>) -> Response 
 fn used(visit: &Visit) -> Response {
     let text =
         "The link has expired, was used, or you were signed out everywhere since it was sent. Ask for a new one.";
-    pages::message(&visit.brand, StatusCode::GONE, "This link does not work any more", text)
+    pages::message(&visit.brand, StatusCode::GONE, "This link is no longer valid", text)
 }
 
 /// The text of a refusal, as a sentence on a page.

@@ -38,7 +38,7 @@ pub async fn ask(provider: &Provider, mut visit: Visit) -> Answer {
     visit.require_same_origin(provider)?;
     // A limit, so that nobody can have us mail to many addresses.
     provider.attempts.begin(&AttemptTarget::new(visit.tenant.id, "a registration", visit.address))?;
-    provider.attempts.asks(visit.tenant.id, visit.address)?;
+    provider.attempts.begin_anonymous(visit.tenant.id, visit.address)?;
     let form = Form::read(&visit.form_text().await?)?;
     let Some(action) = provider.registers_at(&visit).await? else {
         provider.note_refused(&visit, None, REFUSED).await?;

@@ -4,7 +4,7 @@ use auth_aggregates::{ApiKey, ApiKeyId, ApiKeyRefusal};
 use auth_commands::{IssueApiKey, RevokeApiKey};
 use chrono::{DateTime, Utc};
 use executor::Command as _;
-use face::operation::{Done, Found, Made, change, find, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, find, id};
 use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
 use kernel::{Checks, MachineId, Refusal};
 use keys::SystemRandom;
@@ -115,7 +115,7 @@ impl ApiKeys {
     /// Callers can't issue a key with more permissions than their own (`exceeds_own_permissions`). The key is used as a bearer token. It is
     /// shown only in this answer.
     #[oai(path = "/v1/auth/api-keys", method = "post", operation_id = "issueApiKey")]
-    async fn issue(&self, command: Command<NewApiKey>) -> Made<SecretMade> {
+    async fn issue(&self, command: Command<NewApiKey>) -> CreateResult<SecretMade> {
         command.request.caller.require(IssueApiKey::PERMISSION)?;
         self.known(&command.body.scopes)?;
         let key: ApiKeyId = self.runtime.executor.new_id();
@@ -133,7 +133,7 @@ impl ApiKeys {
     ///
     /// Needs the permission `auth:machine:read`.
     #[oai(path = "/v1/auth/api-keys/:api_key", method = "get", operation_id = "getApiKey")]
-    async fn get(&self, Authenticated(caller): Authenticated, api_key: Path<Uuid>) -> Found<ApiKeyResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, api_key: Path<Uuid>) -> ReadResult<ApiKeyResource> {
         find(&self.runtime, &caller, "auth:machine:read", api_key.0, |state: &ApiKey| {
             let issued = state.issued.clone();
             ApiKeyResource {
@@ -155,7 +155,7 @@ impl ApiKeys {
     ///
     /// The key is refused everywhere within a second.
     #[oai(path = "/v1/auth/api-keys/:api_key/revoke", method = "post", operation_id = "revokeApiKey")]
-    async fn revoke(&self, command: Command<Empty>, api_key: Path<Uuid>) -> Done {
+    async fn revoke(&self, command: Command<Empty>, api_key: Path<Uuid>) -> ChangeResult {
         let revoke = RevokeApiKey { key: id(&api_key), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, api_key.0, revoke).await
     }

@@ -2,7 +2,7 @@
 
 use auth_aggregates::Branding;
 use auth_commands::{RemoveLogo, SetLogo};
-use face::operation::{Done, Found, change};
+use face::operation::{ChangeResult, ReadResult, change};
 use face::{Authenticated, Command, Empty, Example, Resource, Runtime, example, form};
 use kernel::{Picture, PictureFormat};
 use poem_openapi::OpenApi;
@@ -92,7 +92,7 @@ impl Brandings {
     ///
     /// The format is detected from the file. The logo is then public at `/t/<tenant>/logo`.
     #[oai(path = "/v1/auth/branding/set-logo", method = "post", operation_id = "setLogo")]
-    async fn set_logo(&self, command: Command<NewLogo>) -> Done {
+    async fn set_logo(&self, command: Command<NewLogo>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         let NewLogo { light, dark } = command.body;
         change(&self.runtime, &command.request, tenant, SetLogo { light, dark }).await
@@ -102,7 +102,7 @@ impl Brandings {
     ///
     /// Needs the permission `auth:branding:write`.
     #[oai(path = "/v1/auth/branding/remove-logo", method = "post", operation_id = "removeLogo")]
-    async fn remove_logo(&self, command: Command<Empty>) -> Done {
+    async fn remove_logo(&self, command: Command<Empty>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         change(&self.runtime, &command.request, tenant, RemoveLogo).await
     }
@@ -111,7 +111,7 @@ impl Brandings {
     ///
     /// Needs the permission `auth:branding:read`.
     #[oai(path = "/v1/auth/branding", method = "get", operation_id = "getBranding")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<Shown> {
         caller.require("auth:branding:read")?;
         let tenant = caller.tenant().to_string();
         let found = self.runtime.executor.load::<Branding>(&caller, &tenant).await?;

@@ -2,7 +2,7 @@
 
 use auth_aggregates::{Algorithm, Client, Jwk, OurAlgorithm};
 use auth_commands::{ChangeClient, ClientFields, DeactivateClient, ReactivateClient, RegisterClient, SetClientSecret};
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
 use kernel::TenantId;
 use poem_openapi::OpenApi;
@@ -155,7 +155,7 @@ impl Clients {
     /// Needs the permission `auth:client:write`. A `trusted` client, for which users are not asked for consent, also needs all permissions
     /// of the role `admin` (`exceeds_own_permissions`).
     #[oai(path = "/v1/auth/clients", method = "post", operation_id = "registerClient")]
-    async fn register(&self, command: Command<ClientBody>) -> Made {
+    async fn register(&self, command: Command<ClientBody>) -> CreateResult {
         let algorithm = command.body.id_token_signed_response_alg;
         let register = RegisterClient { fields: self.fields(command.body), reach: reach(&self.runtime) };
         let made = create(&self.runtime, &command.request, "clients", register, |id| id.uuid()).await?;
@@ -167,7 +167,7 @@ impl Clients {
     ///
     /// Needs the permission `auth:client:read`.
     #[oai(path = "/v1/auth/clients/:client", method = "get", operation_id = "getClient")]
-    async fn get(&self, Authenticated(caller): Authenticated, client: Path<Uuid>) -> Found<ClientResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, client: Path<Uuid>) -> ReadResult<ClientResource> {
         find(&self.runtime, &caller, "auth:client:read", client.0, |state: &Client| {
             let details = state.details.clone();
             ClientResource {
@@ -193,7 +193,7 @@ impl Clients {
     /// Needs the permission `auth:client:write`. Changing a `trusted` client, or adding redirect URIs, also needs all permissions of the
     /// role `admin` (`exceeds_own_permissions`).
     #[oai(path = "/v1/auth/clients/:client/change", method = "post", operation_id = "changeClient")]
-    async fn change(&self, command: Command<ClientBody>, client: Path<Uuid>) -> Done {
+    async fn change(&self, command: Command<ClientBody>, client: Path<Uuid>) -> ChangeResult {
         let algorithm = command.body.id_token_signed_response_alg;
         let (fields, reach) = (self.fields(command.body), reach(&self.runtime));
         let changed = ChangeClient { client: id(&client), fields, reach };
@@ -206,7 +206,7 @@ impl Clients {
     ///
     /// The previous secret is no longer valid. The new one is shown only in this answer.
     #[oai(path = "/v1/auth/clients/:client/secret", method = "post", operation_id = "setClientSecret")]
-    async fn set_secret(&self, command: Command<Empty>, client: Path<Uuid>) -> Done<SecretMade> {
+    async fn set_secret(&self, command: Command<Empty>, client: Path<Uuid>) -> ChangeResult<SecretMade> {
         let (secret, secret_hash) = secret::fresh()?;
         let set = SetClientSecret { client: id(&client), secret_hash, reach: reach(&self.runtime) };
         let done = self.runtime.executor.execute(&command.request, &set).await?;
@@ -218,7 +218,7 @@ impl Clients {
     ///
     /// The client can't sign users in any more, and its grants end everywhere within a second.
     #[oai(path = "/v1/auth/clients/:client/deactivate", method = "post", operation_id = "deactivateClient")]
-    async fn deactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> Done {
+    async fn deactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> ChangeResult {
         let deactivate = DeactivateClient { client: id(&client), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, client.0, deactivate).await
     }
@@ -227,7 +227,7 @@ impl Clients {
     ///
     /// Needs the permission `auth:client:write`.
     #[oai(path = "/v1/auth/clients/:client/reactivate", method = "post", operation_id = "reactivateClient")]
-    async fn reactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> Done {
+    async fn reactivate(&self, command: Command<Empty>, client: Path<Uuid>) -> ChangeResult {
         let reactivate = ReactivateClient { client: id(&client), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, client.0, reactivate).await
     }

@@ -2,7 +2,7 @@
 
 use auth_aggregates::{Account, Client};
 use auth_commands::{RevokeConsent, WithdrawGrant};
-use face::operation::{Done, Found, change, id};
+use face::operation::{ChangeResult, ReadResult, change, id};
 use face::{Authenticated, Command, Empty, Example, KnownConsent, Resource, Runtime};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -43,7 +43,7 @@ impl Consents {
     ///
     /// Applications of the tenant's own (`trusted`) do not ask for consent and are not listed.
     #[oai(path = "/v1/auth/users/:user/consents", method = "get", operation_id = "listConsents")]
-    async fn list(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Found<ConsentList> {
+    async fn list(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> ReadResult<ConsentList> {
         caller.require("auth:grant:read")?;
         let executor = &self.runtime.executor;
         let found = executor.load::<Account>(&caller, &user.0.to_string()).await?;
@@ -65,7 +65,7 @@ impl Consents {
     ///
     /// The application's grants for this user end everywhere within a second, and it has to ask for consent again.
     #[oai(path = "/v1/auth/users/:user/consents/:client/withdraw", method = "post", operation_id = "withdrawConsent")]
-    async fn withdraw(&self, command: Command<Empty>, user: Path<Uuid>, client: Path<Uuid>) -> Done {
+    async fn withdraw(&self, command: Command<Empty>, user: Path<Uuid>, client: Path<Uuid>) -> ChangeResult {
         let revoke = RevokeConsent { user: id(&user), client: id(&client), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, user.0, revoke).await
     }
@@ -75,7 +75,7 @@ impl Consents {
     /// The grant is the one in the claim `grant` of its access tokens. Its access and refresh tokens are refused everywhere within a
     /// second.
     #[oai(path = "/v1/auth/grants/:grant/withdraw", method = "post", operation_id = "withdrawGrant")]
-    async fn withdraw_grant(&self, command: Command<Empty>, grant: Path<Uuid>) -> Done {
+    async fn withdraw_grant(&self, command: Command<Empty>, grant: Path<Uuid>) -> ChangeResult {
         let withdraw = WithdrawGrant { grant: id(&grant), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, grant.0, withdraw).await
     }

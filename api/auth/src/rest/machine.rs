@@ -4,7 +4,7 @@ use auth_aggregates::{Jwk, Machine};
 use auth_commands::{
     ChangeMachine, DeactivateMachine, ReactivateMachine, RegisterMachine, SetMachineKeys, SetMachineSecret,
 };
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -98,7 +98,7 @@ impl Machines {
     /// Its roles may not allow more than the caller's own permissions (`exceeds_own_permissions`). Needs the permission
     /// `auth:machine:write`.
     #[oai(path = "/v1/auth/machines", method = "post", operation_id = "registerMachine")]
-    async fn register(&self, command: Command<MachineBody>) -> Made {
+    async fn register(&self, command: Command<MachineBody>) -> CreateResult {
         let MachineBody { name, roles } = command.body;
         let register = RegisterMachine { name, roles, reach: reach(&self.runtime) };
         create(&self.runtime, &command.request, "machines", register, |id| id.uuid()).await
@@ -108,7 +108,7 @@ impl Machines {
     ///
     /// Needs the permission `auth:machine:read`.
     #[oai(path = "/v1/auth/machines/:machine", method = "get", operation_id = "getMachine")]
-    async fn get(&self, Authenticated(caller): Authenticated, machine: Path<Uuid>) -> Found<MachineResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, machine: Path<Uuid>) -> ReadResult<MachineResource> {
         find(&self.runtime, &caller, "auth:machine:read", machine.0, |state: &Machine| MachineResource {
             id: machine.0,
             name: state.name.clone(),
@@ -124,7 +124,7 @@ impl Machines {
     ///
     /// The new roles apply within a second, to its API keys as well as to tokens that it already has.
     #[oai(path = "/v1/auth/machines/:machine/change", method = "post", operation_id = "changeMachine")]
-    async fn change(&self, command: Command<MachineBody>, machine: Path<Uuid>) -> Done {
+    async fn change(&self, command: Command<MachineBody>, machine: Path<Uuid>) -> ChangeResult {
         let MachineBody { name, roles } = command.body;
         let changed = ChangeMachine { machine: id(&machine), name, roles, reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, machine.0, changed).await
@@ -134,7 +134,7 @@ impl Machines {
     ///
     /// The previous secret is no longer valid. The new one is shown only in this answer.
     #[oai(path = "/v1/auth/machines/:machine/secret", method = "post", operation_id = "setMachineSecret")]
-    async fn set_secret(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done<SecretMade> {
+    async fn set_secret(&self, command: Command<Empty>, machine: Path<Uuid>) -> ChangeResult<SecretMade> {
         let (secret, secret_hash) = secret::fresh()?;
         let set = SetMachineSecret { machine: id(&machine), secret_hash, reach: reach(&self.runtime) };
         let done = self.runtime.executor.execute(&command.request, &set).await?;
@@ -146,7 +146,7 @@ impl Machines {
     ///
     /// The machine authenticates at the token endpoint with one of these keys (`private_key_jwt`), so that no secret is sent.
     #[oai(path = "/v1/auth/machines/:machine/keys", method = "post", operation_id = "setMachineKeys")]
-    async fn set_keys(&self, command: Command<MachineKeys>, machine: Path<Uuid>) -> Done {
+    async fn set_keys(&self, command: Command<MachineKeys>, machine: Path<Uuid>) -> ChangeResult {
         let set = SetMachineKeys { machine: id(&machine), keys: command.body.keys, reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, machine.0, set).await
     }
@@ -155,7 +155,7 @@ impl Machines {
     ///
     /// The machine's current tokens and API keys are refused everywhere within a second, permanently.
     #[oai(path = "/v1/auth/machines/:machine/deactivate", method = "post", operation_id = "deactivateMachine")]
-    async fn deactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done {
+    async fn deactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> ChangeResult {
         let deactivate = DeactivateMachine { machine: id(&machine), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, machine.0, deactivate).await
     }
@@ -164,7 +164,7 @@ impl Machines {
     ///
     /// Needs the permission `auth:machine:write`.
     #[oai(path = "/v1/auth/machines/:machine/reactivate", method = "post", operation_id = "reactivateMachine")]
-    async fn reactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> Done {
+    async fn reactivate(&self, command: Command<Empty>, machine: Path<Uuid>) -> ChangeResult {
         let reactivate = ReactivateMachine { machine: id(&machine), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, machine.0, reactivate).await
     }

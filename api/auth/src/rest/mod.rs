@@ -46,7 +46,7 @@ pub fn rest(runtime: Runtime) -> Rest {
 
 /// Restricts a command to subjects whose permissions do not exceed the caller's own.
 fn reach(runtime: &Runtime) -> Reach {
-    Reach::Own(runtime.permissions.clone())
+    Reach::Own { permissions: runtime.permissions.clone(), domains: runtime.names.clone() }
 }
 
 /// A user of the caller's tenant, as the user service knows them. A user who never signed in has no account here.

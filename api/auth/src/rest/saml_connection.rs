@@ -1,15 +1,12 @@
 //! Operations on SAML connections: identity providers that sign the tenant's users in.
 
-use std::collections::BTreeSet;
-
 use auth_aggregates::{SamlAttributes, SamlConnection, SamlProvider, SamlRole};
 use auth_commands::{
-    ChangeSamlConnection, CreateSamlConnection, DeactivateSamlConnection, MOST_DOMAINS, ReactivateSamlConnection,
-    SamlConnectionFields, one_spelling,
+    ChangeSamlConnection, CreateSamlConnection, DeactivateSamlConnection, ReactivateSamlConnection,
+    SamlConnectionFields,
 };
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, Runtime, example};
-use kernel::{Caller, FieldError, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -124,9 +121,7 @@ impl SamlConnections {
     ///
     /// Needs the permission `auth:saml_connection:write`.
     #[oai(path = "/v1/auth/saml-connections", method = "post", operation_id = "createSamlConnection")]
-    async fn create(&self, command: Command<SamlConnectionBody>) -> Made {
-        let caller = &command.request.caller;
-        self.may_be_spoken_for(caller, &command.body.domains, &[]).await?;
+    async fn create(&self, command: Command<SamlConnectionBody>) -> CreateResult {
         let made = CreateSamlConnection { fields: command.body.into(), reach: reach(&self.runtime) };
         create(&self.runtime, &command.request, "saml-connections", made, |id| id.uuid()).await
     }
@@ -135,7 +130,11 @@ impl SamlConnections {
     ///
     /// Needs the permission `auth:saml_connection:read`.
     #[oai(path = "/v1/auth/saml-connections/:connection", method = "get", operation_id = "getSamlConnection")]
-    async fn get(&self, Authenticated(caller): Authenticated, connection: Path<Uuid>) -> Found<SamlConnectionResource> {
+    async fn get(
+        &self,
+        Authenticated(caller): Authenticated,
+        connection: Path<Uuid>,
+    ) -> ReadResult<SamlConnectionResource> {
         find(&self.runtime, &caller, "auth:saml_connection:read", connection.0, |state: &SamlConnection| {
             let details = state.details.clone();
             SamlConnectionResource {
@@ -161,11 +160,7 @@ impl SamlConnections {
         method = "post",
         operation_id = "changeSamlConnection"
     )]
-    async fn change(&self, command: Command<SamlConnectionBody>, connection: Path<Uuid>) -> Done {
-        let caller = &command.request.caller;
-        let before = self.runtime.executor.load::<SamlConnection>(caller, &connection.0.to_string()).await?;
-        let domains = before.map(|(state, _)| state.details.domains.clone()).unwrap_or_default();
-        self.may_be_spoken_for(caller, &command.body.domains, &domains).await?;
+    async fn change(&self, command: Command<SamlConnectionBody>, connection: Path<Uuid>) -> ChangeResult {
         let (fields, reach) = (command.body.into(), reach(&self.runtime));
         let changed = ChangeSamlConnection { connection: id(&connection), fields, reach };
         change(&self.runtime, &command.request, connection.0, changed).await
@@ -179,7 +174,7 @@ impl SamlConnections {
         method = "post",
         operation_id = "deactivateSamlConnection"
     )]
-    async fn deactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
+    async fn deactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> ChangeResult {
         let deactivate = DeactivateSamlConnection { connection: id(&connection), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, connection.0, deactivate).await
     }
@@ -192,37 +187,8 @@ impl SamlConnections {
         method = "post",
         operation_id = "reactivateSamlConnection"
     )]
-    async fn reactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> Done {
+    async fn reactivate(&self, command: Command<Empty>, connection: Path<Uuid>) -> ChangeResult {
         let reactivate = ReactivateSamlConnection { connection: id(&connection), reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, connection.0, reactivate).await
-    }
-}
-
-impl SamlConnections {
-    /// Refuses e-mail domains that the tenant has not verified as its own. Domains that the connection already has are exempt.
-    async fn may_be_spoken_for(&self, caller: &Caller, domains: &[String], before: &[String]) -> Result<(), Refusal> {
-        caller.require("auth:saml_connection:write")?;
-        let mut errors = Vec::new();
-        // Compared in one canonical form (IDNA), as both may be given in different spellings.
-        let spelled = |domain: &str| one_spelling(domain).unwrap_or_else(|| domain.to_owned());
-        let before: BTreeSet<_> = before.iter().map(|domain| spelled(domain)).collect();
-        for (place, domain) in domains.iter().enumerate().take(MOST_DOMAINS) {
-            let domain = kernel::folded(domain.trim());
-            if before.contains(&spelled(&domain)) {
-                continue;
-            }
-            let may = self.runtime.names.may_be_spoken_for(&domain, caller.tenant()).await.map_err(|error| {
-                tracing::warn!(%error, "who has a domain can't be told");
-                Refusal::unavailable(
-                    "names_unavailable",
-                    "the directory of verified domains can't be queried now; try again",
-                )
-            })?;
-            if !may {
-                let detail = "verify first that this domain is yours (POST /v1/user/domains)".to_owned();
-                errors.push(FieldError { pointer: format!("/domains/{place}"), code: "domain_not_verified", detail });
-            }
-        }
-        if errors.is_empty() { Ok(()) } else { Err(Refusal::fields(errors)) }
     }
 }

@@ -2,7 +2,7 @@
 
 use auth_aggregates::{RequiredOf, SignInPolicy};
 use auth_commands::SetSignInPolicy;
-use face::operation::{Done, Found, change};
+use face::operation::{ChangeResult, ReadResult, change};
 use face::{Authenticated, Command, Example, Resource, Runtime};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -59,7 +59,7 @@ impl SignInPolicies {
     /// access. The policy takes effect at once: sessions that began without a second factor require one, and refresh tokens from them are
     /// refused. The same applies to the idle time, which ends sessions that have been inactive for longer.
     #[oai(path = "/v1/auth/sign-in-policy/set", method = "post", operation_id = "setSignInPolicy")]
-    async fn set(&self, command: Command<NewSignInPolicy>) -> Done {
+    async fn set(&self, command: Command<NewSignInPolicy>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         let NewSignInPolicy { second_factor, session_idle_minutes } = command.body;
         let set = SetSignInPolicy { second_factor, session_idle_minutes };
@@ -70,7 +70,7 @@ impl SignInPolicies {
     ///
     /// Needs the permission `auth:policy:read`.
     #[oai(path = "/v1/auth/sign-in-policy", method = "get", operation_id = "getSignInPolicy")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<Shown> {
         caller.require("auth:policy:read")?;
         let tenant = caller.tenant().to_string();
         let found = self.runtime.executor.load::<SignInPolicy>(&caller, &tenant).await?;

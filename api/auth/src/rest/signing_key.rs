@@ -3,7 +3,7 @@
 use auth_aggregates::{Algorithm, KeyRing, KeyUse, OurAlgorithm};
 use auth_commands::RetireSigningKey;
 use chrono::{DateTime, Utc};
-use face::operation::Found;
+use face::operation::ReadResult;
 use face::{Authenticated, Changed, Command, Empty, Example, Problem, Resource, Runtime, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -91,7 +91,7 @@ impl SigningKeys {
     ///
     /// The public keys are at `/t/<tenant>/jwks`. A tenant has no keys until its first token is signed.
     #[oai(path = "/v1/auth/signing-keys", method = "get", operation_id = "listSigningKeys")]
-    async fn list(&self, Authenticated(caller): Authenticated) -> Found<SigningKeyList> {
+    async fn list(&self, Authenticated(caller): Authenticated) -> ReadResult<SigningKeyList> {
         caller.require("auth:key:read")?;
         let found = self.runtime.executor.load::<KeyRing>(&caller, &caller.tenant().to_string()).await?;
         let (ring, version) = found.unwrap_or_default();

@@ -177,7 +177,7 @@ async fn nobody_changes_passkeys_in_a_browser_that_was_left_open() {
         (format!("{PAGE}/codes"), vec![]),
     ] {
         let asked = ada.browser.fill_in(&world, &path, &fields).await;
-        assert!(asked.body.contains("Show that it is you"), "{path}: {asked:?}");
+        assert!(asked.body.contains("Confirm that it is you"), "{path}: {asked:?}");
     }
     assert_eq!(world.head().await, before, "something was written");
     // The user authenticates again and continues to the page.

@@ -78,7 +78,8 @@ impl Keeper {
     }
 
     fn reach(&self) -> Reach {
-        Reach::Own(Arc::new(Roles { administrator: self.administrator }))
+        let permissions = Arc::new(Roles { administrator: self.administrator });
+        Reach::Own { permissions, domains: face::no_names() }
     }
 
     async fn done<C: Command>(&self, command: &C) -> C::Answer {

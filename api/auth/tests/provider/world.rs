@@ -125,7 +125,7 @@ impl World {
             authority,
             trust,
             // A clock that stands still, so that the limits do not depend on the machine's speed.
-            attempts: Arc::new(Attempts::by(|| Duration::ZERO)),
+            attempts: Arc::new(Attempts::with_clock(|| Duration::ZERO)),
             polls: Arc::default(),
             passwords: Arc::new(Passwords::default()),
             saml: Arc::new(saml::WebSso),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Tag;
 use super::form;
 use super::lead::Assignment;
-use face::operation::{Done, Found, Made, change, create, find_current, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find_current, id};
 
 /// The operations on accounts.
 pub struct Accounts {
@@ -120,7 +120,7 @@ impl Accounts {
     ///
     /// Needs the permission `crm:account:write`.
     #[oai(path = "/v1/crm/accounts", method = "post", operation_id = "createAccount")]
-    async fn create(&self, command: Command<NewAccount>) -> Made {
+    async fn create(&self, command: Command<NewAccount>) -> CreateResult {
         let NewAccount { name, website, industry, country, employees, owner } = command.body;
         let employees = employees.map(|employees| employees.0);
         let details = AccountFields { name, website, industry, country, employees };
@@ -131,7 +131,7 @@ impl Accounts {
     ///
     /// Needs the permission `crm:account:read`.
     #[oai(path = "/v1/crm/accounts/:account", method = "get", operation_id = "getAccount")]
-    async fn get(&self, Authenticated(caller): Authenticated, account: Path<Uuid>) -> Found<AccountResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, account: Path<Uuid>) -> ReadResult<AccountResource> {
         find_current(&self.runtime, &caller, "crm:account:read", account.0, |found: &Current<Account>| {
             AccountResource {
                 id: account.0,
@@ -148,7 +148,7 @@ impl Accounts {
     ///
     /// Omitted fields are cleared. Needs the permission `crm:account:write`.
     #[oai(path = "/v1/crm/accounts/:account/change-details", method = "post", operation_id = "changeAccountDetails")]
-    async fn change_details(&self, command: Command<NewAccountDetails>, account: Path<Uuid>) -> Done {
+    async fn change_details(&self, command: Command<NewAccountDetails>, account: Path<Uuid>) -> ChangeResult {
         let NewAccountDetails { name, website, industry, country, employees } = command.body;
         let employees = employees.map(|employees| employees.0);
         let details = AccountFields { name, website, industry, country, employees };
@@ -160,7 +160,7 @@ impl Accounts {
     ///
     /// Needs the permission `crm:account:write`.
     #[oai(path = "/v1/crm/accounts/:account/reassign", method = "post", operation_id = "reassignAccount")]
-    async fn reassign(&self, command: Command<Assignment>, account: Path<Uuid>) -> Done {
+    async fn reassign(&self, command: Command<Assignment>, account: Path<Uuid>) -> ChangeResult {
         let reassign = ReassignAccount { account: id(&account), owner: command.body.owner };
         change(&self.runtime, &command.request, account.0, reassign).await
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::Tag;
 use super::form;
 use super::lead::{Assignment, shown};
-use face::operation::{Done, Found, Made, change, create, find_current, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find_current, id};
 
 /// The operations on contacts.
 pub struct Contacts {
@@ -166,7 +166,7 @@ impl Contacts {
     /// If another contact has the same e-mail address, the request is refused with `contact_email_taken`, unless
     /// `allow_duplicate` is true. Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts", method = "post", operation_id = "createContact")]
-    async fn create(&self, command: Command<NewContact>) -> Made {
+    async fn create(&self, command: Command<NewContact>) -> CreateResult {
         let NewContact { name, title, email, phone, address, account, owner, allow_duplicate } = command.body;
         let details = ContactFields { name, title, email, phone, address: address.map(Into::into) };
         let contact = CreateContact { details, account, owner, allow_duplicate };
@@ -177,7 +177,7 @@ impl Contacts {
     ///
     /// Needs the permission `crm:contact:read`.
     #[oai(path = "/v1/crm/contacts/:contact", method = "get", operation_id = "getContact")]
-    async fn get(&self, Authenticated(caller): Authenticated, contact: Path<Uuid>) -> Found<ContactResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, contact: Path<Uuid>) -> ReadResult<ContactResource> {
         find_current(&self.runtime, &caller, "crm:contact:read", contact.0, |found: &Current<Contact>| {
             let state = &*found.state;
             ContactResource {
@@ -202,7 +202,7 @@ impl Contacts {
     ///
     /// Omitted fields are cleared. Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts/:contact/change-details", method = "post", operation_id = "changeContactDetails")]
-    async fn change_details(&self, command: Command<NewContactDetails>, contact: Path<Uuid>) -> Done {
+    async fn change_details(&self, command: Command<NewContactDetails>, contact: Path<Uuid>) -> ChangeResult {
         let NewContactDetails { name, title, email, phone, address, allow_duplicate } = command.body;
         let details = ContactFields { name, title, email, phone, address: address.map(Into::into) };
         let changed = ChangeContactDetails { contact: id(&contact), details, allow_duplicate };
@@ -213,7 +213,7 @@ impl Contacts {
     ///
     /// Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts/:contact/change-account", method = "post", operation_id = "changeContactAccount")]
-    async fn change_account(&self, command: Command<NewContactAccount>, contact: Path<Uuid>) -> Done {
+    async fn change_account(&self, command: Command<NewContactAccount>, contact: Path<Uuid>) -> ChangeResult {
         let changed = ChangeContactAccount { contact: id(&contact), account: command.body.account };
         change(&self.runtime, &command.request, contact.0, changed).await
     }
@@ -222,7 +222,7 @@ impl Contacts {
     ///
     /// Needs the permission `crm:contact:write`.
     #[oai(path = "/v1/crm/contacts/:contact/reassign", method = "post", operation_id = "reassignContact")]
-    async fn reassign(&self, command: Command<Assignment>, contact: Path<Uuid>) -> Done {
+    async fn reassign(&self, command: Command<Assignment>, contact: Path<Uuid>) -> ChangeResult {
         let reassign = ReassignContact { contact: id(&contact), owner: command.body.owner };
         change(&self.runtime, &command.request, contact.0, reassign).await
     }

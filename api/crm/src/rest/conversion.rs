@@ -14,7 +14,7 @@ use super::Tag;
 use super::form;
 use super::money::MoneyBody;
 use crate::SERVICE;
-use face::operation::{Done, id};
+use face::operation::{ChangeResult, id};
 
 /// The conversion of leads.
 pub struct Conversions {
@@ -100,7 +100,7 @@ impl Conversions {
     /// Creates the account, contact and opportunity together, in one transaction. A lead is converted only once: if it was
     /// converted before, the answer shows the result of that conversion.
     #[oai(path = "/v1/crm/leads/:lead/convert", method = "post", operation_id = "convertLead")]
-    async fn convert(&self, command: Command<ConversionBody>, lead: Path<Uuid>) -> Done<Converted> {
+    async fn convert(&self, command: Command<ConversionBody>, lead: Path<Uuid>) -> ChangeResult<Converted> {
         let body = command.body;
         let convert = ConvertLead {
             lead: id(&lead),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Tag;
 use super::form;
-use face::operation::{Done, Found, change};
+use face::operation::{ChangeResult, ReadResult, change};
 
 /// The operations on currencies.
 pub struct CurrencySettings {
@@ -96,7 +96,7 @@ impl CurrencySettings {
     ///
     /// Needs the permission `crm:currency:read`.
     #[oai(path = "/v1/crm/currencies", method = "get", operation_id = "getCurrencies")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<Shown> {
         caller.require("crm:currency:read")?;
         let found = self.runtime.executor.load::<Currencies>(&caller, &caller.tenant().to_string()).await?;
         let (state, version) = found.unwrap_or_default();
@@ -110,7 +110,7 @@ impl CurrencySettings {
     /// Totals are shown in the base currency. Amounts in other currencies are converted with the exchange rates that are set.
     /// Needs the permission `crm:currency:write`.
     #[oai(path = "/v1/crm/currencies/set-base", method = "post", operation_id = "setBaseCurrency")]
-    async fn set_base(&self, command: Command<NewBase>) -> Done {
+    async fn set_base(&self, command: Command<NewBase>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         change(&self.runtime, &command.request, tenant, ChooseBaseCurrency { base: command.body.base }).await
     }
@@ -121,7 +121,7 @@ impl CurrencySettings {
     /// either direction; of two that begin on the same day, the rate into the base currency is used. Needs the permission
     /// `crm:currency:write`.
     #[oai(path = "/v1/crm/currencies/set-rate", method = "post", operation_id = "setExchangeRate")]
-    async fn set_rate(&self, command: Command<NewRate>) -> Done {
+    async fn set_rate(&self, command: Command<NewRate>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         let NewRate { from, to, day, rate_nanos } = command.body;
         change(&self.runtime, &command.request, tenant, SetExchangeRate { from, to, day, rate_nanos }).await

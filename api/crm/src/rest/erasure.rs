@@ -9,7 +9,7 @@ use crm_commands::{EraseContact, EraseLead, Erasing, LEAD_CONVERTED_MEANWHILE};
 use crm_jobs::FORGET_EXPORTS;
 use crm_projections::{contacts, leads};
 use executor::{AskedJob, Command as _, Request};
-use face::operation::{self, Done, Target, id};
+use face::operation::{self, ChangeResult, Target, id};
 use face::{Authenticated, Changed, Command, Erasure, Plain, Problem, Runtime};
 use kernel::{Aggregate, Caller, Refusal};
 use poem_openapi::OpenApi;
@@ -156,7 +156,7 @@ impl Erasures {
     /// they are the same person. The history remains under an id that does not identify the person. Files of leads that were
     /// exported or uploaded for import before are removed. This cannot be undone.
     #[oai(path = "/v1/crm/leads/:lead/erase", method = "post", operation_id = "eraseLead", tag = "Tag::Leads")]
-    async fn erase_lead(&self, command: Command<ErasureBody>, lead: Path<Uuid>) -> Done {
+    async fn erase_lead(&self, command: Command<ErasureBody>, lead: Path<Uuid>) -> ChangeResult {
         let Command { request, body: ErasureBody { reason } } = command;
         request.caller.require(EraseLead::PERMISSION)?;
         match self.erase_as_known(&request, lead.0, reason).await {
@@ -179,7 +179,7 @@ impl Erasures {
         operation_id = "eraseContact",
         tag = "Tag::Contacts"
     )]
-    async fn erase_contact(&self, command: Command<ErasureBody>, contact: Path<Uuid>) -> Done {
+    async fn erase_contact(&self, command: Command<ErasureBody>, contact: Path<Uuid>) -> ChangeResult {
         let Command { request, body: ErasureBody { reason } } = command;
         request.caller.require(EraseContact::PERMISSION)?;
         let erase =

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::Tag;
 use super::form;
 use crate::SERVICE;
-use face::operation::{Asked, Target};
+use face::operation::{EnqueueResult, Target};
 
 /// The export of leads.
 pub struct Exports {
@@ -66,7 +66,7 @@ impl Exports {
     /// leads shows it at that time. While an export runs, the same request by the same caller returns the same job. Needs the
     /// permission `crm:lead:export`.
     #[oai(path = "/v1/crm/leads/export", method = "post", operation_id = "exportLeads")]
-    async fn export(&self, command: Command<LeadExport>) -> Asked {
+    async fn export(&self, command: Command<LeadExport>) -> EnqueueResult {
         let request = face::job_request(&command.request)?;
         request.caller.require(EXPORT)?;
         let LeadExport { status, source, owner, captured_from, captured_before } = command.body;

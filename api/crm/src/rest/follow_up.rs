@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Tag;
 use super::form;
-use face::operation::{Done, Found, change};
+use face::operation::{ChangeResult, ReadResult, change};
 
 /// The operations on the tenant's follow-up.
 pub struct FollowUps {
@@ -67,7 +67,7 @@ impl FollowUps {
     /// The policy applies to leads that are qualified from now on. Each lead keeps the policy that was in force when it was
     /// qualified.
     #[oai(path = "/v1/crm/follow-up/set", method = "post", operation_id = "setFollowUp")]
-    async fn set(&self, command: Command<NewFollowUp>) -> Done {
+    async fn set(&self, command: Command<NewFollowUp>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         let NewFollowUp { escalate_after_days, escalate_to, reassign_after_days, reassign_to } = command.body;
         let (escalate_after_days, reassign_after_days) = (escalate_after_days.0, reassign_after_days.0);
@@ -79,7 +79,7 @@ impl FollowUps {
     ///
     /// Leads that were qualified before are still followed up; to stop that, cancel their sagas.
     #[oai(path = "/v1/crm/follow-up/stop", method = "post", operation_id = "stopFollowUp")]
-    async fn stop(&self, command: Command<Empty>) -> Done {
+    async fn stop(&self, command: Command<Empty>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         change(&self.runtime, &command.request, tenant, StopFollowUp).await
     }
@@ -88,7 +88,7 @@ impl FollowUps {
     ///
     /// Needs the permission `crm:follow_up:read`.
     #[oai(path = "/v1/crm/follow-up", method = "get", operation_id = "getFollowUp")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<Shown> {
         caller.require("crm:follow_up:read")?;
         let tenant = caller.tenant().to_string();
         let found = self.runtime.executor.load::<FollowUp>(&caller, &tenant).await?;

@@ -4,7 +4,7 @@ use crm_aggregates::{ImportBatch, LeadSource, Revert};
 use crm_commands::{BACKDATE, IMPORT, LeadImport, RequestImportRevert};
 use crm_jobs::{IMPORT_LEADS, ImportLeads};
 use face::import::{Mapping, Report, begin, take};
-use face::operation::{Asked, Done, Found, Target, change, find, id};
+use face::operation::{ChangeResult, EnqueueResult, ReadResult, Target, change, find, id};
 use face::{Authenticated, Command, Example, Parameter, Purpose, Runtime, Upload, Word, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -76,7 +76,7 @@ impl Imports {
     ///
     /// Needs the permission `crm:import:read`.
     #[oai(path = "/v1/crm/imports/:import", method = "get", operation_id = "getImport")]
-    async fn get(&self, Authenticated(caller): Authenticated, import: Path<Uuid>) -> Found<ImportResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, import: Path<Uuid>) -> ReadResult<ImportResource> {
         find(&self.runtime, &caller, "crm:import:read", import.0, |state: &ImportBatch| ImportResource {
             id: import.0,
             rows: state.rows,
@@ -97,7 +97,7 @@ impl Imports {
     /// continues in the background, as the saga `revert_import` whose key is this id. `GET /v1/sagas/crm?key=…` shows its
     /// progress. Cancelling the saga restores the leads.
     #[oai(path = "/v1/crm/imports/:import/revert", method = "post", operation_id = "revertImport")]
-    async fn revert(&self, import: Path<Uuid>, command: Command<Reverting>) -> Done<Target> {
+    async fn revert(&self, import: Path<Uuid>, command: Command<Reverting>) -> ChangeResult<Target> {
         let request = RequestImportRevert { import: id(&import), reason: command.body.reason };
         change(&self.runtime, &command.request, import.0, request).await
     }
@@ -118,7 +118,7 @@ impl Imports {
         source: Query<Option<Parameter<Source>>>,
         // The last parameter: the file is not read if another one is refused.
         upload: Upload<LeadFile>,
-    ) -> Asked {
+    ) -> EnqueueResult {
         let import = options(mapping, source);
         let LeadImport { mapping, source } = import.clone();
         let asked = ImportLeads { mapping, source, backdate: upload.request.caller.may(BACKDATE) };
@@ -146,7 +146,7 @@ impl Imports {
         source: Query<Option<Parameter<Source>>>,
         // The last parameter: the file is not read if another one is refused.
         upload: Upload<LeadFile>,
-    ) -> Done<Report> {
+    ) -> ChangeResult<Report> {
         take(&self.runtime, &upload, &options(mapping, source), dry_run.0.unwrap_or_default()).await
     }
 }

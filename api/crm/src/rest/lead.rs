@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::Tag;
 use super::form;
-use face::operation::{Done, Found, Made, change, create, find_current, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find_current, id};
 
 /// The operations on leads.
 pub struct Leads {
@@ -239,7 +239,7 @@ impl Leads {
     ///
     /// A lead that is sent with an owner is assigned to them at once.
     #[oai(path = "/v1/crm/leads", method = "post", operation_id = "captureLead")]
-    async fn capture(&self, command: Command<NewLead>) -> Made {
+    async fn capture(&self, command: Command<NewLead>) -> CreateResult {
         let body = command.body;
         let details = LeadFields {
             name: body.name,
@@ -258,7 +258,7 @@ impl Leads {
     ///
     /// The history of its steps is available through GraphQL. Needs the permission `crm:lead:read`.
     #[oai(path = "/v1/crm/leads/:lead", method = "get", operation_id = "getLead")]
-    async fn get(&self, Authenticated(caller): Authenticated, lead: Path<Uuid>) -> Found<LeadResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, lead: Path<Uuid>) -> ReadResult<LeadResource> {
         find_current(&self.runtime, &caller, "crm:lead:read", lead.0, |found: &Current<Lead>| {
             let state = &*found.state;
             LeadResource {
@@ -290,7 +290,7 @@ impl Leads {
     ///
     /// Omitted fields are cleared. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/change-details", method = "post", operation_id = "changeLeadDetails")]
-    async fn change_details(&self, command: Command<NewLeadDetails>, lead: Path<Uuid>) -> Done {
+    async fn change_details(&self, command: Command<NewLeadDetails>, lead: Path<Uuid>) -> ChangeResult {
         let body = command.body;
         let details = LeadFields {
             name: body.name,
@@ -310,7 +310,7 @@ impl Leads {
     /// If the lead's status does not allow this step, the answer is 409 `lead_step_not_allowed` and lists the steps that are
     /// allowed. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/assign", method = "post", operation_id = "assignLead")]
-    async fn assign(&self, command: Command<Assignment>, lead: Path<Uuid>) -> Done {
+    async fn assign(&self, command: Command<Assignment>, lead: Path<Uuid>) -> ChangeResult {
         let assign = AssignLead { lead: id(&lead), owner: command.body.owner };
         change(&self.runtime, &command.request, lead.0, assign).await
     }
@@ -320,7 +320,7 @@ impl Leads {
     /// If the lead's status does not allow this step, the answer is 409 `lead_step_not_allowed` and lists the steps that are
     /// allowed. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/start-work", method = "post", operation_id = "startLeadWork")]
-    async fn start_work(&self, command: Command<Empty>, lead: Path<Uuid>) -> Done {
+    async fn start_work(&self, command: Command<Empty>, lead: Path<Uuid>) -> ChangeResult {
         change(&self.runtime, &command.request, lead.0, StartLeadWork { lead: id(&lead) }).await
     }
 
@@ -329,7 +329,7 @@ impl Leads {
     /// If the lead's status does not allow this step, the answer is 409 `lead_step_not_allowed` and lists the steps that are
     /// allowed. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/qualify", method = "post", operation_id = "qualifyLead")]
-    async fn qualify(&self, command: Command<Qualification>, lead: Path<Uuid>) -> Done {
+    async fn qualify(&self, command: Command<Qualification>, lead: Path<Uuid>) -> ChangeResult {
         let qualify = QualifyLead { lead: id(&lead), note: command.body.note };
         change(&self.runtime, &command.request, lead.0, qualify).await
     }
@@ -339,7 +339,7 @@ impl Leads {
     /// If the lead's status does not allow this step, the answer is 409 `lead_step_not_allowed` and lists the steps that are
     /// allowed. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/recycle", method = "post", operation_id = "recycleLead")]
-    async fn recycle(&self, command: Command<Recycling>, lead: Path<Uuid>) -> Done {
+    async fn recycle(&self, command: Command<Recycling>, lead: Path<Uuid>) -> ChangeResult {
         let recycle = RecycleLead { lead: id(&lead), reason: command.body.reason };
         change(&self.runtime, &command.request, lead.0, recycle).await
     }
@@ -349,7 +349,7 @@ impl Leads {
     /// If the lead's status does not allow this step, the answer is 409 `lead_step_not_allowed` and lists the steps that are
     /// allowed. Needs the permission `crm:lead:write`.
     #[oai(path = "/v1/crm/leads/:lead/disqualify", method = "post", operation_id = "disqualifyLead")]
-    async fn disqualify(&self, command: Command<Disqualification>, lead: Path<Uuid>) -> Done {
+    async fn disqualify(&self, command: Command<Disqualification>, lead: Path<Uuid>) -> ChangeResult {
         let Disqualification { reason, note } = command.body;
         let disqualify = DisqualifyLead { lead: id(&lead), reason, note };
         change(&self.runtime, &command.request, lead.0, disqualify).await

@@ -21,7 +21,7 @@ use super::Tag;
 use super::form;
 use super::lead::Assignment;
 use super::money::MoneyBody;
-use face::operation::{Done, Found, Made, change, create, find_current, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find_current, id};
 
 /// The operations on opportunities.
 pub struct Opportunities {
@@ -243,7 +243,7 @@ impl Opportunities {
     ///
     /// Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities", method = "post", operation_id = "openOpportunity")]
-    async fn open(&self, command: Command<OpportunityBody>) -> Made {
+    async fn open(&self, command: Command<OpportunityBody>) -> CreateResult {
         let body = command.body;
         let open = OpenOpportunity {
             name: body.name,
@@ -263,7 +263,11 @@ impl Opportunities {
     ///
     /// The history of its steps is available through GraphQL. Needs the permission `crm:opportunity:read`.
     #[oai(path = "/v1/crm/opportunities/:opportunity", method = "get", operation_id = "getOpportunity")]
-    async fn get(&self, Authenticated(caller): Authenticated, opportunity: Path<Uuid>) -> Found<OpportunityResource> {
+    async fn get(
+        &self,
+        Authenticated(caller): Authenticated,
+        opportunity: Path<Uuid>,
+    ) -> ReadResult<OpportunityResource> {
         find_current(&self.runtime, &caller, "crm:opportunity:read", opportunity.0, |found: &Current<Opportunity>| {
             let state = &*found.state;
             OpportunityResource {
@@ -289,7 +293,7 @@ impl Opportunities {
     ///
     /// Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/rename", method = "post", operation_id = "renameOpportunity")]
-    async fn rename(&self, command: Command<NewName>, opportunity: Path<Uuid>) -> Done {
+    async fn rename(&self, command: Command<NewName>, opportunity: Path<Uuid>) -> ChangeResult {
         let rename = RenameOpportunity { opportunity: id(&opportunity), name: command.body.name };
         change(&self.runtime, &command.request, opportunity.0, rename).await
     }
@@ -299,7 +303,7 @@ impl Opportunities {
     /// If the opportunity's status does not allow this step, the answer is 409 `opportunity_step_not_allowed` and lists the
     /// steps that are allowed. Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/move-stage", method = "post", operation_id = "moveOpportunity")]
-    async fn move_stage(&self, command: Command<NewStage>, opportunity: Path<Uuid>) -> Done {
+    async fn move_stage(&self, command: Command<NewStage>, opportunity: Path<Uuid>) -> ChangeResult {
         let to = MoveOpportunity { opportunity: id(&opportunity), stage: command.body.stage };
         change(&self.runtime, &command.request, opportunity.0, to).await
     }
@@ -313,7 +317,7 @@ impl Opportunities {
         method = "post",
         operation_id = "changeOpportunityAmount"
     )]
-    async fn change_amount(&self, command: Command<NewAmount>, opportunity: Path<Uuid>) -> Done {
+    async fn change_amount(&self, command: Command<NewAmount>, opportunity: Path<Uuid>) -> ChangeResult {
         let NewAmount { amount, line_items: items } = command.body;
         let amount = ChangeOpportunityAmount {
             opportunity: id(&opportunity),
@@ -332,7 +336,7 @@ impl Opportunities {
         method = "post",
         operation_id = "changeOpportunityCloseDate"
     )]
-    async fn change_close_date(&self, command: Command<NewCloseDate>, opportunity: Path<Uuid>) -> Done {
+    async fn change_close_date(&self, command: Command<NewCloseDate>, opportunity: Path<Uuid>) -> ChangeResult {
         let day = ChangeOpportunityCloseDate { opportunity: id(&opportunity), close_date: command.body.close_date };
         change(&self.runtime, &command.request, opportunity.0, day).await
     }
@@ -341,7 +345,7 @@ impl Opportunities {
     ///
     /// Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/reassign", method = "post", operation_id = "reassignOpportunity")]
-    async fn reassign(&self, command: Command<Assignment>, opportunity: Path<Uuid>) -> Done {
+    async fn reassign(&self, command: Command<Assignment>, opportunity: Path<Uuid>) -> ChangeResult {
         let reassign = ReassignOpportunity { opportunity: id(&opportunity), owner: command.body.owner };
         change(&self.runtime, &command.request, opportunity.0, reassign).await
     }
@@ -355,7 +359,7 @@ impl Opportunities {
         method = "post",
         operation_id = "changeOpportunityAccount"
     )]
-    async fn change_account(&self, command: Command<NewOpportunityAccount>, opportunity: Path<Uuid>) -> Done {
+    async fn change_account(&self, command: Command<NewOpportunityAccount>, opportunity: Path<Uuid>) -> ChangeResult {
         let account = ChangeOpportunityAccount { opportunity: id(&opportunity), account: command.body.account };
         change(&self.runtime, &command.request, opportunity.0, account).await
     }
@@ -369,7 +373,7 @@ impl Opportunities {
         method = "post",
         operation_id = "changeOpportunityContact"
     )]
-    async fn change_contact(&self, command: Command<NewOpportunityContact>, opportunity: Path<Uuid>) -> Done {
+    async fn change_contact(&self, command: Command<NewOpportunityContact>, opportunity: Path<Uuid>) -> ChangeResult {
         let contact = ChangeOpportunityContact { opportunity: id(&opportunity), contact: command.body.contact };
         change(&self.runtime, &command.request, opportunity.0, contact).await
     }
@@ -379,7 +383,7 @@ impl Opportunities {
     /// If the opportunity's status does not allow this step, the answer is 409 `opportunity_step_not_allowed` and lists the
     /// steps that are allowed. Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/win", method = "post", operation_id = "winOpportunity")]
-    async fn win(&self, command: Command<Empty>, opportunity: Path<Uuid>) -> Done {
+    async fn win(&self, command: Command<Empty>, opportunity: Path<Uuid>) -> ChangeResult {
         let win = WinOpportunity { opportunity: id(&opportunity) };
         change(&self.runtime, &command.request, opportunity.0, win).await
     }
@@ -389,7 +393,7 @@ impl Opportunities {
     /// If the opportunity's status does not allow this step, the answer is 409 `opportunity_step_not_allowed` and lists the
     /// steps that are allowed. Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/lose", method = "post", operation_id = "loseOpportunity")]
-    async fn lose(&self, command: Command<Loss>, opportunity: Path<Uuid>) -> Done {
+    async fn lose(&self, command: Command<Loss>, opportunity: Path<Uuid>) -> ChangeResult {
         let lose = LoseOpportunity { opportunity: id(&opportunity), reason: command.body.reason };
         change(&self.runtime, &command.request, opportunity.0, lose).await
     }
@@ -399,7 +403,7 @@ impl Opportunities {
     /// If the opportunity's status does not allow this step, the answer is 409 `opportunity_step_not_allowed` and lists the
     /// steps that are allowed. Needs the permission `crm:opportunity:write`.
     #[oai(path = "/v1/crm/opportunities/:opportunity/reopen", method = "post", operation_id = "reopenOpportunity")]
-    async fn reopen(&self, command: Command<Reopening>, opportunity: Path<Uuid>) -> Done {
+    async fn reopen(&self, command: Command<Reopening>, opportunity: Path<Uuid>) -> ChangeResult {
         let reopen = ReopenOpportunity { opportunity: id(&opportunity), stage: command.body.stage };
         change(&self.runtime, &command.request, opportunity.0, reopen).await
     }

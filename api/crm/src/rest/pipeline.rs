@@ -14,7 +14,7 @@ use super::form;
 use super::opportunity::NewName;
 use super::stage::StageBody;
 use crate::SERVICE;
-use face::operation::{Done, Found, Made, change, find, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, find, id};
 
 /// The operations on pipelines.
 pub struct Pipelines {
@@ -104,7 +104,7 @@ impl Pipelines {
     ///
     /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines", method = "post", operation_id = "createPipeline")]
-    async fn create(&self, command: Command<NewPipeline>) -> Made<PipelineMade> {
+    async fn create(&self, command: Command<NewPipeline>) -> CreateResult<PipelineMade> {
         let NewPipeline { name, stages } = command.body;
         let create = CreatePipeline { name, stages: stages.into_iter().map(Into::into).collect() };
         let done = self.runtime.executor.execute(&command.request, &create).await?;
@@ -120,7 +120,7 @@ impl Pipelines {
     ///
     /// Needs the permission `crm:pipeline:read`.
     #[oai(path = "/v1/crm/pipelines/:pipeline", method = "get", operation_id = "getPipeline")]
-    async fn get(&self, Authenticated(caller): Authenticated, pipeline: Path<Uuid>) -> Found<PipelineResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, pipeline: Path<Uuid>) -> ReadResult<PipelineResource> {
         find(&self.runtime, &caller, "crm:pipeline:read", pipeline.0, |state: &Pipeline| PipelineResource {
             id: pipeline.0,
             name: state.name.clone(),
@@ -143,7 +143,7 @@ impl Pipelines {
     ///
     /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/rename", method = "post", operation_id = "renamePipeline")]
-    async fn rename(&self, command: Command<NewName>, pipeline: Path<Uuid>) -> Done {
+    async fn rename(&self, command: Command<NewName>, pipeline: Path<Uuid>) -> ChangeResult {
         let rename = RenamePipeline { pipeline: id(&pipeline), name: command.body.name };
         change(&self.runtime, &command.request, pipeline.0, rename).await
     }

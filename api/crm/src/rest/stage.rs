@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Tag;
 use super::form;
 use crate::SERVICE;
-use face::operation::{Done, change, id};
+use face::operation::{ChangeResult, change, id};
 
 /// The operations on stages.
 pub struct Stages {
@@ -102,7 +102,7 @@ impl Stages {
     ///
     /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages", method = "post", operation_id = "addStage")]
-    async fn add(&self, command: Command<StageAddition>, pipeline: Path<Uuid>) -> Done<StageAdded> {
+    async fn add(&self, command: Command<StageAddition>, pipeline: Path<Uuid>) -> ChangeResult<StageAdded> {
         let StageAddition { name, probability, rotten_after_days, index } = command.body;
         let stage = StageBody { name, probability, rotten_after_days }.into();
         let add = AddStage { pipeline: id(&pipeline), index: index.map(|index| index.0), stage };
@@ -114,7 +114,7 @@ impl Stages {
     ///
     /// Needs the permission `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/reorder-stages", method = "post", operation_id = "reorderStages")]
-    async fn reorder(&self, command: Command<StageOrder>, pipeline: Path<Uuid>) -> Done {
+    async fn reorder(&self, command: Command<StageOrder>, pipeline: Path<Uuid>) -> ChangeResult {
         let reorder = ReorderStages { pipeline: id(&pipeline), order: command.body.order };
         change(&self.runtime, &command.request, pipeline.0, reorder).await
     }
@@ -124,7 +124,7 @@ impl Stages {
     /// Replaces its name, its probability and the number of days after which a deal in it counts as rotten. Needs the permission
     /// `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/change", method = "post", operation_id = "changeStage")]
-    async fn change(&self, command: Command<StageBody>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
+    async fn change(&self, command: Command<StageBody>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> ChangeResult {
         let changed = ChangeStage { pipeline: id(&pipeline), stage: id(&stage), fields: command.body.into() };
         change(&self.runtime, &command.request, pipeline.0, changed).await
     }
@@ -134,7 +134,7 @@ impl Stages {
     /// No deal can move into a retired stage. Deals that are in it stay there until they are moved. Needs the permission
     /// `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/retire", method = "post", operation_id = "retireStage")]
-    async fn retire(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
+    async fn retire(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> ChangeResult {
         let retire = RetireStage { pipeline: id(&pipeline), stage: id(&stage) };
         change(&self.runtime, &command.request, pipeline.0, retire).await
     }
@@ -144,7 +144,7 @@ impl Stages {
     /// A stage in which an opportunity is or ever was cannot be removed; it can only be retired. Needs the permission
     /// `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/remove", method = "post", operation_id = "removeStage")]
-    async fn remove(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> Done {
+    async fn remove(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> ChangeResult {
         let remove = RemoveStage { pipeline: id(&pipeline), stage: id(&stage) };
         change(&self.runtime, &command.request, pipeline.0, remove).await
     }

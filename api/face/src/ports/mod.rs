@@ -20,7 +20,7 @@ pub use self::active_tenants::{ActiveTenants, all_tenants_active};
 pub use self::addressee::{Addressee, Addressees, no_addressees};
 pub use self::admission::{Admission, AssertedPerson};
 pub use self::mailed_links::{Invited, MailedLinks};
-pub use self::names::{Hold, Names, NamesError, no_names};
+pub use self::names::{DomainOwnership, Names, NamesError, no_names};
 pub use self::people::{People, PeopleError, Person};
 pub use self::signing_in::{
     KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use kernel::TenantId;
+use executor::DomainPolicy;
+use kernel::{Refusal, TenantId};
 use uuid::Uuid;
 
 /// Looks up domain names, and records which tenant holds which domain.
 #[async_trait]
-pub trait Names: Send + Sync {
+pub trait Names: DomainPolicy {
     /// The text records (TXT) of a name; empty if it has none or does not exist. The strings of one record are concatenated.
     ///
     /// # Errors
@@ -22,27 +23,20 @@ pub trait Names: Send + Sync {
     ///
     /// # Errors
     /// When it can't be recorded at the moment.
-    async fn hold(&self, held: &Hold<'_>, shown: &[Uuid]) -> Result<bool, NamesError>;
+    async fn record_owner(&self, owned: &DomainOwnership<'_>, shown: &[Uuid]) -> Result<bool, NamesError>;
 
     /// Records that a tenant no longer holds a domain. Does nothing unless it holds it by one of these proofs.
     ///
     /// # Errors
     /// When it can't be recorded at the moment.
     async fn release(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), NamesError>;
-
-    /// Whether a third party, such as an identity provider, may assert e-mail addresses of a domain in a tenant: always, unless the
-    /// installation requires proof; then only if the tenant holds the domain.
-    ///
-    /// # Errors
-    /// When the lookup is not possible at the moment.
-    async fn may_be_spoken_for(&self, domain: &str, tenant: TenantId) -> Result<bool, NamesError>;
 }
 
 /// A tenant's proven ownership of a domain.
 #[derive(Clone, Copy, Debug)]
-pub struct Hold<'h> {
+pub struct DomainOwnership<'d> {
     /// The domain, in its DNS form.
-    pub domain: &'h str,
+    pub domain: &'d str,
     /// The tenant that holds it.
     pub tenant: TenantId,
     /// The value in the tenant's DNS record.
@@ -73,15 +67,18 @@ impl Names for Nobody {
         Err(absent())
     }
 
-    async fn hold(&self, _: &Hold<'_>, _: &[Uuid]) -> Result<bool, NamesError> {
+    async fn record_owner(&self, _: &DomainOwnership<'_>, _: &[Uuid]) -> Result<bool, NamesError> {
         Err(absent())
     }
 
     async fn release(&self, _: &str, _: TenantId, _: &[Uuid]) -> Result<(), NamesError> {
         Err(absent())
     }
+}
 
-    async fn may_be_spoken_for(&self, _: &str, _: TenantId) -> Result<bool, NamesError> {
+#[async_trait]
+impl DomainPolicy for Nobody {
+    async fn may_be_asserted(&self, _: &str, _: TenantId) -> Result<bool, Refusal> {
         Ok(true)
     }
 }

@@ -197,7 +197,7 @@ async fn attack_88_the_issuer_and_the_links_of_a_tenant_that_is_shut_out() {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{what}");
         let page = answer.text().await.unwrap();
-        assert!(page.contains("Nobody is let in here now") && page.contains("suspended"), "{what}: {page}");
+        assert!(page.contains("Sign-in is not available right now") && page.contains("suspended"), "{what}: {page}");
     }
     // Valid credentials are refused, too: a secret, a token, or a mailed link.
     let introspect = world.anonymous(Method::POST, "/t/globex/introspect").basic_auth(&id, Some(&secret));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{AggregateType, EventType, Position, RecordedEvent};
+use kernel::{AggregateType, EventType, RecordedEvent};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -18,18 +18,13 @@ fn aggregates() -> Vec<AggregateType> {
 fn event(kind: &EventType, sequence: u64) -> RecordedEvent {
     let example = events_api::catalogue::example(kind.schema.as_value());
     RecordedEvent {
-        tenant: testbed::tenant(),
-        position: Position(sequence),
         event_id: Uuid::from_u128(u128::from(sequence)),
         aggregate_type: kind.aggregate_type.to_owned(),
         aggregate_id: Uuid::nil().to_string(),
-        sequence,
         event_type: kind.name.to_owned(),
         event_version: kind.version,
         payload: example.to_string().into(),
-        metadata: "{}".into(),
-        occurred_at: chrono::DateTime::UNIX_EPOCH,
-        recorded_at: chrono::DateTime::UNIX_EPOCH,
+        ..testbed::event(sequence)
     }
 }
 

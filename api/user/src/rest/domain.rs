@@ -1,7 +1,7 @@
 //! Domains: claim, verify by the DNS record, release.
 
-use face::operation::{Done, Found, Made, change, create, find, id};
-use face::{Authenticated, Command, Empty, Example, Hold, NamesError, example};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
+use face::{Authenticated, Command, DomainOwnership, Empty, Example, NamesError, example};
 use kernel::{Caller, Refusal, TenantId};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -147,7 +147,7 @@ impl Domains {
     /// `GET /v1/user/domains/{domain}` then shows the DNS record that proves that the domain belongs to the tenant. An unverified claim has
     /// no effect on other tenants.
     #[oai(path = "/v1/user/domains", method = "post", operation_id = "claimDomain")]
-    async fn claim(&self, command: Command<NewDomain>) -> Made {
+    async fn claim(&self, command: Command<NewDomain>) -> CreateResult {
         let claim = ClaimDomain { domain: command.body.domain };
         create(&self.service.runtime, &command.request, "domains", claim, |id: &DomainId| id.uuid()).await
     }
@@ -156,7 +156,7 @@ impl Domains {
     ///
     /// Needs the permission `user:domain:read`.
     #[oai(path = "/v1/user/domains/:domain", method = "get", operation_id = "getDomain")]
-    async fn get(&self, Authenticated(caller): Authenticated, domain: Path<Uuid>) -> Found<DomainResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, domain: Path<Uuid>) -> ReadResult<DomainResource> {
         let show = |state: &ClaimedDomain| resource(caller.tenant(), domain.0, state);
         find(&self.service.runtime, &caller, READ, domain.0, show).await
     }
@@ -167,7 +167,7 @@ impl Domains {
     /// verified domain is missing, the domain gets the status `record_missing`; it stays the tenant's until another tenant verifies it with
     /// a record of its own.
     #[oai(path = "/v1/user/domains/:domain/verify", method = "post", operation_id = "verifyDomain")]
-    async fn verify(&self, command: Command<Empty>, domain: Path<Uuid>) -> Done {
+    async fn verify(&self, command: Command<Empty>, domain: Path<Uuid>) -> ChangeResult {
         let (runtime, claim) = (&self.service.runtime, domain.0);
         let caller = &command.request.caller;
         let state = self.load(caller, claim).await?;
@@ -184,8 +184,9 @@ impl Domains {
             }
             return change(runtime, &command.request, claim, NoteDomainRecordMissing { domain: id(&domain) }).await;
         }
-        let hold = Hold { domain: &state.domain, tenant: caller.tenant(), proof, at: runtime.executor.now() };
-        if !runtime.names.hold(&hold, &proofs).await.map_err(|error| unavailable(&error))? {
+        let owned =
+            DomainOwnership { domain: &state.domain, tenant: caller.tenant(), proof, at: runtime.executor.now() };
+        if !runtime.names.record_owner(&owned, &proofs).await.map_err(|error| unavailable(&error))? {
             let detail = "the record was found, but another tenant of this installation has verified this domain, and its record exists too; remove that record, or have that tenant release the domain";
             return Err(Refusal::conflict("domain_held", detail).into());
         }
@@ -202,7 +203,7 @@ impl Domains {
     ///
     /// Another tenant may then verify it. Needs the permission `user:domain:write`.
     #[oai(path = "/v1/user/domains/:domain/release", method = "post", operation_id = "releaseDomain")]
-    async fn release(&self, command: Command<Empty>, domain: Path<Uuid>) -> Done {
+    async fn release(&self, command: Command<Empty>, domain: Path<Uuid>) -> ChangeResult {
         let (runtime, claim) = (&self.service.runtime, domain.0);
         let caller = &command.request.caller;
         let state = self.load(caller, claim).await?;

@@ -1,6 +1,6 @@
 //! Groups: create, rename, grant roles, change members, dissolve.
 
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, example};
 use kernel::UserId;
 use poem_openapi::OpenApi;
@@ -90,7 +90,7 @@ impl Groups {
     ///
     /// Needs the permission `user:group:write`.
     #[oai(path = "/v1/user/groups", method = "post", operation_id = "createGroup")]
-    async fn create(&self, command: Command<NewGroup>) -> Made {
+    async fn create(&self, command: Command<NewGroup>) -> CreateResult {
         let NewGroup { name, roles } = command.body;
         let group = CreateGroup { name, roles, catalogue: self.service.catalogue.clone() };
         create(&self.service.runtime, &command.request, "groups", group, |id| id.uuid()).await
@@ -100,7 +100,7 @@ impl Groups {
     ///
     /// Needs the permission `user:group:read`.
     #[oai(path = "/v1/user/groups/:group", method = "get", operation_id = "getGroup")]
-    async fn get(&self, Authenticated(caller): Authenticated, group: Path<Uuid>) -> Found<GroupResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, group: Path<Uuid>) -> ReadResult<GroupResource> {
         let show = |state: &Group| GroupResource {
             id: group.0,
             name: state.name.clone(),
@@ -114,7 +114,7 @@ impl Groups {
     ///
     /// Needs the permission `user:group:write`.
     #[oai(path = "/v1/user/groups/:group/rename", method = "post", operation_id = "renameGroup")]
-    async fn rename(&self, command: Command<Renaming>, group: Path<Uuid>) -> Done {
+    async fn rename(&self, command: Command<Renaming>, group: Path<Uuid>) -> ChangeResult {
         let rename = RenameGroup { group: id(&group), name: command.body.name };
         change(&self.service.runtime, &command.request, group.0, rename).await
     }
@@ -124,7 +124,7 @@ impl Groups {
     /// All members of the group get the role. Callers can't grant a role that allows more than they are allowed themselves. Needs the
     /// permission `user:role:grant`.
     #[oai(path = "/v1/user/groups/:group/grant-role", method = "post", operation_id = "grantGroupRole")]
-    async fn grant_role(&self, command: Command<RoleName>, group: Path<Uuid>) -> Done {
+    async fn grant_role(&self, command: Command<RoleName>, group: Path<Uuid>) -> ChangeResult {
         let catalogue = self.service.catalogue.clone();
         let grant = GrantGroupRole { group: id(&group), role: command.body.role, catalogue };
         change(&self.service.runtime, &command.request, group.0, grant).await
@@ -134,7 +134,7 @@ impl Groups {
     ///
     /// Needs the permission `user:role:grant`.
     #[oai(path = "/v1/user/groups/:group/revoke-role", method = "post", operation_id = "revokeGroupRole")]
-    async fn revoke_role(&self, command: Command<RoleName>, group: Path<Uuid>) -> Done {
+    async fn revoke_role(&self, command: Command<RoleName>, group: Path<Uuid>) -> ChangeResult {
         let catalogue = self.service.catalogue.clone();
         let revoke = RevokeGroupRole { group: id(&group), role: command.body.role, catalogue };
         change(&self.service.runtime, &command.request, group.0, revoke).await
@@ -144,7 +144,7 @@ impl Groups {
     ///
     /// At most 200 users to add and 200 to remove. Either all changes are made or none.
     #[oai(path = "/v1/user/groups/:group/change-members", method = "post", operation_id = "changeGroupMembers")]
-    async fn change_members(&self, command: Command<MemberChanges>, group: Path<Uuid>) -> Done {
+    async fn change_members(&self, command: Command<MemberChanges>, group: Path<Uuid>) -> ChangeResult {
         let MemberChanges { join, leave } = command.body;
         let catalogue = self.service.catalogue.clone();
         let members = ChangeGroupMembers { group: id(&group), join, leave, catalogue };
@@ -155,7 +155,7 @@ impl Groups {
     ///
     /// Its members lose the roles that it gave them. This can't be undone. Needs the permission `user:group:write`.
     #[oai(path = "/v1/user/groups/:group/dissolve", method = "post", operation_id = "dissolveGroup")]
-    async fn dissolve(&self, command: Command<Empty>, group: Path<Uuid>) -> Done {
+    async fn dissolve(&self, command: Command<Empty>, group: Path<Uuid>) -> ChangeResult {
         let dissolve = DissolveGroup { group: id(&group), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, group.0, dissolve).await
     }

@@ -1,7 +1,7 @@
 //! Import of users from a CSV file.
 
 use face::import::{Mapping, Report, begin, take};
-use face::operation::{Asked, Done, Found, find};
+use face::operation::{ChangeResult, EnqueueResult, ReadResult, find};
 use face::{Authenticated, Example, Parameter, Purpose, Upload, Word, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -90,7 +90,7 @@ impl Imports {
     ///
     /// Needs the permission `user:import:read`.
     #[oai(path = "/v1/user/imports/:import", method = "get", operation_id = "getUserImport")]
-    async fn get(&self, Authenticated(caller): Authenticated, import: Path<Uuid>) -> Found<ImportResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, import: Path<Uuid>) -> ReadResult<ImportResource> {
         let show = |state: &ImportBatch| {
             let ImportBatch { kind, rows, taken, refused } = *state;
             ImportResource { id: import.0, kind, rows, taken, refused }
@@ -115,7 +115,7 @@ impl Imports {
         mapping: Query<Option<Parameter<Mapping>>>,
         // The last parameter: the file is not read if another one is refused.
         upload: Upload<UserFile>,
-    ) -> Asked {
+    ) -> EnqueueResult {
         let import = self.asked(into, mapping);
         let arguments = ImportUsers::asked(&import, &upload.request.caller);
         begin(&self.service.runtime, &upload, &import, IMPORT_USERS, &arguments).await
@@ -144,7 +144,7 @@ impl Imports {
         mapping: Query<Option<Parameter<Mapping>>>,
         // The last parameter: the file is not read if another one is refused.
         upload: Upload<UserFile>,
-    ) -> Done<Report> {
+    ) -> ChangeResult<Report> {
         let import = self.asked(into, mapping);
         take(&self.service.runtime, &upload, &import, dry_run.0.unwrap_or_default()).await
     }

@@ -1,7 +1,7 @@
 //! Invitations: invite, resend, revoke.
 
 use chrono::{DateTime, Utc};
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, example};
 use kernel::UserId;
 use poem_openapi::OpenApi;
@@ -92,7 +92,7 @@ impl Invitations {
     ///
     /// The link in the e-mail can be used once and is valid for seven days.
     #[oai(path = "/v1/user/invitations", method = "post", operation_id = "inviteUser")]
-    async fn invite(&self, command: Command<NewInvitation>) -> Made {
+    async fn invite(&self, command: Command<NewInvitation>) -> CreateResult {
         let NewInvitation { email, name, roles, groups } = command.body;
         let invite = InviteUser { email, name, roles, groups, catalogue: self.service.catalogue.clone() };
         create(&self.service.runtime, &command.request, "invitations", invite, |id| id.uuid()).await
@@ -102,7 +102,11 @@ impl Invitations {
     ///
     /// Needs the permission `user:invitation:read`.
     #[oai(path = "/v1/user/invitations/:invitation", method = "get", operation_id = "getInvitation")]
-    async fn get(&self, Authenticated(caller): Authenticated, invitation: Path<Uuid>) -> Found<InvitationResource> {
+    async fn get(
+        &self,
+        Authenticated(caller): Authenticated,
+        invitation: Path<Uuid>,
+    ) -> ReadResult<InvitationResource> {
         let show = |state: &Invitation| InvitationResource {
             id: invitation.0,
             status: state.status,
@@ -121,7 +125,7 @@ impl Invitations {
     /// The previous link is no longer valid. An invitation that is accepted or revoked can't be sent again (409 `invitation_not_pending`).
     /// Needs the permission `user:invitation:write`.
     #[oai(path = "/v1/user/invitations/:invitation/resend", method = "post", operation_id = "resendInvitation")]
-    async fn resend(&self, command: Command<Empty>, invitation: Path<Uuid>) -> Done {
+    async fn resend(&self, command: Command<Empty>, invitation: Path<Uuid>) -> ChangeResult {
         let resend = ResendInvitation { invitation: id(&invitation), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, invitation.0, resend).await
     }
@@ -130,7 +134,7 @@ impl Invitations {
     ///
     /// Its link is no longer valid. Needs the permission `user:invitation:write`.
     #[oai(path = "/v1/user/invitations/:invitation/revoke", method = "post", operation_id = "revokeInvitation")]
-    async fn revoke(&self, command: Command<Empty>, invitation: Path<Uuid>) -> Done {
+    async fn revoke(&self, command: Command<Empty>, invitation: Path<Uuid>) -> ChangeResult {
         let revoke = RevokeInvitation { invitation: id(&invitation), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, invitation.0, revoke).await
     }

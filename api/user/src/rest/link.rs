@@ -1,7 +1,7 @@
 //! The operations for people who follow a link from an e-mail. They have no token: the link, which only this service can issue,
 //! identifies them.
 
-use face::operation::{Done, Made, Target};
+use face::operation::{ChangeResult, CreateResult, Target};
 use face::{Changed, PublicCommand};
 use kernel::Refusal;
 use poem_openapi::OpenApi;
@@ -70,7 +70,7 @@ impl Links {
     ///
     /// Needs no access token: the link from the e-mail, valid once, identifies the person. This also verifies their e-mail address.
     #[oai(path = "/v1/user/invitations/accept", method = "post", operation_id = "acceptInvitation")]
-    async fn accept(&self, command: PublicCommand<InvitationAcceptance>) -> Made {
+    async fn accept(&self, command: PublicCommand<InvitationAcceptance>) -> CreateResult {
         let InvitationAcceptance { link, name } = &command.body;
         let link = self.read(Purpose::Invitation, link)?;
         let request = command.request(acceptor(&link), &*self.service.runtime.active_tenants)?;
@@ -85,7 +85,7 @@ impl Links {
     ///
     /// Needs no access token: the link from the e-mail identifies the address.
     #[oai(path = "/v1/user/email/verify", method = "post", operation_id = "verifyEmail")]
-    async fn verify_email(&self, command: PublicCommand<EmailVerification>) -> Done {
+    async fn verify_email(&self, command: PublicCommand<EmailVerification>) -> ChangeResult {
         let link = self.read(Purpose::Email, &command.body.link)?;
         let request = command.request(verifier(&link), &*self.service.runtime.active_tenants)?;
         let verify = VerifyEmail { user: link.id.into(), turn: link.turn };

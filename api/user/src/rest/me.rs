@@ -1,6 +1,6 @@
 //! The caller's own user: read it, change the profile, verify the e-mail address and the telephone number.
 
-use face::operation::{Done, Found, Target, change, find};
+use face::operation::{ChangeResult, ReadResult, Target, change, find};
 use face::{Authenticated, Changed, Command, Empty};
 use kernel::{Caller, Refusal, UserId};
 use poem_openapi::OpenApi;
@@ -51,7 +51,7 @@ impl Me {
     ///
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me", method = "get", operation_id = "getMe")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> Found<UserResource> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<UserResource> {
         let user = oneself(&caller)?.uuid();
         let show = |state: &User| self.service.shown(caller.tenant(), user, state);
         find(&self.service.runtime, &caller, SELF, user, show).await
@@ -62,7 +62,7 @@ impl Me {
     /// Fields that are left out are removed. Needs the permission `user:self:write`. To change the telephone number, a token that tells
     /// when the caller signed in must be from a sign-in within the last ten minutes (`sign_in_too_old`).
     #[oai(path = "/v1/user/me/change-profile", method = "post", operation_id = "changeMyProfile")]
-    async fn change_profile(&self, command: Command<NewProfile>) -> Done {
+    async fn change_profile(&self, command: Command<NewProfile>) -> ChangeResult {
         let changed = ChangeOwnProfile { profile: command.body.into() };
         let done = self.service.runtime.executor.execute(&command.request, &changed).await?;
         Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
@@ -72,7 +72,7 @@ impl Me {
     ///
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/verify-email", method = "post", operation_id = "requestEmailVerification")]
-    async fn verify_email(&self, command: Command<Empty>) -> Done {
+    async fn verify_email(&self, command: Command<Empty>) -> ChangeResult {
         let user = oneself(&command.request.caller)?;
         change(&self.service.runtime, &command.request, user.uuid(), RequestEmailVerification { user }).await
     }
@@ -83,7 +83,7 @@ impl Me {
     /// an hour and ten a day (`codes_asked_too_often`). A number that has received too many codes, no matter who asked for them, gets no
     /// more for a while; the answer does not reveal this.
     #[oai(path = "/v1/user/me/send-phone-code", method = "post", operation_id = "requestPhoneVerification")]
-    async fn send_phone_code(&self, command: Command<Empty>) -> Done {
+    async fn send_phone_code(&self, command: Command<Empty>) -> ChangeResult {
         let user = oneself(&command.request.caller)?;
         let ask = RequestPhoneVerification { user, reach: self.service.texts.clone() };
         change(&self.service.runtime, &command.request, user.uuid(), ask).await
@@ -94,7 +94,7 @@ impl Me {
     /// Only the code that was sent last is valid. Wrong and expired codes are recorded; after five of them no code is accepted until a new
     /// one is sent (`code_not_good`).
     #[oai(path = "/v1/user/me/verify-phone", method = "post", operation_id = "verifyPhone")]
-    async fn verify_phone(&self, command: Command<PhoneVerification>) -> Done {
+    async fn verify_phone(&self, command: Command<PhoneVerification>) -> ChangeResult {
         let user = oneself(&command.request.caller)?;
         let verify = VerifyPhone { user, code: command.body.code, key: self.service.codes.clone() };
         let done = self.service.runtime.executor.execute(&command.request, &verify).await?;

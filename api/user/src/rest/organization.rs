@@ -1,6 +1,6 @@
 //! Organizations: create, rename, change members, close.
 
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -65,7 +65,7 @@ impl Organizations {
     ///
     /// Needs the permission `user:organization:write`.
     #[oai(path = "/v1/user/organizations", method = "post", operation_id = "createOrganization")]
-    async fn create(&self, command: Command<NewOrganization>) -> Made {
+    async fn create(&self, command: Command<NewOrganization>) -> CreateResult {
         let NewOrganization { name, parent } = command.body;
         let organization = CreateOrganization { name, parent };
         create(&self.service.runtime, &command.request, "organizations", organization, |id| id.uuid()).await
@@ -75,7 +75,11 @@ impl Organizations {
     ///
     /// Needs the permission `user:organization:read`.
     #[oai(path = "/v1/user/organizations/:organization", method = "get", operation_id = "getOrganization")]
-    async fn get(&self, Authenticated(caller): Authenticated, organization: Path<Uuid>) -> Found<OrganizationResource> {
+    async fn get(
+        &self,
+        Authenticated(caller): Authenticated,
+        organization: Path<Uuid>,
+    ) -> ReadResult<OrganizationResource> {
         let show = |state: &Organization| OrganizationResource {
             id: organization.0,
             name: state.name.clone(),
@@ -89,7 +93,7 @@ impl Organizations {
     ///
     /// Needs the permission `user:organization:write`.
     #[oai(path = "/v1/user/organizations/:organization/rename", method = "post", operation_id = "renameOrganization")]
-    async fn rename(&self, command: Command<Renaming>, organization: Path<Uuid>) -> Done {
+    async fn rename(&self, command: Command<Renaming>, organization: Path<Uuid>) -> ChangeResult {
         let rename = RenameOrganization { organization: id(&organization), name: command.body.name };
         change(&self.service.runtime, &command.request, organization.0, rename).await
     }
@@ -102,7 +106,7 @@ impl Organizations {
         method = "post",
         operation_id = "changeOrganizationMembers"
     )]
-    async fn change_members(&self, command: Command<MemberChanges>, organization: Path<Uuid>) -> Done {
+    async fn change_members(&self, command: Command<MemberChanges>, organization: Path<Uuid>) -> ChangeResult {
         let MemberChanges { join, leave } = command.body;
         let members = ChangeOrganizationMembers { organization: id(&organization), join, leave };
         change(&self.service.runtime, &command.request, organization.0, members).await
@@ -112,7 +116,7 @@ impl Organizations {
     ///
     /// This can't be undone. Needs the permission `user:organization:write`.
     #[oai(path = "/v1/user/organizations/:organization/close", method = "post", operation_id = "closeOrganization")]
-    async fn close(&self, command: Command<Empty>, organization: Path<Uuid>) -> Done {
+    async fn close(&self, command: Command<Empty>, organization: Path<Uuid>) -> ChangeResult {
         let close = CloseOrganization { organization: id(&organization) };
         change(&self.service.runtime, &command.request, organization.0, close).await
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use eventstore::ReplayFilter;
-use face::operation::{self, Done};
+use face::operation::{self, ChangeResult};
 use face::{
     Authenticated, Command, Erasure, Example, KnownWhereSignedIn, PersonEvent, Plain, Problem, Streamed, example,
     log_unreadable,
@@ -145,17 +145,20 @@ impl OwnData {
         Ok(self.service.runtime.executor.load::<A>(caller, &id.to_string()).await?.map(|(state, _)| state))
     }
 
+    /// The events of one stream as they are stored, up to a position (`None`: until now), in order.
+    fn replay_of(&self, caller: &Caller, (aggregate_type, id): (&str, Uuid), to: Option<Position>) -> History {
+        let (aggregate_type, aggregate_id) = (Some(aggregate_type.to_owned()), Some(id.to_string()));
+        let filter = ReplayFilter { aggregate_type, aggregate_id, to, ..ReplayFilter::default() };
+        self.service.runtime.store.replay(caller.tenant(), filter).boxed()
+    }
+
     /// The events of these streams until now, oldest first, with personal data decrypted. They are read in batches, because they can
     /// contain every picture that the user ever uploaded. An error in the first batch becomes a refusal; a later one ends the answer, which
     /// has begun by then.
     async fn history(&self, caller: &Caller, of: &[(&str, Uuid)]) -> Result<Batches, Refusal> {
         let store = self.service.runtime.store.clone();
         let to = store.head().await.map_err(|error| log_unreadable(&error))?;
-        let histories = of.iter().map(|(aggregate_type, id)| {
-            let (aggregate_type, aggregate_id) = (Some((*aggregate_type).to_owned()), Some(id.to_string()));
-            let filter = ReplayFilter { aggregate_type, aggregate_id, to: Some(to), ..ReplayFilter::default() };
-            store.replay(caller.tenant(), filter).boxed()
-        });
+        let histories = of.iter().map(|stream| self.replay_of(caller, *stream, Some(to)));
         let events = merged(histories.collect()).boxed();
         let opened = events.ready_chunks(BATCH_SIZE).then(move |events| {
             let store = store.clone();
@@ -284,7 +287,7 @@ impl OwnData {
     /// has to confirm it with their e-mail address, and a token that tells when they signed in must be from a sign-in within the last ten
     /// minutes. The tenant's last owner can't be erased.
     #[oai(path = "/v1/user/me/erase", method = "post", operation_id = "eraseMe")]
-    async fn erase(&self, command: Command<Confirmation>) -> Done {
+    async fn erase(&self, command: Command<Confirmation>) -> ChangeResult {
         let user = oneself(&command.request.caller)?;
         let Command { request, body: Confirmation { email } } = command;
         let erase = |forget| EraseOneself { email, forget };
@@ -310,8 +313,7 @@ impl OwnData {
         }
         let mut of = vec![(User::TYPE, user.0)];
         // The state of an erased user does not contain the invitation any more, but the user's first event still does.
-        let begin = self.history(&caller, &of).await?.try_next().await.map_err(|error| log_unreadable(&error))?;
-        let first = begin.into_iter().flatten().next();
+        let first = self.replay_of(&caller, of[0], None).try_next().await.map_err(|error| log_unreadable(&error))?;
         let invitation = first.and_then(|event| serde_json::from_slice::<Value>(&event.payload).ok());
         let invitation = invitation.and_then(|data| data["invitation"].as_str().and_then(|id| id.parse().ok()));
         of.extend(invitation.map(|invitation| (Invitation::TYPE, invitation)));
@@ -323,31 +325,12 @@ impl OwnData {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use futures::FutureExt;
 
     use super::*;
 
-    #[expect(clippy::disallowed_methods, reason = "a test vouches for its tenants")]
-    fn event(position: u64) -> RecordedEvent {
-        RecordedEvent {
-            tenant: kernel::TenantId::vouched(Uuid::nil()),
-            position: Position(position),
-            event_id: Uuid::nil(),
-            aggregate_type: User::TYPE.to_owned(),
-            aggregate_id: "ada".to_owned(),
-            sequence: position,
-            event_type: "user.user.registered".to_owned(),
-            event_version: 1,
-            payload: "{}".into(),
-            metadata: "{}".into(),
-            occurred_at: DateTime::UNIX_EPOCH,
-            recorded_at: DateTime::UNIX_EPOCH,
-        }
-    }
-
     fn history(positions: &[u64]) -> History {
-        stream::iter(positions.iter().map(|position| Ok(event(*position))).collect::<Vec<_>>()).boxed()
+        stream::iter(positions.iter().map(|position| Ok(testbed::event(*position))).collect::<Vec<_>>()).boxed()
     }
 
     fn told(histories: Vec<History>) -> Result<Vec<u64>, eventstore::Error> {

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use face::operation::{Done, Target, change, id};
+use face::operation::{ChangeResult, Target, change, id};
 use face::{Changed, Command, Empty, example, form};
 use kernel::Refusal;
 use keys::{Random, SystemRandom};
@@ -55,7 +55,7 @@ impl Pictures {
     /// the caller's profile; everybody who knows the address can see the picture. A user can have at most 20 new pictures in 24 hours
     /// (`pictures_set_too_often`). Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/set-picture", method = "post", operation_id = "setMyPicture", tag = "Tag::Me")]
-    async fn set_own(&self, command: Command<NewPicture>) -> Done {
+    async fn set_own(&self, command: Command<NewPicture>) -> ChangeResult {
         let set = SetOwnPicture { picture: fields(command.body)? };
         let done = self.service.runtime.executor.execute(&command.request, &set).await?;
         Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
@@ -66,7 +66,7 @@ impl Pictures {
     /// Removes an uploaded picture as well as the address of an external one. Caches may still show an uploaded picture for five minutes.
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/remove-picture", method = "post", operation_id = "removeMyPicture", tag = "Tag::Me")]
-    async fn remove_own(&self, command: Command<Empty>) -> Done {
+    async fn remove_own(&self, command: Command<Empty>) -> ChangeResult {
         let done = self.service.runtime.executor.execute(&command.request, &RemoveOwnPicture).await?;
         Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
     }
@@ -81,7 +81,7 @@ impl Pictures {
         operation_id = "setUserPicture",
         tag = "Tag::Users"
     )]
-    async fn set(&self, command: Command<NewPicture>, user: Path<Uuid>) -> Done {
+    async fn set(&self, command: Command<NewPicture>, user: Path<Uuid>) -> ChangeResult {
         let (picture, catalogue) = (fields(command.body)?, self.service.catalogue.clone());
         let set = SetPicture { user: id(&user), picture, catalogue };
         change(&self.service.runtime, &command.request, user.0, set).await
@@ -96,7 +96,7 @@ impl Pictures {
         operation_id = "removeUserPicture",
         tag = "Tag::Users"
     )]
-    async fn remove(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+    async fn remove(&self, command: Command<Empty>, user: Path<Uuid>) -> ChangeResult {
         let remove = RemovePicture { user: id(&user), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, user.0, remove).await
     }

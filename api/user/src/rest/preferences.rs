@@ -1,6 +1,6 @@
 //! Preferences: the platform's and the tenant's defaults, and the caller's own choices.
 
-use face::operation::{Done, Target};
+use face::operation::{ChangeResult, Target};
 use face::{Authenticated, Changed, Command, Example, Plain, Problem};
 use kernel::Caller;
 use poem_openapi::OpenApi;
@@ -137,7 +137,7 @@ impl Preferences {
     ///
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/preferences/choose", method = "post", operation_id = "chooseMyPreference")]
-    async fn choose_own(&self, command: Command<Choice>) -> Done {
+    async fn choose_own(&self, command: Command<Choice>) -> ChangeResult {
         let Choice { key, value } = command.body;
         let choose = ChooseOwnPreference { key, value };
         let done = self.service.runtime.executor.execute(&command.request, &choose).await?;
@@ -148,7 +148,7 @@ impl Preferences {
     ///
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/preferences/reset", method = "post", operation_id = "resetMyPreference")]
-    async fn reset_own(&self, command: Command<PreferenceKey>) -> Done {
+    async fn reset_own(&self, command: Command<PreferenceKey>) -> ChangeResult {
         let reset = ResetOwnPreference { key: command.body.key };
         let done = self.service.runtime.executor.execute(&command.request, &reset).await?;
         Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
@@ -167,7 +167,7 @@ impl Preferences {
     ///
     /// Needs the permission `user:preference:write`.
     #[oai(path = "/v1/user/preferences/choose", method = "post", operation_id = "chooseTenantPreference")]
-    async fn choose_of_tenant(&self, command: Command<Choice>) -> Done {
+    async fn choose_of_tenant(&self, command: Command<Choice>) -> ChangeResult {
         let Choice { key, value } = command.body;
         let tenant = command.request.caller.tenant().uuid();
         let choose = ChooseTenantPreference { key, value };
@@ -178,7 +178,7 @@ impl Preferences {
     ///
     /// Needs the permission `user:preference:write`.
     #[oai(path = "/v1/user/preferences/reset", method = "post", operation_id = "resetTenantPreference")]
-    async fn reset_of_tenant(&self, command: Command<PreferenceKey>) -> Done {
+    async fn reset_of_tenant(&self, command: Command<PreferenceKey>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         let reset = ResetTenantPreference { key: command.body.key };
         face::operation::change(&self.service.runtime, &command.request, tenant, reset).await

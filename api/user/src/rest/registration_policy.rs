@@ -1,6 +1,6 @@
 //! The tenant's policy for self-registration.
 
-use face::operation::{Done, Found, change};
+use face::operation::{ChangeResult, ReadResult, change};
 use face::{Authenticated, Command, Example, Resource};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -65,7 +65,7 @@ impl RegistrationPolicies {
     /// Those who may register find a link to the registration page on the sign-in page, and get a link by e-mail. A link that was sent
     /// earlier follows the policy at the time when it is used.
     #[oai(path = "/v1/user/registration-policy/set", method = "post", operation_id = "setRegistrationPolicy")]
-    async fn set(&self, command: Command<NewRegistrationPolicy>) -> Done {
+    async fn set(&self, command: Command<NewRegistrationPolicy>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         let NewRegistrationPolicy { open_to, domains, roles } = command.body;
         let catalogue = self.service.catalogue.clone();
@@ -77,7 +77,7 @@ impl RegistrationPolicies {
     ///
     /// Needs the permission `user:registration_policy:read`.
     #[oai(path = "/v1/user/registration-policy", method = "get", operation_id = "getRegistrationPolicy")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> Found<Shown> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<Shown> {
         caller.require("user:registration_policy:read")?;
         let tenant = caller.tenant().to_string();
         let found = self.service.runtime.executor.load::<RegistrationPolicy>(&caller, &tenant).await?;

@@ -1,6 +1,6 @@
 //! Roles: define, change, retire; and the list of all permissions.
 
-use face::operation::{Done, Found, Made, Target, change, find};
+use face::operation::{ChangeResult, CreateResult, ReadResult, Target, change, find};
 use face::{Authenticated, Changed, Command, Empty, Example, Plain, Problem};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -142,7 +142,7 @@ impl Roles {
     ///
     /// Callers can't define a role that allows more than they are allowed themselves. Needs the permission `user:role:write`.
     #[oai(path = "/v1/user/roles", method = "post", operation_id = "defineRole")]
-    async fn define(&self, command: Command<NewRole>) -> Made {
+    async fn define(&self, command: Command<NewRole>) -> CreateResult {
         let NewRole { name, title, permissions, includes } = command.body;
         let fields = RoleFields { title, permissions, includes };
         let define = DefineRole { name, fields, catalogue: self.service.catalogue.clone() };
@@ -156,7 +156,7 @@ impl Roles {
     ///
     /// Needs the permission `user:role:read`.
     #[oai(path = "/v1/user/roles/:role", method = "get", operation_id = "getRole")]
-    async fn get(&self, Authenticated(caller): Authenticated, role: Path<String>) -> Found<RoleResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, role: Path<String>) -> ReadResult<RoleResource> {
         let id = RoleId::of(caller.tenant(), &role.0);
         let show = |state: &Role| RoleResource {
             name: state.name.clone(),
@@ -172,7 +172,7 @@ impl Roles {
     ///
     /// The change takes effect within a second for everybody who has the role.
     #[oai(path = "/v1/user/roles/:role/change", method = "post", operation_id = "changeRole")]
-    async fn change(&self, command: Command<NewRoleFields>, role: Path<String>) -> Done {
+    async fn change(&self, command: Command<NewRoleFields>, role: Path<String>) -> ChangeResult {
         let NewRoleFields { title, permissions, includes } = command.body;
         let id = RoleId::of(command.request.caller.tenant(), &role.0).uuid();
         let fields = RoleFields { title, permissions, includes };
@@ -184,7 +184,7 @@ impl Roles {
     ///
     /// The role grants nothing any more, and its name stays taken. Needs the permission `user:role:write`.
     #[oai(path = "/v1/user/roles/:role/retire", method = "post", operation_id = "retireRole")]
-    async fn retire(&self, command: Command<Empty>, role: Path<String>) -> Done {
+    async fn retire(&self, command: Command<Empty>, role: Path<String>) -> ChangeResult {
         let id = RoleId::of(command.request.caller.tenant(), &role.0).uuid();
         change(&self.service.runtime, &command.request, id, RetireRole { name: role.0 }).await
     }

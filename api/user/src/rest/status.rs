@@ -1,6 +1,6 @@
 //! Whether users may sign in: lock and unlock, deactivate and reactivate, remove, erase.
 
-use face::operation::{self, Done, change, id};
+use face::operation::{self, ChangeResult, change, id};
 use face::{Command, Empty};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -53,7 +53,7 @@ impl Statuses {
     /// If the state of the user does not allow it, the answer is 409 `user_step_not_allowed` with the steps that are allowed. Needs the
     /// permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/lock", method = "post", operation_id = "lockUser")]
-    async fn lock(&self, command: Command<LockReason>, user: Path<Uuid>) -> Done {
+    async fn lock(&self, command: Command<LockReason>, user: Path<Uuid>) -> ChangeResult {
         let catalogue = self.service.catalogue.clone();
         let lock = LockUser { user: id(&user), reason: command.body.reason, catalogue };
         change(&self.service.runtime, &command.request, user.0, lock).await
@@ -64,7 +64,7 @@ impl Statuses {
     /// If the state of the user does not allow it, the answer is 409 `user_step_not_allowed` with the steps that are allowed. Needs the
     /// permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/unlock", method = "post", operation_id = "unlockUser")]
-    async fn unlock(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+    async fn unlock(&self, command: Command<Empty>, user: Path<Uuid>) -> ChangeResult {
         let unlock = UnlockUser { user: id(&user), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, user.0, unlock).await
     }
@@ -76,7 +76,7 @@ impl Statuses {
     /// If the state of the user does not allow it, the answer is 409 `user_step_not_allowed` with the steps that are allowed. Needs the
     /// permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/deactivate", method = "post", operation_id = "deactivateUser")]
-    async fn deactivate(&self, command: Command<DeactivateReason>, user: Path<Uuid>) -> Done {
+    async fn deactivate(&self, command: Command<DeactivateReason>, user: Path<Uuid>) -> ChangeResult {
         let catalogue = self.service.catalogue.clone();
         let deactivate = DeactivateUser { user: id(&user), reason: command.body.reason, catalogue };
         change(&self.service.runtime, &command.request, user.0, deactivate).await
@@ -87,7 +87,7 @@ impl Statuses {
     /// If the state of the user does not allow it, the answer is 409 `user_step_not_allowed` with the steps that are allowed. Needs the
     /// permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/reactivate", method = "post", operation_id = "reactivateUser")]
-    async fn reactivate(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+    async fn reactivate(&self, command: Command<Empty>, user: Path<Uuid>) -> ChangeResult {
         let reactivate = ReactivateUser { user: id(&user), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, user.0, reactivate).await
     }
@@ -97,7 +97,7 @@ impl Statuses {
     /// They are no longer a user, and their e-mail address and user name can be used again. Their name stays in what they did. The tenant's
     /// last owner can't be removed.
     #[oai(path = "/v1/user/users/:user/remove", method = "post", operation_id = "removeUser")]
-    async fn remove(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+    async fn remove(&self, command: Command<Empty>, user: Path<Uuid>) -> ChangeResult {
         let remove = RemoveUser { user: id(&user), catalogue: self.service.catalogue.clone() };
         change(&self.service.runtime, &command.request, user.0, remove).await
     }
@@ -107,7 +107,7 @@ impl Statuses {
     /// What they did stays in the history under an id that does not reveal who it was. Files of users that were uploaded for imports before
     /// are deleted. This can't be undone.
     #[oai(path = "/v1/user/users/:user/erase", method = "post", operation_id = "eraseUser")]
-    async fn erase(&self, command: Command<Empty>, user: Path<Uuid>) -> Done {
+    async fn erase(&self, command: Command<Empty>, user: Path<Uuid>) -> ChangeResult {
         let (user_id, catalogue) = (id(&user), self.service.catalogue.clone());
         let erase = |forget| EraseUser { user: user_id, catalogue, forget };
         Ok(operation::erase(&self.service.runtime, &command.request, user.0, FORGET_IMPORTS, erase).await?)

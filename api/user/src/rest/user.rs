@@ -1,6 +1,6 @@
 //! Users: register, change, grant and revoke roles.
 
-use face::operation::{Done, Found, Made, change, create, find, id};
+use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Command, Example, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -150,7 +150,7 @@ impl Users {
     /// The user can sign in at once, after they set a password with a link sent by e-mail: through `Forgot your password?` on the sign-in
     /// page, or `POST /v1/auth/users/{user}/send-password-link`. Using the link also verifies their e-mail address.
     #[oai(path = "/v1/user/users", method = "post", operation_id = "registerUser")]
-    async fn register(&self, command: Command<NewUser>) -> Made {
+    async fn register(&self, command: Command<NewUser>) -> CreateResult {
         let NewUser { email, user_name, name, locale, time_zone, roles, groups } = command.body;
         let catalogue = self.service.catalogue.clone();
         let profile = ProfileFields { name, locale, time_zone, ..ProfileFields::default() };
@@ -162,7 +162,7 @@ impl Users {
     ///
     /// Needs the permission `user:user:read`.
     #[oai(path = "/v1/user/users/:user", method = "get", operation_id = "getUser")]
-    async fn get(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> Found<UserResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> ReadResult<UserResource> {
         let show = |state: &User| self.service.shown(caller.tenant(), user.0, state);
         find(&self.service.runtime, &caller, "user:user:read", user.0, show).await
     }
@@ -171,7 +171,7 @@ impl Users {
     ///
     /// Fields that are left out are removed. Needs the permission `user:user:write`.
     #[oai(path = "/v1/user/users/:user/change-profile", method = "post", operation_id = "changeUserProfile")]
-    async fn change_profile(&self, command: Command<NewProfile>, user: Path<Uuid>) -> Done {
+    async fn change_profile(&self, command: Command<NewProfile>, user: Path<Uuid>) -> ChangeResult {
         let catalogue = self.service.catalogue.clone();
         let changed = ChangeProfile { user: id(&user), profile: command.body.into(), catalogue };
         change(&self.service.runtime, &command.request, user.0, changed).await
@@ -182,7 +182,7 @@ impl Users {
     /// Needs the permission `user:user:write`. To change the caller's own e-mail address, a token that tells when the caller signed in must
     /// be from a sign-in within the last ten minutes (`sign_in_too_old`).
     #[oai(path = "/v1/user/users/:user/change-login", method = "post", operation_id = "changeUserLogin")]
-    async fn change_login(&self, command: Command<NewLogin>, user: Path<Uuid>) -> Done {
+    async fn change_login(&self, command: Command<NewLogin>, user: Path<Uuid>) -> ChangeResult {
         let NewLogin { email, user_name } = command.body;
         let catalogue = self.service.catalogue.clone();
         let changed = ChangeLogin { user: id(&user), login: LoginFields { email, user_name }, catalogue };
@@ -193,7 +193,7 @@ impl Users {
     ///
     /// Callers can't grant a role that allows more than they are allowed themselves.
     #[oai(path = "/v1/user/users/:user/grant-role", method = "post", operation_id = "grantUserRole")]
-    async fn grant_role(&self, command: Command<RoleName>, user: Path<Uuid>) -> Done {
+    async fn grant_role(&self, command: Command<RoleName>, user: Path<Uuid>) -> ChangeResult {
         let catalogue = self.service.catalogue.clone();
         let granted = GrantRole { user: id(&user), role: command.body.role, catalogue };
         change(&self.service.runtime, &command.request, user.0, granted).await
@@ -203,7 +203,7 @@ impl Users {
     ///
     /// The role `admin` can't be revoked from the tenant's last owner (a user with the role `admin` who may sign in).
     #[oai(path = "/v1/user/users/:user/revoke-role", method = "post", operation_id = "revokeUserRole")]
-    async fn revoke_role(&self, command: Command<RoleName>, user: Path<Uuid>) -> Done {
+    async fn revoke_role(&self, command: Command<RoleName>, user: Path<Uuid>) -> ChangeResult {
         let catalogue = self.service.catalogue.clone();
         let revoked = RevokeRole { user: id(&user), role: command.body.role, catalogue };
         change(&self.service.runtime, &command.request, user.0, revoked).await

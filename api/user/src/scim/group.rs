@@ -27,24 +27,14 @@ pub(super) const PERMISSION: &str = "user:group:read";
 const WRITE: &str = "user:group:write";
 const WHAT: &str = "group";
 
-/// `GET /Groups`
+/// `GET /Groups` and `POST /Groups/.search`
 pub(super) async fn list(scim: &Scim, incoming: ScimRequest) -> Answer {
     let query = ListQuery::of(&incoming)?;
-    found(scim, &incoming, &query).await
-}
-
-/// `POST /Groups/.search`
-pub(super) async fn search(scim: &Scim, incoming: ScimRequest) -> Answer {
-    let query = ListQuery::read(&incoming.object()?)?;
-    found(scim, &incoming, &query).await
-}
-
-async fn found(scim: &Scim, incoming: &ScimRequest, query: &ListQuery) -> Answer {
     incoming.caller.require(PERMISSION)?;
     let mut tables = scim.current(incoming.tenant()).await?;
     let resources = candidates(scim, &mut tables, incoming.tenant(), query.filter.as_ref()).await?;
     let mut answer = query.answer_filtered(resources);
-    show_members(scim, incoming, &mut tables, query, &mut answer).await?;
+    show_members(scim, &incoming, &mut tables, &query, &mut answer).await?;
     Ok(Reply::ok(answer))
 }
 

@@ -1,5 +1,6 @@
 //! Queries of lists, and their responses: filter, page and selected attributes (RFC 7644 section 3.4.2).
 
+use poem::http::Method;
 use serde_json::{Map, Value, json};
 
 use super::error::ScimError;
@@ -35,8 +36,12 @@ pub(super) struct AttributeSelection {
 }
 
 impl ListQuery {
-    /// The query in the query string.
+    /// The query of a request: in the body of a `POST` (`.search`, section 3.4.3), otherwise in the query string.
     pub(super) fn of(incoming: &ScimRequest) -> Result<Self, ScimError> {
+        if incoming.method == Method::POST { Self::of_body(&incoming.object()?) } else { Self::of_parameters(incoming) }
+    }
+
+    fn of_parameters(incoming: &ScimRequest) -> Result<Self, ScimError> {
         let number = |name: &str| match incoming.parameter(name) {
             None => Ok(None),
             Some(text) => text.parse().map(Some).map_err(|_| ScimError::value(format!("{name} must be a number"))),
@@ -49,8 +54,7 @@ impl ListQuery {
         )
     }
 
-    /// The query in a body (`.search`, section 3.4.3).
-    pub(super) fn read(body: &Map<String, Value>) -> Result<Self, ScimError> {
+    fn of_body(body: &Map<String, Value>) -> Result<Self, ScimError> {
         let number = |name: &str| match get(body, name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => value.as_i64().map(Some).ok_or_else(|| ScimError::value(format!("{name} must be a number"))),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use executor::Request;
 use face::{Comparison, EntityTags, Incoming};
 use kernel::{Caller, TenantId};
-use poem::http::{HeaderMap, StatusCode, header};
+use poem::http::{HeaderMap, Method, StatusCode, header};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use super::json;
 /// An authenticated request.
 pub(super) struct ScimRequest {
     pub(super) caller: Caller,
+    pub(super) method: Method,
     /// The name or id at the end of the path; empty if the path has none.
     name: String,
     query: HashMap<String, String>,
@@ -37,6 +38,7 @@ impl ScimRequest {
         })?;
         Ok(Self {
             caller,
+            method: request.method().clone(),
             name,
             query,
             headers: std::mem::take(request.headers_mut()),

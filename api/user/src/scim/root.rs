@@ -6,7 +6,7 @@ use super::{Answer, Reply, Scim, group, user};
 
 /// `POST /.search`: users first, then groups.
 pub(super) async fn search(scim: &Scim, incoming: ScimRequest) -> Answer {
-    let query = ListQuery::read(&incoming.object()?)?;
+    let query = ListQuery::of(&incoming)?;
     incoming.caller.require(user::PERMISSION)?;
     incoming.caller.require(group::PERMISSION)?;
     let tenant = incoming.tenant();

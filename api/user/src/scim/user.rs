@@ -28,24 +28,14 @@ const WHAT: &str = "user";
 /// Attributes that can't be written.
 const READ_ONLY: [&str; 4] = ["id", "meta", "groups", "roles"];
 
-/// `GET /Users`
+/// `GET /Users` and `POST /Users/.search`
 pub(super) async fn list(scim: &Scim, incoming: ScimRequest) -> Answer {
     let query = ListQuery::of(&incoming)?;
-    found(scim, &incoming, &query).await
-}
-
-/// `POST /Users/.search`
-pub(super) async fn search(scim: &Scim, incoming: ScimRequest) -> Answer {
-    let query = ListQuery::read(&incoming.object()?)?;
-    found(scim, &incoming, &query).await
-}
-
-async fn found(scim: &Scim, incoming: &ScimRequest, query: &ListQuery) -> Answer {
     incoming.caller.require(PERMISSION)?;
     let tenant = incoming.tenant();
     let mut tables = scim.current(tenant).await?;
     let Some(filter) = &query.filter else {
-        let (total, page) = page(scim, &mut tables, tenant, query).await?;
+        let (total, page) = page(scim, &mut tables, tenant, &query).await?;
         return Ok(Reply::ok(query.answer(total, page)));
     };
     Ok(Reply::ok(query.answer_filtered(candidates(scim, &mut tables, tenant, filter).await?)))

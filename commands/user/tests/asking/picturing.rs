@@ -6,8 +6,8 @@ use chrono::Duration;
 use executor::Request;
 use kernel::{Kind, Picture, Role, UserId, Versions, picture_address};
 use user_commands::{
-    ChangeOwnProfile, ChangeProfile, LoginFields, PictureFields, ProfileFields, Provisioned, RemoveOwnPicture,
-    RemovePicture, RemoveUser, ReplaceUser, SetOwnPicture, SetPicture,
+    ChangeOwnProfile, ChangeProfile, LoginFields, PictureFields, ProfileFields, Provisioned, RegisterUser,
+    RemoveOwnPicture, RemovePicture, RemoveUser, ReplaceUser, SetOwnPicture, SetPicture,
 };
 use uuid::Uuid;
 
@@ -178,6 +178,15 @@ async fn a_profile_that_was_loaded_before_an_upload_does_not_undo_it() {
     let seen = Request { if_match: Some(Versions::from(1)), ..herself.clone() };
     let refusal = world.refused_as(&seen, &own("Ada")).await;
     assert_eq!(refusal.code(), "version_differs");
+}
+
+#[tokio::test]
+async fn a_new_user_does_not_have_the_picture_that_somebody_else_uploaded() {
+    let world = World::new().await;
+    let uploaded = picture_address("https://api.example.com", world.request.caller.tenant(), "first");
+    let profile = ProfileFields { picture: Some(uploaded), ..user("ada", &[]).profile };
+    let ada = world.done(&RegisterUser { profile, ..user("ada", &[]) }).await;
+    assert_eq!(shown(&world, ada).await, (None, None));
 }
 
 #[tokio::test]

@@ -26,13 +26,13 @@ pub fn device_code(page: &DeviceCode<'_>) -> Response {
             label for="user_code" { "The code that your device shows" }
             input #user_code name="user_code" type="text" autocomplete="off" autocapitalize="characters"
                 spellcheck="false" required maxlength="20" autofocus;
-            div.row { button type="submit" { "Go on" } }
+            div.row { button type="submit" { "Continue" } }
         }
     };
-    Page { tenant: page.tenant, title: "Let a device in", leads_to: None }.answer(status, &body)
+    Page { tenant: page.tenant, title: "Connect a device", leads_to: None }.answer(status, &body)
 }
 
-/// The content of the page that asks whether a device is let in.
+/// The content of the page that asks whether to connect a device.
 pub struct DeviceQuestion<'p> {
     /// The branding of the tenant.
     pub tenant: &'p Brand,
@@ -50,7 +50,7 @@ pub struct DeviceQuestion<'p> {
     pub scope: &'p [String],
 }
 
-/// Renders the page that asks whether a device is let in.
+/// Renders the page that asks whether to connect a device.
 pub fn device_question(page: &DeviceQuestion<'_>) -> Response {
     let body = html! {
         p { "A device with " strong { (page.client) } " asks for your consent to" }
@@ -62,10 +62,10 @@ pub fn device_question(page: &DeviceQuestion<'_>) -> Response {
         form method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);
             div.row {
-                button type="submit" name="decision" value="allow" { "Let it in" }
-                button.second type="submit" name="decision" value="deny" { "Do not let it in" }
+                button type="submit" name="decision" value="allow" { "Connect" }
+                button.second type="submit" name="decision" value="deny" { "Do not connect" }
             }
         }
     };
-    Page { tenant: page.tenant, title: "Let this device in?", leads_to: None }.answer(StatusCode::OK, &body)
+    Page { tenant: page.tenant, title: "Connect this device?", leads_to: None }.answer(StatusCode::OK, &body)
 }

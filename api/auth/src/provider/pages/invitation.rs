@@ -66,7 +66,7 @@ pub fn verification(page: &Verification<'_>) -> Response {
         p { "This shows that the address to which the link was mailed is yours." }
         form method="post" action=(page.action) {
             input type="hidden" name="link" value=(page.link);
-            div.row { button type="submit" { "It is mine" } }
+            div.row { button type="submit" { "Verify" } }
         }
     };
     Page { tenant: page.tenant, title: "Verify your address", leads_to: None }.answer(StatusCode::OK, &body)

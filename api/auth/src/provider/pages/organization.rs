@@ -11,7 +11,7 @@ use super::{Brand, Page};
 pub fn to_provider(tenant: &Brand, provider: &str, url: &str) -> Response {
     let body = html! {
         p { "You sign in at " strong { (provider) } "." }
-        p { a href=(url) { "Go on" } }
+        p { a href=(url) { "Continue" } }
     };
     leads(&Page { tenant, title: "Sign in through your organization", leads_to: None }, &body, url)
 }
@@ -20,7 +20,7 @@ pub fn to_provider(tenant: &Brand, provider: &str, url: &str) -> Response {
 pub fn to_provider_after_sign_out(tenant: &Brand, url: &str) -> Response {
     let body = html! {
         p { "You are signed out here. Your organization signs you out, too." }
-        p { a href=(url) { "Go on" } }
+        p { a href=(url) { "Continue" } }
     };
     leads(&Page { tenant, title: "Sign out of your organization", leads_to: None }, &body, url)
 }
@@ -31,7 +31,7 @@ pub fn post_to_provider(tenant: &Brand, (title, text): (&str, &str), form: &Post
         p { (text) }
         form method="post" action=(form.url) {
             @for (name, value) in &form.fields { input type="hidden" name=(name) value=(value); }
-            div.row { button type="submit" { "Go on" } }
+            div.row { button type="submit" { "Continue" } }
         }
     };
     // The identity provider may redirect to others and back, and browsers apply `form-action` to those redirects, too.

@@ -34,13 +34,13 @@ pub fn code(page: &CodePage<'_>) -> Response {
         form.after[page.passkey.is_some()] method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);
             (code_field(label, page.passkey.is_none()))
-            div.row { button.second[page.passkey.is_some()] type="submit" { "Go on" } }
+            div.row { button.second[page.passkey.is_some()] type="submit" { "Continue" } }
         }
         @if page.authenticator {
             p.after.quiet { "If you do not have your device, enter one of your recovery codes instead." }
         }
     };
-    let title = if page.passkey.is_some() { "Show that it is you" } else { "Your code" };
+    let title = if page.passkey.is_some() { "Confirm that it is you" } else { "Enter your code" };
     let script = page.passkey.map(|passkey| &passkey.script);
     Page { tenant: page.tenant, title, leads_to: page.leads_to }.answer_with(status, &body, script)
 }

@@ -49,9 +49,9 @@ struct VerifiedMessage {
     at: DateTime<Utc>,
 }
 
-/// The titles of the pages for a user who is signed out, and for one who stays signed in.
+/// The titles of the pages for a user who is signed out, and for one whose session is not the one that the provider wants to end.
 const SIGNED_OUT: &str = "You are signed out";
-const NOT_THIS: &str = "You are signed in otherwise than your organization says";
+const STILL_SIGNED_IN: &str = "You are still signed in";
 
 /// The effect of a logout request on the session of the browser that brings it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +132,14 @@ async fn process(provider: &Provider, visit: &Visit, connection: &Connection, me
     let mut response = match answer {
         Some(Delivery::Redirect(url)) => see_other(&url),
         Some(Delivery::Post(form)) => {
-            let title = if done { SIGNED_OUT } else { NOT_THIS };
+            let title = if done { SIGNED_OUT } else { STILL_SIGNED_IN };
             pages::post_to_provider(&visit.brand, (title, "Continue to tell your organization."), &form)
         }
         None if done => signed_out(visit, true),
-        None => pages::message(&visit.brand, StatusCode::OK, NOT_THIS, "Sign out here to end it."),
+        None => {
+            let text = "Your organization asked to end another session. Sign out here to end this one.";
+            pages::message(&visit.brand, StatusCode::OK, STILL_SIGNED_IN, text)
+        }
     };
     if outcome == SessionOutcome::Ended {
         provider.no_session(visit).set(&mut response);
@@ -149,7 +152,7 @@ async fn refuse(provider: &Provider, visit: &Visit, fault: &Fault) -> Answer {
     provider.attempts.refused(&AttemptTarget::new(visit.tenant.id, "saml", visit.address))?;
     provider.note_refused(visit, None, fault.code()).await?;
     let text = format!("{} ({})", crate::provider::error::sentence(&fault.to_string()), fault.code());
-    Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "You are not signed out by this", &text))
+    Ok(pages::message(&visit.brand, StatusCode::FORBIDDEN, "Sign-out failed", &text))
 }
 
 /// The logout response to a request; none: the identity provider's metadata has no address for it. `done`: whether the user is signed out

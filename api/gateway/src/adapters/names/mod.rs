@@ -5,8 +5,9 @@ mod resolver;
 use async_trait::async_trait;
 use config::Config;
 use directory::{Directory, DirectoryError};
-use face::{Hold, Names, NamesError};
-use kernel::TenantId;
+use executor::DomainPolicy;
+use face::{DomainOwnership, Names, NamesError};
+use kernel::{Refusal, TenantId};
 use uuid::Uuid;
 
 use self::resolver::Resolver;
@@ -39,23 +40,30 @@ impl Names for DomainNames {
         self.resolver.texts(name).await.map_err(NamesError)
     }
 
-    async fn hold(&self, held: &Hold<'_>, shown: &[Uuid]) -> Result<bool, NamesError> {
-        let Hold { domain, tenant, proof, at } = *held;
+    async fn record_owner(&self, owned: &DomainOwnership<'_>, shown: &[Uuid]) -> Result<bool, NamesError> {
+        let DomainOwnership { domain, tenant, proof, at } = *owned;
         self.directory.hold(domain, (tenant, proof), shown, at).await.map_err(by_the_directory)
     }
 
     async fn release(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), NamesError> {
         self.directory.release_domain(domain, tenant, proofs).await.map_err(by_the_directory)
     }
+}
 
-    async fn may_be_spoken_for(&self, domain: &str, tenant: TenantId) -> Result<bool, NamesError> {
+#[async_trait]
+impl DomainPolicy for DomainNames {
+    async fn may_be_asserted(&self, domain: &str, tenant: TenantId) -> Result<bool, Refusal> {
         if !self.verified_domains_only {
             return Ok(true);
         }
-        match user_commands::domain_name(domain) {
-            Ok(name) => self.directory.holds(&name, tenant).await.map_err(by_the_directory),
-            // No tenant can hold an invalid domain name.
-            Err(_) => Ok(false),
-        }
+        // No tenant can hold an invalid domain name.
+        let Ok(name) = user_commands::domain_name(domain) else { return Ok(false) };
+        self.directory.holds(&name, tenant).await.map_err(|error| {
+            tracing::warn!(%error, "the directory can't be queried for who holds a domain");
+            Refusal::unavailable(
+                "names_unavailable",
+                "the directory of verified domains can't be queried now; try again",
+            )
+        })
     }
 }

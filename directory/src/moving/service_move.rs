@@ -1,4 +1,4 @@
-//! One leg of a move: copies the tenant's log of one service to the new cell, and brings the read models and sagas there up to date.
+//! The move of one service: copies the tenant's log of the service to the new cell, and brings the read models and sagas there up to date.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::place::Moving;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The move of one service's data.
-pub(super) struct Leg {
+pub(super) struct ServiceMove {
     pub(super) holdings: Holdings,
     pub(super) transfer: Transfer,
     tenant: TenantId,
@@ -33,7 +33,7 @@ pub(super) struct Leg {
     read_models: ReadModels,
 }
 
-impl Leg {
+impl ServiceMove {
     /// Connects to both cells, and finds out what the new one already has.
     pub(super) async fn begin(
         holdings: Holdings,
