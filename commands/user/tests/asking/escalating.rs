@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use executor::{Command, Executor, Request, Work};
 use kernel::{Kind, Refusal, Role};
+use user_aggregates::RoleId;
 use user_commands::{
     ChangeGroupMembers, ChangeLogin, ChangeProfile, ChangeRole, CreateGroup, DefineRole, DissolveGroup, GrantGroupRole,
     GrantRole, InviteUser, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, ResendInvitation,
-    RevokeInvitation, RevokeRole, RoleFields,
+    RetireRole, RevokeInvitation, RevokeRole, RoleFields,
 };
 
 use super::support::*;
@@ -271,4 +272,34 @@ async fn attack_87_a_manager_is_as_fast_as_who_widens_a_group_or_a_role() {
     };
     raced(1, "group").await;
     raced(2, "role").await;
+}
+
+#[tokio::test]
+async fn attack_157_who_looks_after_roles_takes_by_them_nothing_that_they_may_not_themselves() {
+    let world = World::new().await;
+    let keeper = world.with_permissions(&["user:role:write", "user:user:read"]);
+    let change = |name: &str, permissions: &[&str]| ChangeRole {
+        name: name.to_owned(),
+        fields: role(name, permissions, &[]).fields,
+        catalogue: catalogue(),
+    };
+    let retire = |name: &str| RetireRole { name: name.to_owned(), catalogue: catalogue() };
+    world.done(&role("eraser", &["user:user:erase"], &[])).await;
+    world.done(&role("outer", &[], &["eraser"])).await;
+    world.done(&role("reader", &["user:user:read"], &[])).await;
+    for more in ["eraser", "outer"] {
+        exceeds(&world, &keeper, &change(more, &[])).await;
+        exceeds(&world, &keeper, &retire(more)).await;
+    }
+    world.done_as(&keeper, &change("reader", &[])).await;
+    // A role that is given more at the same moment is out of reach, too.
+    let (other, was) = ((world.elsewhere(), world.request.clone()), AtomicBool::new(false));
+    let meanwhile = change("reader", &["user:user:erase"]);
+    let raced = Between { command: retire("reader"), meanwhile, other, was };
+    assert_eq!(world.executor.execute(&keeper, &raced).await.unwrap_err().code(), "exceeds_own_permissions");
+    let reader = RoleId::of(world.request.caller.tenant(), "reader");
+    assert!(!world.load::<user_aggregates::Role>(reader).await.retired);
+    world.done(&change("reader", &["user:user:read"])).await;
+    world.done_as(&keeper, &retire("reader")).await;
+    world.done(&retire("outer")).await;
 }
