@@ -27,7 +27,7 @@ pub enum RequiredOf {
     /// Nobody. Users who have a second factor still have to use it.
     #[default]
     Off,
-    /// Users with the role `admin`, their own or by a group.
+    /// Users with the role `admin`: their own, by a group, or included in one of these roles.
     Admins,
     /// All users.
     Everyone,

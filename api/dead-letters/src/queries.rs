@@ -85,7 +85,7 @@ impl Queries {
     /// Preview a retry of a parked dead letter
     ///
     /// Tries another payload, or the one that the consumer sees now, on the live tables in a transaction that is rolled back: nothing
-    /// changes. Needs the permission `<service>:dead_letter:write`.
+    /// changes. Needs the permissions `<service>:dead_letter:write` and `<service>:dead_letter:read`.
     #[oai(path = "/v1/dead-letters/:service/:letter/preview", method = "post", operation_id = "previewDeadLetter")]
     async fn preview(
         &self,

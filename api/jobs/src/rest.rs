@@ -181,7 +181,7 @@ impl Rest {
     /// Cancel a job
     ///
     /// A waiting job is cancelled at once. A running job is asked to stop and stays `running` until it has stopped. Needs the permission
-    /// `<service>:job:write`.
+    /// `<service>:job:write`; for the jobs that remove files after an erasure, also the permission to erase.
     #[oai(path = "/v1/jobs/:service/:job/cancel", method = "post", operation_id = "cancelJob")]
     async fn cancel(
         &self,
@@ -195,7 +195,8 @@ impl Rest {
 
     /// Retry a discarded or cancelled job
     ///
-    /// The job starts again at once, with all its attempts, and continues where it stopped. Needs the permission `<service>:job:write`.
+    /// The job starts again at once, with all its attempts, and continues where it stopped. Needs the permission `<service>:job:write`, and
+    /// the permission that creating such a job needs.
     #[oai(path = "/v1/jobs/:service/:job/retry", method = "post", operation_id = "retryJob")]
     async fn retry(
         &self,

@@ -260,7 +260,7 @@ impl Schedules {
     /// Resume a paused schedule
     ///
     /// It continues with the next scheduled time and does not catch up on the times that passed meanwhile. Needs the permission
-    /// `<service>:job:write`.
+    /// `<service>:job:write`, and the permission that creating such a job needs.
     #[oai(path = "/v1/jobs/:service/schedules/:schedule/resume", method = "post", operation_id = "resumeJobSchedule")]
     async fn resume(
         &self,

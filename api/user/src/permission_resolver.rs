@@ -6,7 +6,7 @@
 //! result when one of these changes ([`changed_dependency`]). Roles that do not exist (yet) are dependencies, too: a role's id is derived
 //! from its name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use executor::Executor;
@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use crate::mailed_links::addressee;
 
-/// Maximum number of roles that are resolved for one bearer, with those that they include. Commands don't let a role include as many.
+/// Maximum number of roles that are resolved for one bearer, with those that they include. A command does not let a role include as many,
+/// but the included roles may get more later.
 const MAX_ROLES: usize = 500;
 
 /// The permission of every user who may sign in, whatever their roles: to see and change their own data.
@@ -38,6 +39,24 @@ pub struct EffectivePermissions {
     pub permissions: BTreeSet<&'static str>,
     /// Ids of the user, groups and roles that were read. When one of them changes, the permissions may change.
     pub depends_on: Vec<Uuid>,
+    /// Whether permissions may be missing, because the roles include too many other ones. The bearer has no others, but nobody else may
+    /// rely on that.
+    pub truncated: bool,
+}
+
+impl EffectivePermissions {
+    /// The permissions, to decide what somebody else may do to the bearer.
+    ///
+    /// # Errors
+    /// `too_many_roles`: some may be missing.
+    fn all(self) -> Result<BTreeSet<&'static str>, Refusal> {
+        if self.truncated {
+            let detail =
+                format!("these roles include more than {MAX_ROLES} other roles: include fewer, then try again");
+            return Err(Refusal::unprocessable("too_many_roles", detail));
+        }
+        Ok(self.permissions)
+    }
 }
 
 impl PermissionResolver {
@@ -73,12 +92,20 @@ impl PermissionResolver {
     /// there is no such user.
     ///
     /// # Errors
-    /// The log can't be read.
+    /// `too_many_roles`; the log can't be read.
     pub async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
         match self.executor.load::<User>(&reader(tenant), &user.to_string()).await? {
-            Some((user, _)) => Ok(self.with_roles_of(tenant, &user).await?.permissions),
+            Some((user, _)) => self.with_roles_of(tenant, &user).await?.all(),
             None => Ok(BTreeSet::new()),
         }
+    }
+
+    /// All permissions that these roles of a tenant grant together.
+    ///
+    /// # Errors
+    /// `too_many_roles`; the log can't be read.
+    pub async fn of_roles(&self, tenant: TenantId, names: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
+        self.with_roles(tenant, names).await?.all()
     }
 
     /// The owners of a tenant: its administrators who may sign in.
@@ -112,7 +139,9 @@ impl PermissionResolver {
     }
 
     async fn with_roles_of(&self, tenant: TenantId, user: &User) -> Result<EffectivePermissions, Refusal> {
-        let (mut roles, mut depends_on) = (user.roles.clone(), Vec::new());
+        // Their own roles first, then those of their groups, the oldest group first.
+        let mut roles: Vec<String> = user.roles.iter().cloned().collect();
+        let mut depends_on = Vec::new();
         for group in &user.groups {
             depends_on.push(group.uuid());
             if let Some((group, _)) = self.executor.load::<Group>(&reader(tenant), &group.to_string()).await?
@@ -121,12 +150,13 @@ impl PermissionResolver {
                 roles.extend(group.roles.iter().cloned());
             }
         }
-        let mut effective = self.with_roles(tenant, roles.iter()).await?;
+        let mut effective = self.with_roles(tenant, &roles).await?;
         effective.depends_on.extend(depends_on);
         Ok(effective)
     }
 
-    /// The permissions that these roles of a tenant grant together. The name of an unknown or retired role grants nothing.
+    /// The permissions that these roles of a tenant grant together, as far as they are [resolved](EffectivePermissions::truncated). The name
+    /// of an unknown or retired role grants nothing.
     ///
     /// # Errors
     /// The log can't be read.
@@ -136,12 +166,21 @@ impl PermissionResolver {
         names: impl IntoIterator<Item = &String>,
     ) -> Result<EffectivePermissions, Refusal> {
         let reader = reader(tenant);
-        let mut open: Vec<String> = names.into_iter().cloned().collect();
+        // Built-in roles first, then breadth first: whoever may change one of these roles can't make it include so many that the others are
+        // not resolved.
+        let is_built_in = |name: &String| name.parse::<kernel::Role>().is_ok();
+        let (built_in, own): (Vec<String>, Vec<String>) = names.into_iter().cloned().partition(is_built_in);
+        let mut open: VecDeque<String> = built_in.into_iter().chain(own).collect();
         let (mut seen, mut effective) = (BTreeSet::new(), EffectivePermissions::default());
-        while let Some(name) = open.pop() {
-            if seen.len() >= MAX_ROLES || !seen.insert(name.clone()) {
+        while let Some(name) = open.pop_front() {
+            if seen.contains(&name) {
                 continue;
             }
+            if seen.len() >= MAX_ROLES {
+                effective.truncated = true;
+                break;
+            }
+            seen.insert(name.clone());
             if let Ok(built_in) = name.parse::<kernel::Role>() {
                 let allowed = self.permissions.iter().filter(|(_, roles)| roles.contains(&built_in));
                 effective.permissions.extend(allowed.map(|(permission, _)| *permission));

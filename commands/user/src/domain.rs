@@ -5,7 +5,8 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use kernel::{Checks, Refusal};
 use user_aggregates::{ClaimedDomain, DomainClaimed, DomainCommand, DomainId};
 
-use crate::lengths;
+use crate::access::Catalogue;
+use crate::{lengths, registration};
 
 /// Claims on domain names: a tenant claims each domain once.
 pub(crate) static DOMAIN: ClaimKind = ClaimKind {
@@ -20,10 +21,12 @@ pub struct ClaimDomain {
     pub domain: String,
 }
 
-/// Records that the domain's DNS record was found.
-#[derive(Clone, Copy, Debug)]
+/// Records that the domain's DNS record was found. If this lets everybody of the domain register, the caller needs all permissions that the
+/// registration policy gives them.
+#[derive(Clone, Debug)]
 pub struct VerifyDomain {
     pub domain: DomainId,
+    pub catalogue: Catalogue,
 }
 
 /// Records that the domain's DNS record was not found.
@@ -123,6 +126,10 @@ impl Command for VerifyDomain {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let domain = work.read::<ClaimedDomain>(self.domain).await?;
+        if !domain.verified || domain.record_missing {
+            registration::authorize_verification(work, &self.catalogue).await?;
+        }
         work.update::<ClaimedDomain>(self.domain, DomainCommand::Verify).await
     }
 }

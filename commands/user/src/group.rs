@@ -4,7 +4,7 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId};
 
-use crate::access::{Catalogue, existing_role, require_within_own};
+use crate::access::{Catalogue, existing_role, group_roles, require_within_own};
 use crate::lengths;
 use crate::membership::change_members;
 use crate::values::{self, present};
@@ -30,6 +30,7 @@ pub struct CreateGroup {
 pub struct RenameGroup {
     pub group: GroupId,
     pub name: String,
+    pub catalogue: Catalogue,
 }
 
 /// Creates a group with these members for an identity provider. Its roles are assigned here, not by the provider.
@@ -150,8 +151,11 @@ impl Command for ReviseGroup {
             Some(name) => name.clone(),
             None => work.read::<Group>(self.group).await?.name.clone(),
         };
-        rename(work, self.group, &name).await?;
+        rename(work, &self.catalogue, self.group, &name).await?;
         if let Some(external_id) = external_id {
+            if work.read::<Group>(self.group).await?.external_id != external_id {
+                authorize_over_group(work, &self.catalogue, self.group).await?;
+            }
             work.update::<Group>(self.group, GroupCommand::ChangeExternalId { external_id }).await?;
         }
         if self.join.is_empty() && self.leave.is_empty() {
@@ -174,13 +178,23 @@ fn begin(work: &mut Work<'_>, name: String, roles: Vec<String>) -> Result<GroupI
     Ok(group)
 }
 
+/// Refuses to change a group that gives permissions that the caller lacks. That includes its name and external id: an identity provider, or
+/// a person, finds by them to whom the permissions are given.
+async fn authorize_over_group(work: &mut Work<'_>, catalogue: &Catalogue, group: GroupId) -> Result<(), Refusal> {
+    let given = group_roles(work, group).await?;
+    require_within_own(work, catalogue, given).await
+}
+
 /// Renames a group, or keeps its name.
-async fn rename(work: &mut Work<'_>, group: GroupId, name: &str) -> Result<(), Refusal> {
+async fn rename(work: &mut Work<'_>, catalogue: &Catalogue, group: GroupId, name: &str) -> Result<(), Refusal> {
     let mut checks = Checks::default();
     let name = checks.line("/name", name, lengths::NAME);
     checks.finish()?;
-    let before = work.read::<Group>(group).await?.name.to_lowercase();
-    let after = name.to_lowercase();
+    let before = work.read::<Group>(group).await?;
+    if before.name != name {
+        authorize_over_group(work, catalogue, group).await?;
+    }
+    let (before, after) = (before.name.to_lowercase(), name.to_lowercase());
     work.update::<Group>(group, GroupCommand::Rename { name }).await?;
     if before != after {
         work.release(&NAME, &before, group);
@@ -194,7 +208,7 @@ impl Command for RenameGroup {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        rename(work, self.group, &self.name).await
+        rename(work, &self.catalogue, self.group, &self.name).await
     }
 }
 
@@ -216,6 +230,7 @@ impl Command for RevokeGroupRole {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
+        authorize_over_group(work, &self.catalogue, self.group).await?;
         work.update::<Group>(self.group, GroupCommand::RevokeRole { role: self.role.clone() }).await
     }
 }
@@ -226,7 +241,7 @@ impl Command for DissolveGroup {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let group = work.read::<Group>(self.group).await?;
-        require_within_own(work, &self.catalogue, group.roles.clone()).await?;
+        authorize_over_group(work, &self.catalogue, self.group).await?;
         work.update::<Group>(self.group, GroupCommand::Dissolve).await?;
         if !group.dissolved {
             work.release(&NAME, &group.name.to_lowercase(), self.group);

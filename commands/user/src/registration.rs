@@ -96,6 +96,16 @@ pub(crate) async fn roles_by_policy(work: &mut Work<'_>, email: &str) -> Result<
     Ok(policy.allows(&domain, verified).then(|| policy.roles.clone()))
 }
 
+/// Refuses to verify a domain if the policy then lets its people register, with roles that have permissions that the caller lacks.
+pub(crate) async fn authorize_verification(work: &mut Work<'_>, catalogue: &Catalogue) -> Result<(), Refusal> {
+    let tenant = work.caller().tenant();
+    let policy = work.rely::<RegistrationPolicy>(tenant).await?;
+    match policy.filter(|policy| policy.open_to == OpenTo::VerifiedDomains) {
+        Some(policy) => require_within_own(work, catalogue, policy.roles.iter().cloned()).await,
+        None => Ok(()),
+    }
+}
+
 /// Whether the tenant has verified a domain, and its DNS record was found at the last check.
 async fn is_verified(work: &mut Work<'_>, domain: &str) -> Result<bool, Refusal> {
     let held = work.holders(&DOMAIN, [domain]).await?;

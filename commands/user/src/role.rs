@@ -38,6 +38,7 @@ pub struct ChangeRole {
 #[derive(Clone, Debug)]
 pub struct RetireRole {
     pub name: String,
+    pub catalogue: Catalogue,
 }
 
 impl RoleFields {
@@ -53,6 +54,15 @@ impl RoleFields {
         let includes = values::distinct_list(checks, "/includes", &self.includes, lengths::ROLES);
         RoleChanged { title, permissions, includes }
     }
+}
+
+/// Refuses to change or retire a role that has permissions that the caller lacks: whoever has the role would lose them.
+async fn authorize_change(work: &mut Work<'_>, name: &str, catalogue: &Catalogue) -> Result<(), Refusal> {
+    // Administrators may also mend a role whose permissions can't be determined, because it includes too many others.
+    if access::authorize_over_anybody(work, catalogue).await.is_ok() {
+        return Ok(());
+    }
+    access::require_within_own(work, catalogue, [name.to_owned()]).await
 }
 
 /// Refuses a role that includes an unknown role or permission, itself, or permissions that the caller lacks.
@@ -107,6 +117,7 @@ impl Command for ChangeRole {
         checks.finish()?;
         let id = RoleId::of(work.caller().tenant(), &self.name);
         work.read::<Role>(id).await?;
+        authorize_change(work, &self.name, &self.catalogue).await?;
         sound(work, &self.name, &fields, &self.catalogue).await?;
         work.update::<Role>(id, RoleCommand::Change(fields)).await
     }
@@ -117,6 +128,9 @@ impl Command for RetireRole {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        work.update::<Role>(RoleId::of(work.caller().tenant(), &self.name), RoleCommand::Retire).await
+        let id = RoleId::of(work.caller().tenant(), &self.name);
+        work.read::<Role>(id).await?;
+        authorize_change(work, &self.name, &self.catalogue).await?;
+        work.update::<Role>(id, RoleCommand::Retire).await
     }
 }

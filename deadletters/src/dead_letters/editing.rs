@@ -17,9 +17,11 @@ impl DeadLetters {
     /// A dry run of a letter with this payload, or with the one that its consumer sees now.
     ///
     /// # Errors
-    /// As for [`edit`](Self::edit), except that a payload with which processing fails is not an error, but the result.
+    /// As for [`edit`](Self::edit), except that a payload with which processing fails is not an error, but the result. The permission to view
+    /// letters is needed, too, because the result shows the payload.
     pub async fn preview(&self, caller: &Caller, id: &LetterId, payload: Option<&Value>) -> Result<Preview, Refusal> {
         caller.require(self.inner.write)?;
+        caller.require(self.inner.read)?;
         let mut transaction = self.begin(caller.tenant()).await?;
         let letter = self.parked(&mut transaction, caller.tenant(), id, false).await?;
         self.dry_run(&mut transaction, caller.tenant(), &letter, payload).await

@@ -283,7 +283,8 @@ impl Jobs {
     /// Cancels a job. A waiting job is cancelled at once. A running one is asked to stop, and stays `running` until it has stopped.
     ///
     /// # Errors
-    /// The permission is missing; `not_found`; `job_over`; `job_stopping`. Nothing was written then.
+    /// A permission is missing (to change jobs, or the one that [guards](Kind::guarded) it); `not_found`; `job_over`; `job_stopping`. Nothing
+    /// was written then.
     pub async fn cancel(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
         let changed = self.act(request, id, JobAction::Cancel).await?;
         self.wake_cancelled().await;
@@ -293,8 +294,8 @@ impl Jobs {
     /// Runs a discarded or cancelled job again, at once, with all its attempts, from its last checkpoint.
     ///
     /// # Errors
-    /// The permission is missing; `not_found`; `job_not_retryable`; `job_input_forgotten`; `job_open` (another job with its unique key is
-    /// open). Nothing was written then.
+    /// A permission is missing (to change jobs, or the one that submitting it needs); `not_found`; `job_not_retryable`;
+    /// `job_input_forgotten`; `job_open` (another job with its unique key is open). Nothing was written then.
     pub async fn retry(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
         let changed = self.act(request, id, JobAction::Retry).await?;
         self.wake().await;
@@ -314,6 +315,10 @@ impl Jobs {
             Opened::New(transaction) => transaction,
             Opened::Repeated(first) => return Ok(first),
         };
+        let job = self.row(&mut transaction, tenant, id).await?;
+        if let Some(permission) = self.inner.kinds.find(&job.kind).and_then(|kind| action.needs(kind)) {
+            request.caller.require(permission)?;
+        }
         let done = sqlx::query(action.statement())
             .bind(tenant.uuid())
             .bind(id)
@@ -402,6 +407,14 @@ impl JobAction {
                  INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
                  SELECT $1, $2, log_lines, $3, attempt, $4 FROM j"
             }
+        }
+    }
+
+    /// The permission that it needs besides that to change jobs.
+    fn needs(self, kind: &Kind) -> Option<&'static str> {
+        match self {
+            Self::Cancel => kind.to_cancel(),
+            Self::Retry => kind.to_retry(),
         }
     }
 

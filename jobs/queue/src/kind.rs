@@ -74,6 +74,7 @@ pub struct Kind {
     pub(crate) time_limit: Duration,
     pub(crate) output: Option<(&'static str, &'static str)>,
     pub(crate) queue: &'static str,
+    guard: Option<&'static str>,
     offer: Option<Offer>,
     once: bool,
     tenants: Tenants,
@@ -123,7 +124,18 @@ impl Kind {
         let handler: Handler = Arc::new(move |work| handler(work).boxed());
         let time_limit = Duration::from_hours(1);
         let (queue, tenants) = ("default", Tenants::Any);
-        Self { name, attempts: 8, time_limit, output: None, queue, offer: None, once: false, tenants, handler }
+        Self {
+            name,
+            attempts: 8,
+            time_limit,
+            output: None,
+            queue,
+            guard: None,
+            offer: None,
+            once: false,
+            tenants,
+            handler,
+        }
     }
 
     /// The maximum number of attempts; the default is 8.
@@ -142,6 +154,12 @@ impl Kind {
     #[must_use]
     pub fn output(self, media_type: &'static str, permission: &'static str) -> Self {
         Self { output: Some((media_type, permission)), ..self }
+    }
+
+    /// Cancelling or retrying such a job also needs this permission: the one with which somebody decided what the job carries out.
+    #[must_use]
+    pub fn guarded(self, permission: &'static str) -> Self {
+        Self { guard: Some(permission), ..self }
     }
 
     /// The queue, which can be paused and limited by itself; the default is `default`.
@@ -185,6 +203,17 @@ impl Kind {
     /// The kind's name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The permission that cancelling such a job needs, besides that to change jobs.
+    pub(crate) fn to_cancel(&self) -> Option<&'static str> {
+        self.guard
+    }
+
+    /// The permission that retrying such a job needs, besides that to change jobs: a retry does again what it was submitted for.
+    pub(crate) fn to_retry(&self) -> Option<&'static str> {
+        let to_submit = self.offer.as_ref().map(|offer| offer.permission);
+        self.guard.or(to_submit).or(self.output.map(|(_, permission)| permission))
     }
 }
 

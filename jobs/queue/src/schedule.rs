@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::jobs::{Opened, unavailable};
 use crate::row::from_row;
-use crate::{Jobs, Request, Submitted, Timetable};
+use crate::{Jobs, Kind, Request, Submitted, Timetable};
 
 /// The maximum number of a tenant's schedules in a service.
 const MOST: i64 = 200;
@@ -216,10 +216,13 @@ impl Jobs {
     /// Resumes a paused schedule with its next time. Times during the pause are skipped.
     ///
     /// # Errors
-    /// The permission is missing; `not_found`. Nothing was written then.
+    /// A permission is missing (to change jobs, or the one that submitting such a job needs); `not_found`. Nothing was written then.
     pub async fn resume_schedule(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
         self.alter(request, id, |schedule, now| {
             if schedule.next_at.is_none() {
+                if let Some(permission) = self.inner.kinds.find(&schedule.kind).and_then(Kind::to_retry) {
+                    request.caller.require(permission)?;
+                }
                 let table = Timetable::new(&schedule.cron, &schedule.time_zone).map_err(Refusal::fields)?;
                 schedule.next_at = table.after(now);
             }

@@ -1,7 +1,9 @@
 //! Removes uploaded import files of users after a person was erased, because the files may contain their data.
 
+use executor::Command as _;
 use jobs::Kind;
 use projector::ReadModels;
+use user_commands::EraseUser;
 
 use crate::IMPORT_USERS;
 
@@ -9,5 +11,5 @@ use crate::IMPORT_USERS;
 pub const FORGET_IMPORTS: &str = "forget_imports";
 
 pub(crate) fn kind(read_models: ReadModels) -> Kind {
-    import_jobs::forgetting(FORGET_IMPORTS, &[IMPORT_USERS], read_models)
+    import_jobs::forgetting(FORGET_IMPORTS, &[IMPORT_USERS], read_models).guarded(EraseUser::PERMISSION)
 }

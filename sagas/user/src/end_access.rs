@@ -49,7 +49,8 @@ const STARTS_ON: [&str; ENDS.len()] = {
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let access = ports.access.clone();
     let end = move |context: StepContext, parameters: Parameters| end(access.clone(), context, parameters);
-    let steps = vec![Step::new("end", end).retry(Retry { park: true, ..Retry::default() })];
+    // The pivot: what an administrator decided about somebody's access is not cancelled by who may look after sagas.
+    let steps = vec![Step::new("end", end).retry(Retry { park: true, ..Retry::default() }).pivot()];
     Definition::new("end_access", 1, &[], &STARTS_ON, start, steps)
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Account, SignInPolicy};
+use auth_aggregates::{Account, RequiredOf, SignInPolicy};
 use auth_commands::{Within, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::authenticator::{enrol_shown, show_codes};
 use super::authorize::expired;
+use super::browser::unavailable;
 use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, RequiredPage};
@@ -43,7 +44,14 @@ impl Provider {
     /// # Errors
     /// When it can't be determined now.
     pub(super) async fn requires_second_factor(&self, visit: &Visit, person: &Person) -> Result<bool, OAuthError> {
-        Ok(self.sign_in_policy(visit).await?.second_factor.includes(&person.roles))
+        let required = self.sign_in_policy(visit).await?.second_factor;
+        let asked = required.includes(&person.roles);
+        let (RequiredOf::Admins, false, Some(people)) = (required, asked, self.authority.people()) else {
+            return Ok(asked);
+        };
+        // A role of the tenant's own can include that of administrators.
+        let included = people.included_roles(visit.tenant.id, &person.roles).await.map_err(unavailable)?;
+        Ok(required.includes(&included))
     }
 
     /// The tenant's sign-in policy.

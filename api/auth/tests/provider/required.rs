@@ -161,6 +161,21 @@ async fn those_whom_the_policy_does_not_mean_are_not_asked() {
 }
 
 #[tokio::test]
+async fn attack_162_whose_role_includes_that_of_administrators_needs_a_second_factor_like_them() {
+    let world = World::start().await;
+    let eve = world.person("eve@example.com").await;
+    let person = world.people.by_id(world.tenant.id, eve).await.unwrap().unwrap();
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    world.people.put(world.tenant.id, face::Person { roles: texts(&["lead"]), ..person });
+    require(&world, Admins).await;
+    let in_by_password = Browser::default().signs_in(&world, "login", "eve@example.com", PASSWORD).await;
+    assert_eq!(in_by_password.leads_to().0, "/t/acme/account");
+    world.people.includes.lock().unwrap().insert("lead".to_owned(), texts(&["viewer", "admin"]));
+    let asked = Browser::default().signs_in(&world, "login", "eve@example.com", PASSWORD).await;
+    assert!(asked.body.contains(ASKED), "{asked:?}");
+}
+
+#[tokio::test]
 async fn a_policy_holds_at_once_for_sessions_codes_refresh_tokens_and_devices() {
     let world = World::start().await;
     world.person("ada@example.com").await;

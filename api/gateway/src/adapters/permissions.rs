@@ -13,7 +13,7 @@ use super::Late;
 impl Permissions for Late<PermissionResolver> {
     async fn of_roles(&self, tenant: TenantId, roles: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
         let Some(permission_resolver) = self.get() else { return NoPermissions.of_roles(tenant, roles).await };
-        Ok(permission_resolver.with_roles(tenant, roles).await?.permissions)
+        permission_resolver.of_roles(tenant, roles).await
     }
 
     async fn is_role(&self, tenant: TenantId, name: &str) -> Result<bool, Refusal> {

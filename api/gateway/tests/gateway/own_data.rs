@@ -239,3 +239,20 @@ async fn what_is_more_than_is_read_anew_of_somebody_is_said_to_be_there() {
     tried(&mut tables, 1).await;
     assert_eq!(erasure().await["complete"], false, "one more");
 }
+
+#[tokio::test]
+async fn attack_159_a_manager_keeps_no_file_with_whom_an_administrator_erases() {
+    let world = World::start().await;
+    let made = world.post("/v1/user/users", json!({ "name": "Ada", "email": "ada@example.com" })).await;
+    let ada = made.body["id"].as_str().unwrap();
+    // While the queue is paused, the job that removes files waits.
+    assert_eq!(world.post("/v1/jobs/user/queues/default/pause", json!({})).await.status, StatusCode::OK);
+    let erased = world.post(&format!("/v1/user/users/{ada}/erase"), json!({})).await;
+    assert_eq!(erased.status, StatusCode::OK, "{erased:?}");
+    let jobs = world.get("/v1/jobs/user?kind=forget_imports").await.body;
+    let job = format!("/v1/jobs/user/{}/cancel", jobs["jobs"][0]["id"].as_str().unwrap());
+    let manager = world.token(&[kernel::Role::Manager]);
+    let cancel = world.anonymous(Method::POST, &job).bearer_auth(manager).json(&json!({}));
+    world.refuses(vec![(cancel, StatusCode::FORBIDDEN, "permission_missing")]).await;
+    assert_eq!(world.post(&job, json!({})).await.status, StatusCode::OK, "an administrator may");
+}

@@ -1,5 +1,6 @@
 //! Privilege boundaries: users can always manage what is their own, and never act on subjects with more permissions than they have.
 
+use futures::future::join_all;
 use kernel::{Clock, SystemClock};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -165,6 +166,58 @@ async fn attack_154_who_looks_after_applications_gets_no_more_by_whoever_uses_th
         let done = Answer::of(post(&path, sent)).await;
         assert_eq!(done.status, status, "{path}: {done:?}");
     }
+}
+
+#[tokio::test]
+async fn attack_156_a_role_that_is_made_to_include_many_hides_no_other_role() {
+    let world = World::unlimited().await;
+    let role = |name: &str, includes: &[String]| json!({ "name": name, "title": name, "permissions": [], "includes": includes });
+    assert_eq!(world.post("/v1/user/roles", role("sales", &[])).await.status, StatusCode::CREATED);
+    // A machine and a person of administrators also have a role that somebody else looks after.
+    let root = Machine::register(&world, "root", &["admin", "sales"]).await;
+    let admin = json!({ "name": "Root", "email": "root@example.com", "roles": ["admin", "sales"] });
+    let admin = world.post("/v1/user/users", admin).await.body["id"].as_str().unwrap().to_owned();
+    let permissions = ["user:role:write", "auth:machine:write", "auth:account:write", "auth:session:write"];
+    let keeper = with_permissions(&world, &permissions).await;
+    let post = |path: &str, body: &Value| world.anonymous(Method::POST, path).bearer_auth(&keeper).json(body);
+    let define = |name: String| {
+        let request = post("/v1/user/roles", &role(&name, &[]));
+        async move {
+            let defined = Answer::of(request).await;
+            assert_eq!(defined.status, StatusCode::CREATED, "{defined:?}");
+        }
+    };
+    let change = async |name: &str, includes: &[String]| {
+        let includes = json!({ "title": name, "permissions": [], "includes": includes });
+        let changed = Answer::of(post(&format!("/v1/user/roles/{name}/change"), &includes)).await;
+        assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    };
+    // Each change includes few roles, and all together more than are resolved.
+    let outer: Vec<String> = (0..11).map(|nth| format!("outer{nth}")).collect();
+    join_all(outer.iter().cloned().map(define)).await;
+    change("sales", &outer).await;
+    for name in &outer {
+        let inner: Vec<String> = (0..50).map(|nth| format!("{name}_{nth}")).collect();
+        join_all(inner.iter().cloned().map(define)).await;
+        change(name, &inner).await;
+    }
+
+    let too_many = |path: String| (post(&path, &json!({})), StatusCode::UNPROCESSABLE_ENTITY, "too_many_roles");
+    let out_of_reach = [
+        format!("/v1/auth/machines/{}/secret", root.id),
+        format!("/v1/auth/users/{admin}/reset-second-factor"),
+        format!("/v1/auth/users/{admin}/end-sessions"),
+    ];
+    refuses(&world, out_of_reach.map(too_many).into()).await;
+    // Neither do they lose what their other roles allow, nor can the role not be mended.
+    for token in [root.token(&world).await, world.token_of_user(&admin)] {
+        let asks = world.anonymous(Method::GET, "/v1/auth/signing-keys").bearer_auth(token);
+        assert_eq!(Answer::of(asks).await.status, StatusCode::OK);
+    }
+    let mended = world.post("/v1/user/roles/sales/change", json!({ "title": "Sales", "permissions": [] })).await;
+    assert_eq!(mended.status, StatusCode::OK, "{mended:?}");
+    let exceeds = |path: String| (post(&path, &json!({})), StatusCode::FORBIDDEN, "exceeds_own_permissions");
+    refuses(&world, vec![exceeds(format!("/v1/auth/machines/{}/secret", root.id))]).await;
 }
 
 #[tokio::test]

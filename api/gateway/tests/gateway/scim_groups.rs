@@ -206,3 +206,24 @@ async fn a_page_of_groups_shows_ten_thousand_members_in_all() {
     let nobody = provider.get("/Groups?filter=members.value%20eq%20%22nobody%22").await.body;
     assert_eq!(nobody["totalResults"], 0);
 }
+
+#[tokio::test]
+async fn attack_160_who_may_only_write_is_shown_no_user_and_no_group_by_what_they_write() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let ada = provider.create(json!({ "userName": "ada@example.com", "displayName": "Ada" })).await;
+    let group = json!({ "schemas": [GROUP], "displayName": "Sales", "members": [{ "value": ada["id"] }] });
+    let made = provider.ask(Method::POST, "/Groups", group.clone()).await;
+    let role = json!({ "name": "writer", "title": "Writer", "permissions": ["user:user:write", "user:group:write"] });
+    assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
+    let (_, key) = Machine::register(&world, "writer", &["writer"]).await.api_key(&world, json!({})).await;
+    let writer = Provider { world: &world, key };
+    let operations = json!([{ "op": "replace", "path": "externalId", "value": "7" }]);
+    let patch = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations });
+    for (path, whole) in [("Users", ada.clone()), ("Groups", group)] {
+        let id = if path == "Users" { &ada["id"] } else { &made.body["id"] };
+        let path = format!("/{path}/{}", id.as_str().unwrap());
+        writer.refused(Method::PATCH, &path, patch.clone(), StatusCode::FORBIDDEN, None).await;
+        writer.refused(Method::PUT, &path, whole, StatusCode::FORBIDDEN, None).await;
+    }
+}

@@ -211,6 +211,23 @@ async fn who_is_invited_where_a_second_factor_is_required_adds_one_before_they_a
 }
 
 #[tokio::test]
+async fn attack_162_a_role_of_the_tenants_own_is_no_way_around_what_is_required_of_administrators() {
+    let world = world().await;
+    let set = world.post("/v1/auth/sign-in-policy/set", json!({ "second_factor": "admins" })).await;
+    assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    // Which includes the administrators' role by another one.
+    for (name, includes) in [("chief", "admin"), ("lead", "chief"), ("helper", "viewer")] {
+        let role = json!({ "name": name, "title": name, "permissions": [], "includes": [includes] });
+        assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
+    }
+    invited(&world, "ada@example.com", &["helper"]).await;
+    let (mut browser, accepted) = accepts(&world, "eve@example.com", &["lead"]).await;
+    assert!(accepted.status == StatusCode::OK && accepted.body.contains("more than a password"), "{accepted:?}");
+    let account = browser.open(&format!("{}/account", issuer(&world))).await;
+    assert_eq!(account.leads_to().0, "/t/acme/login", "in with a password alone");
+}
+
+#[tokio::test]
 async fn an_invitations_link_works_once_and_a_weak_password_does_not_use_it_up() {
     let world = world().await;
     let made = world.post("/v1/user/invitations", json!({ "email": "ada@example.com", "roles": ["viewer"] })).await;

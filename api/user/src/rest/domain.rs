@@ -166,6 +166,9 @@ impl Domains {
     /// If the record is found, the domain is verified, and no other tenant can verify it as long as the record exists. If the record of a
     /// verified domain is missing, the domain gets the status `record_missing`; it stays the tenant's until another tenant verifies it with
     /// a record of its own.
+    ///
+    /// If the registration policy lets people of verified domains register, callers can't verify a domain whose people would then get more
+    /// permissions than they have themselves (`exceeds_own_permissions`).
     #[oai(path = "/v1/user/domains/:domain/verify", method = "post", operation_id = "verifyDomain")]
     async fn verify(&self, command: Command<Empty>, domain: Path<Uuid>) -> ChangeResult {
         let (runtime, claim) = (&self.service.runtime, domain.0);
@@ -190,7 +193,8 @@ impl Domains {
             let detail = "the record was found, but another tenant of this installation has verified this domain, and its record exists too; remove that record, or have that tenant release the domain";
             return Err(Refusal::conflict("domain_held", detail).into());
         }
-        let done = change(runtime, &command.request, claim, VerifyDomain { domain: id(&domain) }).await;
+        let verify = VerifyDomain { domain: id(&domain), catalogue: self.service.catalogue.clone() };
+        let done = change(runtime, &command.request, claim, verify).await;
         // The DNS lookup takes time. A release meanwhile could not give the domain back, because it was not held yet; so that is done
         // here. A release is final, so this takes nothing from another request; a release from now on gives the domain back itself.
         if self.load(caller, claim).await?.released {

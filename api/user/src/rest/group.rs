@@ -112,10 +112,11 @@ impl Groups {
 
     /// Rename a group
     ///
-    /// Needs the permission `user:group:write`.
+    /// Callers can't rename a group that gives more than they are allowed themselves. Needs the permission `user:group:write`.
     #[oai(path = "/v1/user/groups/:group/rename", method = "post", operation_id = "renameGroup")]
     async fn rename(&self, command: Command<Renaming>, group: Path<Uuid>) -> ChangeResult {
-        let rename = RenameGroup { group: id(&group), name: command.body.name };
+        let catalogue = self.service.catalogue.clone();
+        let rename = RenameGroup { group: id(&group), name: command.body.name, catalogue };
         change(&self.service.runtime, &command.request, group.0, rename).await
     }
 
@@ -132,7 +133,7 @@ impl Groups {
 
     /// Revoke a role from a group
     ///
-    /// Needs the permission `user:role:grant`.
+    /// Callers can't revoke anything from a group that gives more than they are allowed themselves. Needs the permission `user:role:grant`.
     #[oai(path = "/v1/user/groups/:group/revoke-role", method = "post", operation_id = "revokeGroupRole")]
     async fn revoke_role(&self, command: Command<RoleName>, group: Path<Uuid>) -> ChangeResult {
         let catalogue = self.service.catalogue.clone();

@@ -170,7 +170,8 @@ impl Roles {
 
     /// Replace the definition of a role
     ///
-    /// The change takes effect within a second for everybody who has the role.
+    /// The change takes effect within a second for everybody who has the role. Callers can't change a role that allows more than they are
+    /// allowed themselves, neither before nor after the change. Needs the permission `user:role:write`.
     #[oai(path = "/v1/user/roles/:role/change", method = "post", operation_id = "changeRole")]
     async fn change(&self, command: Command<NewRoleFields>, role: Path<String>) -> ChangeResult {
         let NewRoleFields { title, permissions, includes } = command.body;
@@ -182,10 +183,12 @@ impl Roles {
 
     /// Retire a role
     ///
-    /// The role grants nothing any more, and its name stays taken. Needs the permission `user:role:write`.
+    /// The role grants nothing any more, and its name stays taken. Callers can't retire a role that allows more than they are allowed
+    /// themselves. Needs the permission `user:role:write`.
     #[oai(path = "/v1/user/roles/:role/retire", method = "post", operation_id = "retireRole")]
     async fn retire(&self, command: Command<Empty>, role: Path<String>) -> ChangeResult {
         let id = RoleId::of(command.request.caller.tenant(), &role.0).uuid();
-        change(&self.service.runtime, &command.request, id, RetireRole { name: role.0 }).await
+        let retire = RetireRole { name: role.0, catalogue: self.service.catalogue.clone() };
+        change(&self.service.runtime, &command.request, id, retire).await
     }
 }

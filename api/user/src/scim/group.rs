@@ -146,6 +146,8 @@ pub(super) async fn patch(scim: &Scim, incoming: ScimRequest) -> Answer {
 /// Applies a change to a group. `If-Match` is always checked against the group's version, even if only members change or nothing does.
 async fn revise(scim: &Scim, incoming: &ScimRequest, id: Uuid, mut change: Change) -> Answer {
     incoming.caller.require(WRITE)?;
+    // The answer shows the group with its members.
+    incoming.caller.require(PERMISSION)?;
     let request = incoming.request()?;
     let (_, version) = load(scim, incoming, id).await?;
     if let Some(wanted) = &request.if_match

@@ -186,6 +186,8 @@ async fn change(
     to: impl FnOnce(&User, Map<String, Value>) -> Result<Map<String, Value>, ScimError>,
 ) -> Answer {
     incoming.caller.require("user:user:write")?;
+    // The answer shows the whole user.
+    incoming.caller.require(PERMISSION)?;
     let (before, version) = load(scim, incoming, id).await?;
     let Value::Object(resource) = current_resource(scim, incoming, id, &before, version).await? else {
         return Err(ScimError::syntax("the body is not a JSON object"));

@@ -51,7 +51,7 @@ async fn roles_of_the_provider_come_and_go_as_it_says_and_others_stay() {
     let fields = RoleFields { title: "Support".to_owned(), permissions: vec![], includes: vec![] };
     let define = user_commands::DefineRole { name: "support".to_owned(), fields, catalogue: catalogue() };
     world.done(&define).await;
-    world.done(&RetireRole { name: "support".to_owned() }).await;
+    world.done(&RetireRole { name: "support".to_owned(), catalogue: catalogue() }).await;
     world.done_as(&provider, &admit(Some(ada), &["support", "viewer"], &["support", "viewer", "manager"])).await;
     assert!(world.state(ada).await.roles.iter().eq(["auditor", "viewer"]));
 }

@@ -63,8 +63,8 @@ async fn every_claim_that_commands_take_is_told_by_the_events() {
     world.done(&RevokeInvitation { invitation: revoked, catalogue: catalogue() }).await;
 
     let (sales, gone) = (world.group("Sales", &[]).await, world.group("Gone", &[]).await);
-    world.done(&RenameGroup { group: sales, name: "SALES".to_owned() }).await;
-    world.done(&RenameGroup { group: sales, name: "Buying".to_owned() }).await;
+    world.done(&RenameGroup { group: sales, name: "SALES".to_owned(), catalogue: catalogue() }).await;
+    world.done(&RenameGroup { group: sales, name: "Buying".to_owned(), catalogue: catalogue() }).await;
     world.done(&DissolveGroup { group: gone, catalogue: catalogue() }).await;
     let organization = |name: &str| CreateOrganization { name: name.to_owned(), parent: None };
     let north = world.done(&organization("North")).await;

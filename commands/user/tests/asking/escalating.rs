@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use executor::{Command, Executor, Request, Work};
 use kernel::{Kind, Refusal, Role};
+use user_aggregates::RoleId;
 use user_commands::{
     ChangeGroupMembers, ChangeLogin, ChangeProfile, ChangeRole, CreateGroup, DefineRole, DissolveGroup, GrantGroupRole,
-    GrantRole, InviteUser, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, ResendInvitation,
-    RevokeInvitation, RevokeRole, RoleFields,
+    GrantRole, InviteUser, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, RenameGroup,
+    ResendInvitation, RetireRole, ReviseGroup, RevokeGroupRole, RevokeInvitation, RevokeRole, RoleFields, Said,
 };
 
 use super::support::*;
@@ -212,7 +213,7 @@ async fn attack_87_a_manager_knows_a_group_as_it_was_before_another_process_wide
     elsewhere.execute(&world.request, &grant).await.unwrap();
     let (join, leave) = (vec![idle], vec![]);
     exceeds(&world, &manager, &ChangeGroupMembers { group, join, leave, catalogue: catalogue() }).await;
-    let take = user_commands::RevokeGroupRole { group, role: "admin".to_owned(), catalogue: catalogue() };
+    let take = RevokeGroupRole { group, role: "admin".to_owned(), catalogue: catalogue() };
     elsewhere.execute(&world.request, &take).await.unwrap();
     let viewer = || GrantRole { user: idle, role: "sales".to_owned(), catalogue: catalogue() };
     world.done_as(&manager, &viewer()).await;
@@ -271,4 +272,66 @@ async fn attack_87_a_manager_is_as_fast_as_who_widens_a_group_or_a_role() {
     };
     raced(1, "group").await;
     raced(2, "role").await;
+}
+
+#[tokio::test]
+async fn attack_157_who_looks_after_roles_takes_by_them_nothing_that_they_may_not_themselves() {
+    let world = World::new().await;
+    let keeper = world.with_permissions(&["user:role:write", "user:user:read"]);
+    let change = |name: &str, permissions: &[&str]| ChangeRole {
+        name: name.to_owned(),
+        fields: role(name, permissions, &[]).fields,
+        catalogue: catalogue(),
+    };
+    let retire = |name: &str| RetireRole { name: name.to_owned(), catalogue: catalogue() };
+    world.done(&role("eraser", &["user:user:erase"], &[])).await;
+    world.done(&role("outer", &[], &["eraser"])).await;
+    world.done(&role("reader", &["user:user:read"], &[])).await;
+    for more in ["eraser", "outer"] {
+        exceeds(&world, &keeper, &change(more, &[])).await;
+        exceeds(&world, &keeper, &retire(more)).await;
+    }
+    world.done_as(&keeper, &change("reader", &[])).await;
+    // A role that is given more at the same moment is out of reach, too.
+    let (other, was) = ((world.elsewhere(), world.request.clone()), AtomicBool::new(false));
+    let meanwhile = change("reader", &["user:user:erase"]);
+    let raced = Between { command: retire("reader"), meanwhile, other, was };
+    assert_eq!(world.executor.execute(&keeper, &raced).await.unwrap_err().code(), "exceeds_own_permissions");
+    let reader = RoleId::of(world.request.caller.tenant(), "reader");
+    assert!(!world.load::<user_aggregates::Role>(reader).await.retired);
+    world.done(&change("reader", &["user:user:read"])).await;
+    world.done_as(&keeper, &retire("reader")).await;
+    world.done(&retire("outer")).await;
+}
+
+#[tokio::test]
+async fn attack_161_a_manager_passes_no_group_of_administrators_off_as_another_one() {
+    let world = World::new().await;
+    let manager = world.as_roles(&[Role::Manager]);
+    let (admins, staff) = (world.group("Admins", &["admin", "viewer"]).await, world.group("Staff", &["viewer"]).await);
+    let rename = |group, name: &str| RenameGroup { group, name: name.to_owned(), catalogue: catalogue() };
+    let revise = |group, external_id: &str| ReviseGroup {
+        group,
+        name: None,
+        external_id: Said::Is(external_id.to_owned()),
+        join: vec![],
+        leave: vec![],
+        catalogue: catalogue(),
+    };
+    let revoke = |group| RevokeGroupRole { group, role: "viewer".to_owned(), catalogue: catalogue() };
+    exceeds(&world, &manager, &rename(admins, "Everybody")).await;
+    exceeds(&world, &manager, &revise(admins, "everybody")).await;
+    exceeds(&world, &manager, &revoke(admins)).await;
+    // What changes nothing, or a group that gives no more than they may.
+    world.done(&revise(admins, "admins")).await;
+    world.done_as(&manager, &rename(admins, "Admins")).await;
+    world.done_as(&manager, &revise(admins, "admins")).await;
+    world.done_as(&manager, &rename(staff, "Everybody")).await;
+    world.done_as(&manager, &revise(staff, "everybody")).await;
+    // One that gives more by now is out of reach, also if it got that at the same moment.
+    let (other, was) = ((world.elsewhere(), world.request.clone()), AtomicBool::new(false));
+    let meanwhile = GrantGroupRole { group: staff, role: "admin".to_owned(), catalogue: catalogue() };
+    let raced = Between { command: rename(staff, "Staff"), meanwhile, other, was };
+    assert_eq!(world.executor.execute(&manager, &raced).await.unwrap_err().code(), "exceeds_own_permissions");
+    exceeds(&world, &manager, &revoke(staff)).await;
 }

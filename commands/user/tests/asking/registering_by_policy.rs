@@ -157,11 +157,39 @@ async fn a_verified_domain_lets_its_people_register_for_as_long_as_it_is_shown()
     let stranger = stranger(&world);
     let domain = world.done(&ClaimDomain { domain: "example.com".to_owned() }).await;
     assert_eq!(world.done_as(&stranger, &asked("ada@example.com")).await, Registration::Refused, "only claimed");
-    world.done(&VerifyDomain { domain }).await;
+    world.done(&VerifyDomain { domain, catalogue: catalogue() }).await;
     assert_eq!(world.done_as(&stranger, &asked("ada@example.com")).await, Registration::Invited);
     assert_eq!(world.done_as(&stranger, &asked("ada@example.org")).await, Registration::Refused);
     world.done(&NoteDomainRecordMissing { domain }).await;
     assert_eq!(world.done_as(&stranger, &asked("eve@example.com")).await, Registration::Refused, "shown no more");
+}
+
+#[tokio::test]
+async fn attack_158_who_looks_after_domains_lets_nobody_register_who_would_get_more_than_they_have() {
+    let world = World::new().await;
+    let keeper = world.with_permissions(&["user:domain:read", "user:domain:write"]);
+    let domain = world.done_as(&keeper, &ClaimDomain { domain: "evil.example".to_owned() }).await;
+    let verify = || VerifyDomain { domain, catalogue: catalogue() };
+    let exceeds = async || {
+        let refusal = world.refused_as(&keeper, &verify()).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "exceeds_own_permissions"), "{refusal}");
+        let eve = asked("eve@evil.example");
+        assert_eq!(world.done_as(&stranger(&world), &eve).await, Registration::Refused);
+    };
+    world.done(&policy(OpenTo::VerifiedDomains, &[], &["manager"])).await;
+    exceeds().await;
+    // Once an administrator has verified it, the keeper may look again; but not bring back what was lost.
+    world.done(&verify()).await;
+    world.done_as(&keeper, &verify()).await;
+    world.done_as(&keeper, &NoteDomainRecordMissing { domain }).await;
+    exceeds().await;
+    // With a policy that gives nothing, or is not about verified domains, it gives nobody anything.
+    for harmless in [policy(OpenTo::VerifiedDomains, &[], &[]), policy(OpenTo::Domains, &["example.com"], &["manager"])]
+    {
+        world.done(&harmless).await;
+        world.done_as(&keeper, &verify()).await;
+        world.done_as(&keeper, &NoteDomainRecordMissing { domain }).await;
+    }
 }
 
 #[tokio::test]

@@ -98,3 +98,21 @@ async fn one_whose_key_was_taken_meanwhile_is_not_retried() {
     assert_eq!(world.jobs.retry(&world.request(), first).await.unwrap_err().code(), "job_open");
     assert_eq!(world.dump().await, before);
 }
+
+#[tokio::test]
+async fn attack_159_who_may_only_look_after_jobs_neither_ends_nor_does_again_what_was_not_theirs_to_ask_for() {
+    let world = World::idle(quick()).await;
+    let (asked, guarded) = (world.submit("note", json!(1)).await, world.submit("forget", json!(1)).await);
+    let keeper = request(world.tenant, Role::Member);
+    world.jobs.cancel(&keeper, asked).await.unwrap();
+    let before = world.dump().await;
+    for refused in [world.jobs.retry(&keeper, asked).await, world.jobs.cancel(&keeper, guarded).await] {
+        assert_eq!(refused.unwrap_err().code(), "permission_missing");
+    }
+    assert_eq!(world.dump().await, before);
+    world.jobs.retry(&world.request(), asked).await.unwrap();
+    world.jobs.cancel(&world.request(), guarded).await.unwrap();
+    let before = world.dump().await;
+    assert_eq!(world.jobs.retry(&keeper, guarded).await.unwrap_err().code(), "permission_missing");
+    assert_eq!(world.dump().await, before);
+}

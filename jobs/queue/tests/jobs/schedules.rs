@@ -221,6 +221,18 @@ async fn what_is_refused_of_a_schedule_writes_nothing() {
 }
 
 #[tokio::test]
+async fn attack_159_who_may_only_look_after_jobs_resumes_no_schedule_of_what_they_may_not_ask_for() {
+    let world = World::idle(quick()).await;
+    let id = schedule(&world, &minutely("note", json!({ "n": 1 }))).await;
+    let keeper = request(world.tenant, Role::Member);
+    world.jobs.pause_schedule(&keeper, id).await.unwrap();
+    let before = world.dump().await;
+    assert_eq!(world.jobs.resume_schedule(&keeper, id).await.unwrap_err().code(), "permission_missing");
+    assert_eq!(world.dump().await, before);
+    world.jobs.resume_schedule(&world.request(), id).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_tenant_has_so_many_schedules_and_not_more() {
     let world = World::idle(quick()).await;
     let id = schedule(&world, &minutely("note", json!({ "n": 1 }))).await;

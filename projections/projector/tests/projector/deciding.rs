@@ -103,6 +103,22 @@ async fn an_edit_is_seen_by_the_projection_alone_and_by_a_rebuild_of_it() {
 }
 
 #[tokio::test]
+async fn attack_160_a_preview_shows_nothing_to_who_may_only_decide_about_dead_letters() {
+    let (road, running, broken, _) = world().await;
+    let (dead_letters, editor) = (road.dead_letters(), request(road.tenants[0], Role::Manager, None));
+    let before = written(&road).await;
+    for payload in [None, Some(json!({ "broken": "no more" }))] {
+        let refused = dead_letters.preview(&editor.caller, &id(broken), payload.as_ref()).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), &refused.extra()["permission"]),
+            ("permission_missing", &json!("demo:dead_letter:read"))
+        );
+    }
+    assert_eq!(written(&road).await, before);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_decided_while_the_tables_are_built_anew_holds_in_these() {
     let (road, running, broken, _) = world().await;
     running.stop().await;

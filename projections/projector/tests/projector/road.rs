@@ -17,7 +17,7 @@ use crate::lamps::Lamps;
 
 const GRANTS: &[Grant] = &[
     Grant { permission: "demo:dead_letter:read", roles: &[Role::Admin, Role::Auditor], meaning: "" },
-    Grant { permission: "demo:dead_letter:write", roles: &[Role::Admin], meaning: "" },
+    Grant { permission: "demo:dead_letter:write", roles: &[Role::Admin, Role::Manager], meaning: "" },
 ];
 
 /// A request of a user of a tenant.

@@ -164,3 +164,22 @@ async fn the_account_of_who_is_removed_is_closed() {
     assert!(endings.len() == 1 && endings[0].closes, "{endings:?}");
     running.stop().await;
 }
+
+#[tokio::test]
+async fn attack_163_nobody_cancels_that_somebody_is_signed_out_or_erased_where_they_sign_in() {
+    let story = Locked::default();
+    story.access.behind.store(1, Ordering::SeqCst);
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let user = lock(&case).await;
+    let running = bed.start();
+    case.until("it waits for the directory", |one| case.later(one).is_some()).await;
+    let (listed, before) = (case.instance().await.0, bed.store.head().await.unwrap());
+    let refused = bed.instances.cancel(&case.request(), listed.id, "a friend".to_owned()).await.unwrap_err();
+    assert_eq!(refused.code(), "saga_not_cancellable", "{refused:?}");
+    assert_eq!(bed.store.head().await.unwrap(), before, "a refusal writes nothing");
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "all the same");
+    assert!(story.access.of(case.tenant()).iter().all(|ending| ending.user == user));
+    running.stop().await;
+}
