@@ -8,7 +8,7 @@ use eventstore::append::Error;
 use eventstore::{Appended, EventStore, Settings};
 use kernel::{Clock, Position, TenantId};
 use sqlx::{ConnectOptions, Executor};
-use testbed::{Database, Postgres, eventually};
+use testbed::{Database, Postgres, Silence, eventually};
 use tokio::task::JoinHandle;
 
 use super::support::*;
@@ -244,6 +244,32 @@ async fn fault_a_slow_clock_stops_no_append_while_others_write_without_a_pause()
         other.await.unwrap();
     }
     assert_eq!(whole_log(&database, &store).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_connections_that_nobody_closes_and_nobody_answers_are_replaced() {
+    let database = Database::fresh("crm").await;
+    let (way, silence) = Silence::on_the_way_to(&database).await;
+    let settings = Settings { follow_connections: 2, ..Settings::default() };
+    let store = EventStore::open(&way, settings, Arc::new(kernel::SystemClock)).await.unwrap();
+    store.append(append(testbed::tenant(), vec![stream("lead", 0, 1)])).await.unwrap();
+    // Idle connections.
+    let (one, two) = tokio::join!(store.head(), store.head());
+    assert_eq!((one.unwrap(), two.unwrap()), (Position(1), Position(1)));
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    silence.begin();
+    for _ in 0..3 {
+        let head = tokio::time::timeout(Duration::from_secs(5), store.head()).await;
+        assert_eq!(head.expect("it is read on a new connection").unwrap(), Position(1));
+    }
+    // Connections in use: queries wait while somebody has locked the table, and are given up when they are not answered.
+    let mut locks = superuser(&database).await;
+    locks.execute("BEGIN; LOCK TABLE log.head IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let reads = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(store.head(), store.head()) });
+    assert!(reads.await.is_err(), "the table is locked");
+    silence.begin();
+    locks.execute("COMMIT").await.unwrap();
+    eventually("their places are free again", async || store.head().await.ok()).await;
 }
 
 async fn join(clients: Vec<JoinHandle<Seen>>) -> Vec<Seen> {
