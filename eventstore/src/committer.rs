@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Clock, Position, TenantId};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
@@ -21,6 +21,9 @@ use crate::{Settings, closed};
 
 /// How long the appends of a tenant that was found closed are refused without asking the database again.
 const CLOSED_TTL: Duration = Duration::from_millis(100);
+
+/// By how much a batch overtakes the time of the log when it was found behind it twice in a row: at first, doubled up to the longest.
+const LEAD: (TimeDelta, TimeDelta) = (TimeDelta::milliseconds(1), TimeDelta::seconds(1));
 
 /// Takes appends from the queue and commits them in batches.
 pub(crate) struct Committer {
@@ -153,6 +156,7 @@ impl BatchSender {
     async fn send(&mut self, batch: Batch) {
         let deadline = Instant::now() + self.settings.append_timeout;
         let mut batches = vec![batch];
+        let mut lead = TimeDelta::zero();
         while let Some(mut batch) = batches.pop() {
             if batch.is_empty() {
                 continue;
@@ -172,7 +176,9 @@ impl BatchSender {
                     self.answer(batch, before, after, refusals);
                 }
                 Ok(Outcome::Behind(recorded_at)) => {
-                    self.min_recorded_at = self.clock.now().max(recorded_at);
+                    self.min_recorded_at = self.clock.now().max(recorded_at + lead);
+                    // If our clock is slow, processes that write without a pause move the log's time on before we get the lock again.
+                    lead = (lead * 2).clamp(LEAD.0, LEAD.1);
                     batches.push(batch);
                 }
                 Err(NoResult::Unknown(reason)) => fail(batch, &reason),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kernel::{Service, TenantId};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{Postgres, Transaction};
+use sqlx::{Connection, Postgres, Transaction};
 
 /// A password, which `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
@@ -148,8 +148,8 @@ impl Database {
         }
     }
 
-    /// A pool that connects when it is first used and fails after 3 s without a free connection. Connections are not pinged before each
-    /// use: a broken one is noticed when it is used.
+    /// A pool that connects when it is first used and fails after 3 s without a free connection. Connections that were used a moment ago
+    /// are not pinged before they are used: a broken one is noticed when it is used.
     pub fn pool(&self, role: Role, max: u32) -> PgPool {
         pool(self.options(role), max)
     }
@@ -160,6 +160,16 @@ impl Database {
     }
 }
 
+/// A connection that was not used for this long is pinged before use, and replaced if there is no answer within the same time.
+const UNUSED: Duration = Duration::from_secs(1);
+
+/// How long a connection that is given back may take to answer, after which its place in the pool is free for another one. Longer than the
+/// statements of tenants: the server may still be executing what nobody waits for any more.
+const GIVEN_BACK: Duration = Duration::from_secs(12);
+
+/// How long a transaction may take to begin, including the wait for a free connection.
+const BEGUN: Duration = Duration::from_secs(5);
+
 /// See [`Database::pool`].
 pub(crate) fn pool(options: PgConnectOptions, max: u32) -> PgPool {
     PgPoolOptions::new()
@@ -167,15 +177,45 @@ pub(crate) fn pool(options: PgConnectOptions, max: u32) -> PgPool {
         .min_connections(0)
         .acquire_timeout(Duration::from_secs(3))
         .test_before_acquire(false)
+        .before_acquire(|connection, used| {
+            Box::pin(async move {
+                if used.idle_for >= UNUSED {
+                    within(UNUSED, connection.ping()).await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                within(GIVEN_BACK, connection.ping()).await?;
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options)
 }
 
-/// Begins a transaction on a [pool](Database::pool) with this statement. Since connections are not pinged before use, after a restart of
-/// the server all idle ones are broken; each of them fails once here and is replaced.
+/// Waits for an answer for which the server has nothing to wait for itself. If its machine or the network is gone, nothing closes our
+/// connections: without a limit we would wait until the kernel gives up (a quarter of an hour), or, if the server had received the query,
+/// for ever.
+///
+/// # Errors
+/// Those of the query; an I/O error after this time.
+pub async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Begins a transaction on a [pool](Database::pool) with this statement. Since connections that were used a moment ago are not pinged
+/// before use, after a restart of the server they are broken; each of them fails once here and is replaced.
 pub async fn begin(pool: &PgPool, begin: &str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let mut broken = 0;
     loop {
-        match pool.begin_with(begin.to_owned()).await {
+        match within(BEGUN, pool.begin_with(begin.to_owned())).await {
             Err(error) if broken <= pool.options().get_max_connections() && is_broken(&error) => broken += 1,
             begun => return begun,
         }

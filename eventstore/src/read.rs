@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{PgConnection, Row, ValueRef};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::Error;
@@ -91,6 +91,10 @@ const LAST_OF_TENANTS: &str = concat!(
 /// How long a read is retried after its connection was lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long those who follow the log wait for a page of it. A server that is gone without closing the connection never answers, and
+/// nobody else ends such a read.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Reads a row of `columns!()`.
 #[expect(
     clippy::disallowed_methods,
@@ -145,6 +149,17 @@ where
     }
 }
 
+/// As [`with_retries`], for reads that no request waits for, and that are short.
+async fn while_following<T, F>(read: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    match timeout(SILENCE, with_retries(read)).await {
+        Ok(read) => read,
+        Err(_) => Err(Error::Unavailable(format!("no answer within {} s", SILENCE.as_secs()))),
+    }
+}
+
 /// The events of one stream after a version.
 pub(crate) async fn load(
     pool: &PgPool,
@@ -170,7 +185,7 @@ pub(crate) async fn load(
 
 /// The events of all tenants after a position.
 pub(crate) async fn after(pool: &PgPool, position: Position, limit: u32) -> Result<EventSlice, Error> {
-    with_retries(|| async move {
+    while_following(|| async move {
         let mut page = Bounded::<RecordedEvent>::new(limit);
         while let Some(wanted) = page.wanted() {
             let after = page.last().unwrap_or(position);
@@ -194,7 +209,7 @@ pub(crate) async fn partition(
         return self::after(pool, after, limit).await;
     }
     let head = head(pool).await?;
-    with_retries(|| async move {
+    while_following(|| async move {
         let mut page = Bounded::<RecordedEvent>::new(limit);
         let mut last = after;
         while last < head
@@ -265,7 +280,7 @@ pub(crate) async fn has(pool: &PgPool, at: Position, event: Uuid) -> Result<bool
 
 /// The position of the last event.
 pub(crate) async fn head(pool: &PgPool) -> Result<Position, Error> {
-    with_retries(|| async move {
+    while_following(|| async move {
         let position = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(pool).await?;
         Ok(Position::from_i64(position))
     })

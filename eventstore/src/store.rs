@@ -447,16 +447,11 @@ impl EventStore {
         &self.shared.channels
     }
 
-    /// Refuses further appends, and completes those that are waiting. Reading is still possible.
-    pub async fn finish(&self) {
+    /// Refuses further appends, completes those that are waiting, and closes the connections, when nobody reads any more.
+    pub async fn close(&self) {
         self.shared.closing.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
-    }
-
-    /// [Finishes](Self::finish), and closes the connections, when nobody reads any more.
-    pub async fn close(&self) {
-        self.finish().await;
         futures::future::join3(
             self.shared.commands.close(),
             self.shared.readers.close(),

@@ -31,7 +31,7 @@ use crate::backup::copied::{self, Origin};
 use crate::backup::graft::{extend, lock};
 use crate::backup::snapshot::head;
 use crate::destroy::wait_for_writers;
-use crate::{Closure, Error};
+use crate::{Closure, Error, LockClass};
 
 /// Events in one transaction in the new cell, during which other appends wait.
 const CHUNK: u32 = 1_000;
@@ -64,6 +64,9 @@ pub enum TransferError {
         /// The difference.
         what: String,
     },
+    /// A read model is being built anew, perhaps with what is to be deleted.
+    #[error("{0}: the read model {1} is being built anew; try again afterwards")]
+    Building(Service, String),
     /// The pause ended before the move did.
     #[error("the pause of {0} ended before the rest was copied; the tenant writes again where it was")]
     PauseOver(Service),
@@ -370,13 +373,14 @@ pub async fn ended(connection: &mut PgConnection, tenant: TenantId) -> Result<()
 ///
 /// # Errors
 /// If the tenant lives here (it is not closed), or another transaction writes to the database for longer than half a minute.
-/// [`TransferError::NotMigrated`]: the cell was migrated by an older program.
+/// [`TransferError::NotMigrated`]: the cell was migrated by an older program. [`TransferError::Building`]: a read model is being built.
 pub async fn purge(connection: &mut PgConnection, service: Service, tenant: TenantId) -> Result<()> {
     // Checked before anything is changed.
     let migrated = "SELECT to_regprocedure('log.writers()') IS NOT NULL";
     if !sqlx::query_scalar::<_, bool>(migrated).fetch_one(&mut *connection).await? {
         return Err(TransferError::NotMigrated(service));
     }
+    keep_from_building(connection, service).await?;
     let copies = "UPDATE log.closed SET purged = true
                   WHERE tenant_id = $1 AND state IN ('left', 'arriving') AND until = 'infinity'";
     // Marked first, as when a tenant is destroyed: rows that are being written for the tenant are not left behind.
@@ -384,6 +388,7 @@ pub async fn purge(connection: &mut PgConnection, service: Service, tenant: Tena
         wait_for_writers(connection).await?;
     }
     let mut transaction = connection.begin().await?;
+    keep_from_building(&mut transaction, service).await?;
     if sqlx::query(copies).bind(tenant.uuid()).execute(&mut *transaction).await?.rows_affected() == 1 {
         sqlx::query("SELECT log.purge($1)").bind(tenant.uuid()).execute(&mut *transaction).await?;
     } else {
@@ -396,4 +401,20 @@ pub async fn purge(connection: &mut PgConnection, service: Service, tenant: Tena
     }
     transaction.commit().await?;
     Ok(touched::stop_capture(connection, tenant).await?)
+}
+
+/// Prevents that a read model is built anew before the transaction ends. A build has decrypted events in its hands, and would write what
+/// is deleted meanwhile.
+async fn keep_from_building(connection: &mut PgConnection, service: Service) -> Result<()> {
+    let any = "SELECT to_regclass('projector.checkpoints') IS NOT NULL";
+    if !sqlx::query_scalar::<_, bool>(any).fetch_one(&mut *connection).await? {
+        return Ok(());
+    }
+    let building = "SELECT projection FROM projector.checkpoints
+                    WHERE NOT pg_try_advisory_xact_lock($1, hashtext(projection)) LIMIT 1";
+    let lock = LockClass::ProjectionBuild.number();
+    match sqlx::query_scalar(building).bind(lock).fetch_optional(connection).await? {
+        Some(projection) => Err(TransferError::Building(service, projection)),
+        None => Ok(()),
+    }
 }

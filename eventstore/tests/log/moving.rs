@@ -295,6 +295,34 @@ async fn the_copy_of_a_move_that_was_taken_back_is_purged_and_made_again_by_a_la
 }
 
 #[tokio::test]
+async fn nothing_is_purged_while_a_read_model_is_built_that_may_have_read_it() {
+    let (from, here) = store().await;
+    let to = Database::fresh("crm").await;
+    let tenant = testbed::tenant();
+    here.append(append(tenant, vec![stream("a", 0, 2)])).await.unwrap();
+    let mut transfer = between(tenant, &from, &to).await;
+    transfer.expect("west").await.unwrap();
+    transfer.round().await.unwrap();
+    let (mut there, mut builds) = (superuser(&to).await, superuser(&to).await);
+    there
+        .execute(
+            "CREATE SCHEMA projector;
+             CREATE TABLE projector.checkpoints (projection text);
+             INSERT INTO projector.checkpoints VALUES ('lamps'), ('lanterns')",
+        )
+        .await
+        .unwrap();
+    builds.execute("SELECT pg_advisory_lock(71648, hashtext('lanterns'))").await.unwrap();
+    let refused = transfer::purge(&mut there, CRM, tenant).await.unwrap_err();
+    assert!(matches!(&refused, TransferError::Building(CRM, built) if built == "lanterns"), "{refused}");
+    assert!(!transfer.needs_rebuild().await.unwrap(), "it is as it was");
+    builds.execute("SELECT pg_advisory_unlock(71648, hashtext('lanterns'))").await.unwrap();
+    transfer::purge(&mut there, CRM, tenant).await.unwrap();
+    assert!(transfer.needs_rebuild().await.unwrap());
+    here.close().await;
+}
+
+#[tokio::test]
 async fn nothing_is_purged_or_noted_in_a_cell_with_tables_of_an_earlier_program() {
     let (from, here) = store().await;
     let to = Database::fresh("crm").await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use eventstore::append::Error;
 use eventstore::{Appended, EventStore, Settings};
 use kernel::{Clock, Position, TenantId};
-use sqlx::ConnectOptions;
-use testbed::{Database, Postgres, eventually};
+use sqlx::{ConnectOptions, Executor};
+use testbed::{Database, Postgres, Silence, eventually};
 use tokio::task::JoinHandle;
 
 use super::support::*;
@@ -214,6 +214,62 @@ async fn fault_clock_jumps_under_load_lose_double_and_reorder_nothing_and_the_lo
         assert!(client.iter().all(|(_, told)| told.is_ok()), "what time it is decides about no append");
     }
     verify(&database, &store, clients).await;
+}
+
+/// An append of another process whose clock is a month ahead of ours. It takes long enough that the next one waits for the lock meanwhile.
+const APPEND_ELSEWHERE: &str = "SELECT pg_advisory_xact_lock(7164702801);
+     UPDATE log.head SET recorded_at = greatest(recorded_at, '2026-06-01T00:00:00Z') + interval '1 ms';
+     SELECT pg_sleep(0.005)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_a_slow_clock_stops_no_append_while_others_write_without_a_pause() {
+    let database = Database::fresh("crm").await;
+    let slow = Arc::new(kernel::ManualClock::at(time("2026-05-01T00:00:00Z")));
+    let store = EventStore::open(&database, Settings::default(), slow).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        let (mut other, stop) = (superuser(&database).await, Arc::clone(&stop));
+        other.execute(APPEND_ELSEWHERE).await.unwrap();
+        others.push(tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                other.execute(APPEND_ELSEWHERE).await.unwrap();
+            }
+        }));
+    }
+    let appended = store.append(append(testbed::tenant(), vec![stream("lead", 0, 1)])).await.unwrap();
+    assert!(appended.recorded_at > time("2026-06-01T00:00:00Z"));
+    stop.store(true, Ordering::Relaxed);
+    for other in others {
+        other.await.unwrap();
+    }
+    assert_eq!(whole_log(&database, &store).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_connections_that_nobody_closes_and_nobody_answers_are_replaced() {
+    let database = Database::fresh("crm").await;
+    let (way, silence) = Silence::on_the_way_to(&database).await;
+    let settings = Settings { follow_connections: 2, ..Settings::default() };
+    let store = EventStore::open(&way, settings, Arc::new(kernel::SystemClock)).await.unwrap();
+    store.append(append(testbed::tenant(), vec![stream("lead", 0, 1)])).await.unwrap();
+    // Idle connections.
+    let (one, two) = tokio::join!(store.head(), store.head());
+    assert_eq!((one.unwrap(), two.unwrap()), (Position(1), Position(1)));
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    silence.begin();
+    for _ in 0..3 {
+        let head = tokio::time::timeout(Duration::from_secs(5), store.head()).await;
+        assert_eq!(head.expect("it is read on a new connection").unwrap(), Position(1));
+    }
+    // Connections in use: queries wait while somebody has locked the table, and are given up when they are not answered.
+    let mut locks = superuser(&database).await;
+    locks.execute("BEGIN; LOCK TABLE log.head IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let reads = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(store.head(), store.head()) });
+    assert!(reads.await.is_err(), "the table is locked");
+    silence.begin();
+    locks.execute("COMMIT").await.unwrap();
+    eventually("their places are free again", async || store.head().await.ok()).await;
 }
 
 async fn join(clients: Vec<JoinHandle<Seen>>) -> Vec<Seen> {

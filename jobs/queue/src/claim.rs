@@ -138,7 +138,9 @@ pub(crate) async fn claim(
         .await?;
     let mut seen = HashSet::new();
     turns.retain(|turn| seen.insert(turn.tenant_id));
-    let (limited, free): (Vec<_>, Vec<_>) = turns.into_iter().partition(|turn| turn.limited);
+    let (mut limited, free): (Vec<_>, Vec<_>) = turns.into_iter().partition(|turn| turn.limited);
+    // The limits of all tenants are locked below: by every claim in the same order, so that no two wait for each other.
+    limited.sort_by(|one, other| one.queue.cmp(&other.queue));
     let mut claimed = take(&mut transaction, ids, claim, &free, until).await?;
     for turn in limited {
         if !has_room(&mut transaction, turn.tenant_id, &turn.queue).await? {

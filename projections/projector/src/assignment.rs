@@ -6,13 +6,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, LockClass, Role, lock_options};
+use eventstore::{Database, LockClass, Role, lock_options, within};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, Row};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Projection;
+
+/// How long the server may take for a query that waits for nothing there. Then it is taken for gone, and we connect again.
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
 /// The partitions of a projection, and the number of instances that share them, as the database shows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,11 +85,11 @@ impl AssignmentWatcher {
     /// Queries and publishes the assignments on one connection until an error.
     async fn watch(&mut self) -> Result<(), sqlx::Error> {
         self.announced.clear();
-        let mut connection = options(&self.database).connect().await?;
+        let mut connection = within(ANSWER, options(&self.database).connect()).await?;
         loop {
-            let mut assignments = self.query(&mut connection).await?;
-            if self.announce(&mut connection, &assignments).await? {
-                assignments = self.query(&mut connection).await?;
+            let mut assignments = within(ANSWER, self.query(&mut connection)).await?;
+            if within(ANSWER, self.announce(&mut connection, &assignments)).await? {
+                assignments = within(ANSWER, self.query(&mut connection)).await?;
             }
             self.assignments.send_replace(Arc::new(assignments));
             tokio::time::sleep(self.every).await;

@@ -10,7 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, EventSlice, EventStore};
+use eventstore::{Database, EventSlice, EventStore, within};
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent, TenantId};
 use metrics::Label;
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::assignment::Assignments;
+use crate::assignment::{ANSWER, Assignments};
 use crate::batches::{contiguous_after, majority_tenant};
 use crate::checkpoint::Checkpoint;
 use crate::feed::Batch;
@@ -194,7 +194,7 @@ impl Worker {
         if last == active.position {
             // The log was read on another connection. Ours may be closed by now, and with it the lock and our last commits may be lost,
             // since they do not wait for the disk. An instance that takes over begins at the stored checkpoint.
-            active.connection.ping().await?;
+            within(ANSWER, active.connection.ping()).await?;
             return Ok(None);
         }
         let applied = self.apply(active, &events.iter().collect::<Vec<_>>(), last).await?;
@@ -392,6 +392,8 @@ impl Worker {
             return Ok(true);
         }
         let name = self.projection.name();
+        // Storing it may have to wait for a rebuild, the answer to a ping for nobody.
+        within(ANSWER, active.connection.ping()).await?;
         let moved = active.checkpoint.advance(&mut active.connection, name, active.position).await?;
         active.checkpoint.position = active.position;
         Ok(moved)

@@ -1,10 +1,11 @@
 //! Writing a batch and its checkpoint in one transaction.
 
-use eventstore::Database;
+use eventstore::{Database, within};
 use kernel::{Position, RecordedEvent};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use crate::applying::{self, Failure};
+use crate::assignment::ANSWER;
 use crate::checkpoint::Checkpoint;
 use crate::parking::{self, Parked, ParkedEvent};
 use crate::{Projection, tables};
@@ -68,7 +69,7 @@ pub(crate) async fn begin<'c>(
     events: &[&RecordedEvent],
 ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
     let begin = format!("BEGIN; SET LOCAL synchronous_commit = off; {}", scope(schema, events));
-    connection.begin_with(begin).await
+    within(ANSWER, connection.begin_with(begin)).await
 }
 
 /// The statements that set the search path and the tenants of these events in a transaction, before a projection applies them.

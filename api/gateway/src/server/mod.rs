@@ -128,9 +128,7 @@ impl Server {
         if let Some(denials) = &self.denials {
             denials.finish().await;
         }
-        for store in &self.stores {
-            store.finish().await;
-        }
+        // Before the logs close: otherwise the appends of running jobs would be refused, and would count as failed attempts.
         self.background.shutdown.cancel();
         self.background.tasks.close();
         self.background.tasks.wait().await;

@@ -1,11 +1,15 @@
 //! Shutdown: running requests are finished, and acknowledged events are written.
 
+use eventstore::{LockKey, Role};
 use futures::StreamExt;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgConnection};
 
+use crate::jobs::until;
 use crate::websocket::Socket;
-use crate::world::World;
+use crate::world::{Answer, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_run_when_the_server_stops_are_answered_and_kept() {
@@ -75,4 +79,29 @@ async fn subscribers_are_told_at_once_and_requests_that_outlast_the_drain_are_cu
     let cut = running.await.unwrap();
     assert!(cut.is_err(), "{cut:?}");
     assert_eq!(world.head().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_appends_when_the_server_stops_is_given_back_and_the_attempt_does_not_count() {
+    let mut world = World::start().await;
+    let mut holder = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let hold = sqlx::query("SELECT pg_advisory_lock($1)").bind(LockKey::Writing.number());
+    hold.execute(&mut holder).await.unwrap();
+    let upload = world.request(Method::POST, "/v1/crm/imports").header("content-type", "text/csv");
+    let asked = Answer::of(upload.body("name\nAda\n")).await;
+    assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
+    world.database.until_session(Role::Append, "wait_event_type = 'Lock'").await;
+    let stopping = tokio::spawn(world.server.take().unwrap().shutdown());
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(world.database.superuser()).await.unwrap();
+    let given_back = testbed::eventually("the job is given back", async || {
+        let row = "SELECT attempt, code FROM jobs.jobs WHERE state = 'waiting'";
+        sqlx::query_as::<_, (i32, Option<String>)>(row).fetch_optional(&pool).await.unwrap()
+    })
+    .await;
+    assert_eq!(given_back, (0, None));
+    holder.close().await.unwrap();
+    stopping.await.unwrap();
+    world.restart(|_| {}).await;
+    let job = until(&world, asked.body["id"].as_str().unwrap(), "completed").await;
+    assert_eq!(job["result"]["taken"], 1, "{job}");
 }

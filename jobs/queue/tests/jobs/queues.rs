@@ -3,6 +3,7 @@
 use jobs::{Limits, Rate, Request, Settings, State};
 use kernel::Role;
 use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
 use testbed::eventually;
 
 use crate::world::{World, new_job, quick, request};
@@ -78,6 +79,27 @@ async fn a_limit_of_all_tenants_together_holds_over_all_processes() {
     // Tenants can neither see nor change the limits for all.
     let queues = world.jobs.queues(&tenants[0].caller).await.unwrap();
     assert!(queues.iter().all(|queue| queue.limits == Limits::default()), "{queues:?}");
+}
+
+#[tokio::test]
+async fn claims_that_come_upon_several_limited_queues_do_not_wait_for_each_other() {
+    let world = World::idle(quick()).await;
+    for queue in ["default", "slow"] {
+        world.jobs.limit_queue_of_all(queue, ONE_AT_A_TIME, "operator").await.unwrap();
+    }
+    // The job that waits longer is in the queue that comes later.
+    let slow = world.submit("keep", json!(null)).await;
+    let other = request(testbed::tenant(), Role::Admin);
+    let default = world.jobs.submit(&other, "note", &new_job(json!(1))).await.unwrap().id;
+    let mut claims = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let lock = |queue: &str| format!("SELECT FROM jobs.queues WHERE queue = '{queue}' FOR UPDATE NOWAIT");
+    claims.execute(format!("BEGIN; {}", lock("default")).as_str()).await.unwrap();
+    world.runner(&world.jobs);
+    world.database.until_session(eventstore::Role::Work, "wait_event_type = 'Lock'").await;
+    claims.execute(lock("slow").as_str()).await.expect("who waits for the first one does not hold the second one");
+    claims.execute("COMMIT").await.unwrap();
+    world.until(slow, State::Running).await;
+    until(&world, &other, default, State::Completed).await;
 }
 
 #[tokio::test]

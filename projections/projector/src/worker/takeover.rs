@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use eventstore::{Database, LockClass};
+use eventstore::{Database, LockClass, within};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::Instant;
 
 use super::{Active, Worker};
 use crate::Error;
-use crate::assignment::{self, Assignment, LOCK_NAME};
+use crate::assignment::{self, ANSWER, Assignment, LOCK_NAME};
 use crate::checkpoint::Checkpoint;
 use crate::parking::Parked;
 use crate::progress::PartitionProgress;
@@ -74,7 +74,8 @@ impl Worker {
             return Ok(None);
         }
         let name = self.projection.name();
-        let mut connection = apply_options(&self.database).connect().await?;
+        // Others wait for our turn.
+        let mut connection = within(ANSWER, apply_options(&self.database).connect()).await?;
         let lock = format!(
             "SELECT pg_try_advisory_lock($1, hashtext({LOCK_NAME}))
              FROM (SELECT $2::text, $3::integer, $4::integer) AS p (projection, partition, partitions)"

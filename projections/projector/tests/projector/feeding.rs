@@ -157,3 +157,19 @@ async fn a_stream_that_is_not_this_logs_is_not_applied() {
     }
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_projection_whose_connection_is_silent_connects_again() {
+    let lamps = Lamps::new();
+    let road = Road::new(lamps.clone()).await;
+    let (way, silence) = testbed::Silence::on_the_way_to(&road.database).await;
+    let settings = Settings { stand_by: Duration::from_millis(100), ..Settings::default() };
+    let running = road.start_by_way_of(&way, vec![Arc::new(lamps)], settings);
+    road.append_many(20).await;
+    road.visible(&running.models).await;
+    silence.begin();
+    road.append_many(20).await;
+    road.visible(&running.models).await;
+    assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}

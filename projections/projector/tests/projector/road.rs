@@ -119,8 +119,18 @@ impl Road {
     }
 
     pub(crate) fn start_with(&self, projections: Vec<Arc<dyn Projection>>, settings: Settings) -> Running {
+        self.start_by_way_of(&self.database, projections, settings)
+    }
+
+    /// Starts an instance that writes the read models by another way to the database.
+    pub(crate) fn start_by_way_of(
+        &self,
+        way: &eventstore::Database,
+        projections: Vec<Arc<dyn Projection>>,
+        settings: Settings,
+    ) -> Running {
         let (store, bus) = (self.store.clone(), self.bus.clone());
-        let projector = Projector::new(&self.database, store, bus, DEMO, projections.clone(), settings);
+        let projector = Projector::new(way, store, bus, DEMO, projections.clone(), settings);
         let progress = projector.progress();
         let models = ReadModels::new(&self.database, &projections, Some(progress.clone()));
         let shutdown = CancellationToken::new();
