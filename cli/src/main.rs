@@ -172,6 +172,7 @@ async fn run() -> ExitCode {
     let cli = Cli::from_arg_matches(&asked).unwrap_or_else(|error| error.exit());
     match Box::pin(cli.run()).await {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_unread(&error) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("inopsio: {error:#}");
             let refusal = error.chain().find_map(|cause| cause.downcast_ref::<kernel::Refusal>());

@@ -32,9 +32,18 @@ pub fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// The error of a command whose output can't be written (also [`Sink`](crate::sink::Sink)'s).
+const UNWRITTEN: &str = "can't write to standard output";
+
 /// Prints to standard output. A closed pipe is an error, not a panic.
 pub fn print(text: impl std::fmt::Display) -> Result<()> {
-    writeln!(io::stdout(), "{text}").context("can't write to standard output")
+    writeln!(io::stdout(), "{text}").context(UNWRITTEN)
+}
+
+/// Whether a command failed because whoever read its output has stopped, as `head` does. They need no message.
+pub fn is_unread(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    error.to_string() == UNWRITTEN && cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Prints a value as one JSON document.

@@ -103,9 +103,9 @@ impl Replay {
                 return Err(error);
             }
         }
-        let flushed = sink.flush();
+        // Before the count, which would otherwise tell of events that nobody got.
+        sink.flush()?;
         eprintln!("{written} of {total}");
-        flushed?;
         if written != total {
             bail!("the replay is not complete: {written} events of {total}");
         }

@@ -5,7 +5,7 @@ use kernel::{Checks, Picture, Refusal, UserId};
 use user_aggregates::{UploadedPicture, User, UserCommand};
 
 use crate::access::{self, Catalogue};
-use crate::profile::caller_as_user;
+use crate::profile::existing_caller;
 
 /// A picture as sent; validated when the command runs.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl Command for SetOwnPicture {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
         let set = self.picture.check(work)?;
-        let user = caller_as_user(work)?;
+        let user = existing_caller(work).await?;
         work.update::<User>(user, set).await?;
         Ok(user)
     }
@@ -92,7 +92,7 @@ impl Command for RemoveOwnPicture {
     type Answer = UserId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
-        let user = caller_as_user(work)?;
+        let user = existing_caller(work).await?;
         work.update::<User>(user, UserCommand::RemovePicture).await?;
         Ok(user)
     }

@@ -5,7 +5,7 @@ use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{PREFERENCES, Preference, PreferenceValue, Preferences, PreferencesCommand};
 use uuid::Uuid;
 
-use crate::profile::caller_as_user;
+use crate::profile::existing_caller;
 
 /// Sets a preference of the caller.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ impl Command for ChooseOwnPreference {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
         let command = chosen(&self.key, &self.value)?;
-        let user = existing(work).await?;
+        let user = existing_caller(work).await?;
         ask(work, user.uuid(), command).await?;
         Ok(user)
     }
@@ -83,17 +83,10 @@ impl Command for ResetOwnPreference {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
         known(&self.key)?;
-        let user = existing(work).await?;
+        let user = existing_caller(work).await?;
         ask(work, user.uuid(), PreferencesCommand::Reset { key: self.key.clone() }).await?;
         Ok(user)
     }
-}
-
-/// The caller, if they are a user of the tenant.
-async fn existing(work: &mut Work<'_>) -> Result<UserId, Refusal> {
-    let user = caller_as_user(work)?;
-    work.read::<user_aggregates::User>(user).await?;
-    Ok(user)
 }
 
 impl Command for ChooseTenantPreference {

@@ -83,11 +83,19 @@ pub(crate) enum Uploaded {
     Removed,
 }
 
-/// The caller's user id. Machines, and tokens from before users existed, have none.
+/// The caller's user id, as their token has it: a machine's token has an id, too. Tokens from before users existed have none.
 pub(crate) fn caller_as_user(work: &Work<'_>) -> Result<UserId, Refusal> {
-    work.caller().subject().parse().map_err(|_| {
-        Refusal::conflict("not_a_user", "the caller is not a user of this tenant; only users have a profile")
-    })
+    work.caller().subject().parse().map_err(|_| not_a_user())
+}
+
+/// As [`caller_as_user`]; refused if the caller is a machine, that is, if there is no such user.
+pub(crate) async fn existing_caller(work: &mut Work<'_>) -> Result<UserId, Refusal> {
+    let user = caller_as_user(work)?;
+    if work.find::<User>(user).await?.is_some() { Ok(user) } else { Err(not_a_user()) }
+}
+
+pub(crate) fn not_a_user() -> Refusal {
+    Refusal::conflict("not_a_user", "the caller is not a user of this tenant; only users have a profile")
 }
 
 /// Replaces a user's profile. Whoever has the telephone can verify a new number, and applications are told that it is verified. So users
@@ -126,7 +134,7 @@ impl Command for ChangeOwnProfile {
     type Answer = UserId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<UserId, Refusal> {
-        let user = caller_as_user(work)?;
+        let user = existing_caller(work).await?;
         let before = work.read::<User>(user).await?;
         let profile = self.profile.apply_to(&before, work.caller().tenant())?;
         change_profile(work, user, &before, profile).await?;

@@ -99,10 +99,16 @@ impl Command for DefineRole {
         }
         let fields = self.fields.check(&mut checks, &self.catalogue);
         checks.finish()?;
+        let id = RoleId::of(work.caller().tenant(), &name);
+        if work.find::<Role>(id).await?.is_some() {
+            let detail =
+                format!("there is already a role {name}, perhaps a retired one; choose another name, or change it");
+            return Err(Refusal::conflict("already_exists", detail));
+        }
         sound(work, &name, &fields, &self.catalogue).await?;
         let RoleChanged { title, permissions, includes } = fields;
         let defined = RoleDefined { name: name.clone(), title, permissions, includes };
-        work.create::<Role>(RoleId::of(work.caller().tenant(), &name), RoleCommand::Define(defined))?;
+        work.create::<Role>(id, RoleCommand::Define(defined))?;
         Ok(name)
     }
 }

@@ -7,7 +7,7 @@ use user_aggregates::{
 };
 
 use crate::access::{self, Catalogue};
-use crate::profile::caller_as_user;
+use crate::profile::{caller_as_user, not_a_user};
 use crate::recent_sign_in::require_recent_sign_in;
 use crate::tenant::owner_invitation;
 use crate::user::LOGIN;
@@ -171,7 +171,8 @@ impl Command for EraseOneself {
         let user = caller_as_user(work)?;
         require_recent_sign_in(work.caller(), work.now())?;
         let whole = work.load_lossy::<User>(user).await?;
-        let mut confirmed = kernel::folded(work.read::<User>(user).await?.login.email.reveal()) == email;
+        let known = work.find::<User>(user).await?.ok_or_else(not_a_user)?;
+        let mut confirmed = kernel::folded(known.login.email.reveal()) == email;
         if !whole && !confirmed {
             // An event that can't be decoded may have changed the address. The claim then tells whose address it is.
             let holders = work.holders(&LOGIN, [email.as_str()]).await?;

@@ -4,7 +4,7 @@ use coordinator::{Definition, Fault, Next, Start, StartContext, Step, StepContex
 use kernel::RecordedEvent;
 use mailing::{LIMITS, PATIENT, decoded, send};
 use serde::{Deserialize, Serialize};
-use user_aggregates::{Invitation, InvitationEvent, InvitationId};
+use user_aggregates::{Invitation, InvitationEvent, InvitationId, Tenant};
 use user_commands::{Link, Purpose};
 
 use crate::Ports;
@@ -44,14 +44,8 @@ async fn mail(ports: Ports, context: StepContext, Parameters { invitation, turn 
         return Ok(Next::End("the link is not good any more"));
     }
     let link = Link { purpose: Purpose::Invitation, tenant: context.tenant(), id: invitation.uuid(), turn };
-    let (subject, why) = if state.by_policy {
-        (
-            "Create your account",
-            "somebody, hopefully you, asked for an account with this address. Follow this link to create the account",
-        )
-    } else {
-        ("You are invited", "you are invited to Inopsio. Follow this link to accept the invitation")
-    };
+    let tenant = context.load::<Tenant>(context.tenant()).await?.map(|(tenant, _)| tenant.name.clone());
+    let (subject, why) = reason(state.by_policy, tenant.as_deref());
     let text = format!(
         "Hello{name},\n\n{why}. It can be used once and is valid until {until} UTC:\n\n\
          {url}/invitation?link={link}\n\nIf you did not expect this mail, ignore it.\n",
@@ -61,4 +55,30 @@ async fn mail(ports: Ports, context: StepContext, Parameters { invitation, turn 
         link = ports.links.write(&link),
     );
     send(&*ports.mailer, &context, &state.email, subject, text).await
+}
+
+/// The subject of the mail, and why the person gets it: by the policy for registrations, or because somebody invited them to the tenant of
+/// this name.
+fn reason(by_policy: bool, tenant: Option<&str>) -> (&'static str, String) {
+    if by_policy {
+        let at = tenant.map(|name| format!(" at {name}")).unwrap_or_default();
+        let asked = format!("somebody, hopefully you, asked for an account{at} with this address");
+        ("Create your account", format!("{asked}. Follow this link to create the account"))
+    } else {
+        let to = tenant.map(|name| format!("join {name} on ")).unwrap_or_default();
+        ("You are invited", format!("you are invited to {to}Inopsio. Follow this link to accept the invitation"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_names_the_tenant() {
+        let text = |by_policy, tenant| reason(by_policy, tenant).1;
+        assert!(text(false, Some("Acme Inc.")).starts_with("you are invited to join Acme Inc. on Inopsio. Follow"));
+        assert!(text(true, Some("Acme Inc.")).contains("an account at Acme Inc. with this address. Follow"));
+        assert!(text(false, None).starts_with("you are invited to Inopsio. Follow"));
+    }
 }

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::contact::Contact;
+use super::country;
 use super::lead::Lead;
 use super::opportunity::Opportunity;
 use crate::SERVICE;
@@ -112,9 +113,11 @@ pub struct AccountFilter {
     owner: Option<String>,
 }
 
-impl From<AccountFilter> for accounts::AccountFilter {
-    fn from(filter: AccountFilter) -> Self {
-        Self { search: filter.search, industry: filter.industry, country: filter.country, owner: filter.owner }
+impl AccountFilter {
+    /// The read model's filter. An unknown country is refused.
+    fn read(self) -> FieldResult<accounts::AccountFilter> {
+        let Self { search, industry, country, owner } = self;
+        Ok(accounts::AccountFilter { search, industry, country: country::known(country)?, owner })
     }
 }
 
@@ -149,7 +152,7 @@ pub(crate) async fn list(
     after: Option<String>,
 ) -> FieldResult<AccountConnection> {
     context.require(READ)?;
-    let filter: accounts::AccountFilter = filter.unwrap_or_default().into();
+    let filter = filter.unwrap_or_default().read()?;
     let rows = page(context, SERVICE, &filter, order.unwrap_or(AccountOrder::Name).key(), first, after).await?;
     Ok(AccountConnection::new(rows.map(Account), filter))
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::account::Account;
 use super::contact::Contact;
+use super::country;
 use super::history;
 use super::mirror::mirror;
 use super::opportunity::Opportunity;
@@ -248,19 +249,20 @@ pub struct LeadFilter {
     import_id: Option<Uuid>,
 }
 
-impl From<LeadFilter> for leads::LeadFilter {
-    fn from(filter: LeadFilter) -> Self {
-        Self {
-            status: filter.status.map(|all| all.into_iter().map(Into::into).collect()),
-            source: filter.source.map(|all| all.into_iter().map(Into::into).collect()),
-            owner: filter.owner,
-            unowned: filter.unowned.unwrap_or_default(),
-            email: filter.email,
-            country: filter.country,
-            captured_from: filter.captured_from,
-            captured_before: filter.captured_before,
-            import: filter.import_id,
-        }
+impl LeadFilter {
+    /// The read model's filter. An unknown country is refused.
+    fn read(self) -> FieldResult<leads::LeadFilter> {
+        Ok(leads::LeadFilter {
+            status: self.status.map(|all| all.into_iter().map(Into::into).collect()),
+            source: self.source.map(|all| all.into_iter().map(Into::into).collect()),
+            owner: self.owner,
+            unowned: self.unowned.unwrap_or_default(),
+            email: self.email,
+            country: country::known(self.country)?,
+            captured_from: self.captured_from,
+            captured_before: self.captured_before,
+            import: self.import_id,
+        })
     }
 }
 
@@ -295,7 +297,7 @@ pub(crate) async fn list(
     after: Option<String>,
 ) -> FieldResult<LeadConnection> {
     context.require(READ)?;
-    let filter: leads::LeadFilter = filter.unwrap_or_default().into();
+    let filter = filter.unwrap_or_default().read()?;
     forward(("capturedFrom", filter.captured_from), ("capturedBefore", filter.captured_before))?;
     let rows = page(context, SERVICE, &filter, order.unwrap_or(LeadOrder::Newest).key(), first, after).await?;
     Ok(LeadConnection::new(rows.map(Lead), filter))

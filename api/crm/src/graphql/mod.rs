@@ -9,6 +9,7 @@
 mod account;
 mod board;
 mod contact;
+mod country;
 mod funnel;
 mod history;
 mod lead;

@@ -147,5 +147,6 @@ fn page() -> String {
     let begin = empty.find("<script").unwrap_or_default();
     let end = empty.find("</script>").map_or(begin, |at| at + "</script>".len());
     let settings = r#"<script id="api-reference" data-url="/openapi.json" data-configuration='{"withDefaultFonts":false,"telemetry":false,"hideClientButton":true}'></script>"#;
-    format!("{}{settings}{}", &empty[..begin], &empty[end..])
+    let head = empty[..begin].replace("<title>Scalar</title>", "<title>Inopsio API</title>");
+    format!("{}{settings}{}", head.replace("<html>", "<html lang=\"en\">"), &empty[end..])
 }

@@ -12,8 +12,8 @@ use texting::Text;
 
 use super::Methods;
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;\
-color-scheme:light dark}article{border:1px solid;border-radius:.5rem;padding:0 1rem;margin:1rem 0}\
+const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;\
+padding:0 1rem}article{border:1px solid;border-radius:.5rem;padding:0 1rem;margin:1rem 0}\
 pre{white-space:pre-wrap;overflow-wrap:anywhere}";
 
 /// Adds `/dev/mail` for people and `/dev/mail.json` for programs, newest first.
@@ -58,7 +58,7 @@ fn page(mails: &[Mail], texts: &[Text]) -> String {
             "<article><h2>{}</h2><p>To {}</p><pre>{}</pre></article>",
             escaped(mail.subject.reveal()),
             escaped(mail.to.reveal()),
-            escaped(mail.text.reveal())
+            with_links(mail.text.reveal())
         );
     }
     html.push_str("<h1>Caught text messages</h1>");
@@ -71,6 +71,20 @@ fn page(mails: &[Mail], texts: &[Text]) -> String {
     }
     html.push_str("</main></html>");
     html
+}
+
+/// The text, escaped, with its web addresses as links.
+fn with_links(text: &str) -> String {
+    let word = |word: &str| {
+        let (address, after) = word.split_at(word.trim_end().len());
+        let (address, after) = (escaped(address), escaped(after));
+        if ["http://", "https://"].iter().any(|scheme| address.starts_with(scheme)) {
+            format!("<a href=\"{address}\">{address}</a>{after}")
+        } else {
+            format!("{address}{after}")
+        }
+    };
+    text.split_inclusive(char::is_whitespace).map(word).collect()
 }
 
 fn escaped(text: &str) -> String {
@@ -93,5 +107,13 @@ mod tests {
         let message = Text { id: "1".to_owned(), tenant, asker, to: text(), text: text(), good_for: Duration::ZERO };
         let page = page(&[mail], &[message]);
         assert!(!page.contains("<script>") && page.matches("&lt;script&gt;").count() == 5, "{page}");
+    }
+
+    #[test]
+    fn addresses_in_a_mail_are_links_and_nothing_gets_out_of_them() {
+        let shown = with_links("Follow this link:\n\nhttps://a.example/x?a=1&b=\"><script>\n\nOr not.");
+        let address = "https://a.example/x?a=1&amp;b=&quot;&gt;&lt;script&gt;";
+        assert_eq!(shown, format!("Follow this link:\n\n<a href=\"{address}\">{address}</a>\n\nOr not."));
+        assert_eq!(with_links("javascript:alert(1)"), "javascript:alert(1)");
     }
 }

@@ -33,13 +33,14 @@ impl Methods {
         Self { routes: self.routes.method(method, endpoint), ..self }
     }
 
-    fn refuse(&self) -> Problem {
+    /// `instead`: what the detail adds about the refused method.
+    fn refuse(&self, instead: &str) -> Problem {
         let mut names: Vec<_> = self.allowed.iter().map(Method::as_str).collect();
         names.sort_unstable();
         let allowed = names.join(", ");
         let refusal = Refusal::invalid(
             "method_not_allowed",
-            format!("this path does not support this method; allowed: {allowed}"),
+            format!("this path does not support this method; allowed: {allowed}{instead}"),
         )
         .with("allowed", names);
         let problem = Problem::with_status(refusal, StatusCode::METHOD_NOT_ALLOWED);
@@ -50,13 +51,49 @@ impl Methods {
     }
 }
 
+/// What to do instead of a request for a list, or of an update, which REST has not: both are what people try first.
+fn instead(request: &Request) -> &'static str {
+    if !request.uri().path().starts_with("/v1/") {
+        return "";
+    }
+    match request.method().as_str() {
+        "GET" => "; lists are queried with GraphQL, at /graphql",
+        "PUT" | "PATCH" | "DELETE" => "; changes are commands of their own, sent with POST: see /docs",
+        _ => "",
+    }
+}
+
 impl Endpoint for Methods {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
+        let instead = instead(&request);
         match self.routes.call(request).await {
-            Err(error) if error.is::<MethodNotAllowedError>() => Err(self.refuse().into()),
+            Err(error) if error.is::<MethodNotAllowedError>() => Err(self.refuse(instead).into()),
             answered => answered,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::endpoint::make_sync;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_tries_a_list_or_an_update_is_told_what_to_do_instead() {
+        let methods = Methods::new().on(Method::POST, make_sync(|_| Response::builder().finish()));
+        for (method, path, said) in [
+            (Method::GET, "/v1/crm/leads", Some("GraphQL")),
+            (Method::PATCH, "/v1/crm/leads", Some("POST: see /docs")),
+            (Method::GET, "/t/acme/token", None),
+        ] {
+            let request = Request::builder().method(method).uri_str(path).finish();
+            let error = methods.call(request).await.map(|_| ()).unwrap_err();
+            let problem = error.downcast::<Problem>().map_err(|_| "another error").unwrap();
+            let detail = problem.refusal().detail();
+            assert!(said.map_or(detail.ends_with("allowed: POST"), |said| detail.contains(said)), "{path}: {detail}");
         }
     }
 }

@@ -69,8 +69,10 @@ fn found() -> Found {
     let named = pattern(r#"\brefuse\(\s*"([a-z][a-z0-9_]+)"\s*,"#);
     // Functions and matches that return the code of an error.
     let told = pattern(r"(?:let code = match [^{]*|fn code\w*\([^)]*\) -> &'static str )\{");
-    // Functions of a crate with a parameter for the code. (The kernel's are listed by name.)
-    let given = pattern(r"fn (\w+)\([^)]*\bcode: &'static str");
+    // A JSON pointer and the code after it, in a tuple or a call.
+    let pointed = pattern(r#"(?:"/([^"]*)"(?:\.to_owned\(\))?|format!\("/[^"]*"\)),\s*"([a-z][a-z0-9_]+)""#);
+    // Functions and closures of a crate with a parameter for the code. (The kernel's are listed by name.)
+    let given = pattern(r"(?:fn (\w+)\([^)]*\bcode: &'static str|let (\w+) = \|[^|]*\bcode: &(?:'static )?str)");
     let constants: BTreeMap<(String, String), String> = sources
         .iter()
         .flat_map(|(path, text)| {
@@ -79,7 +81,8 @@ fn found() -> Found {
         .collect();
     let mut givers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (path, text) in sources.iter().filter(|(path, _)| home(path) != "kernel") {
-        givers.entry(home(path)).or_default().extend(given.captures_iter(text).map(|all| all[1].to_owned()));
+        let taking = given.captures_iter(text).filter_map(|all| Some(all.get(1).or(all.get(2))?.as_str().to_owned()));
+        givers.entry(home(path)).or_default().extend(taking);
     }
     let mut found = Found::default();
     for (path, text) in &sources {
@@ -114,6 +117,9 @@ fn found() -> Found {
         member.captures_iter(text).for_each(|all| note(&all[1]));
         refused.captures_iter(text).for_each(|all| note(&all[1]));
         named.captures_iter(text).for_each(|all| note(&all[1]));
+        // A path and a page of the same name are no field and its error.
+        let fields = pointed.captures_iter(text).filter(|all| all.get(1).is_none_or(|field| field.as_str() != &all[2]));
+        fields.for_each(|all| note(&all[2]));
         for all in told.find_iter(text) {
             let body = block(&text[all.end() - 1..]);
             // Only what is after the arrow is a code, not the pattern before it or a searched text.

@@ -297,6 +297,31 @@ async fn machines_are_listed_with_their_keys() {
 }
 
 #[tokio::test]
+async fn a_machine_is_told_that_it_is_no_user_though_its_subject_is_an_id() {
+    let world = World::start().await;
+    let token = Machine::register(&world, "nobody", &["admin"]).await.token(&world).await;
+    let own = |method, path: &str| world.anonymous(method, &format!("/v1/user/me{path}")).bearer_auth(&token);
+    let change = |path: &str, body: Value| own(Method::POST, path).json(&body);
+    let preference = json!({ "key": "theme", "value": "dark" });
+    let absent = [
+        own(Method::GET, ""),
+        own(Method::GET, "/export"),
+        change("/verify-email", json!({})),
+        change("/send-phone-code", json!({})),
+        change("/verify-phone", json!({ "code": "123456" })),
+    ];
+    let refused = [
+        change("/change-profile", json!({ "name": "Ada" })),
+        change("/remove-picture", json!({})),
+        change("/preferences/choose", preference),
+        change("/erase", json!({ "email": "ada@example.com" })),
+    ];
+    let absent = absent.map(|request| (request, StatusCode::NOT_FOUND, "not_a_user"));
+    let refused = refused.map(|request| (request, StatusCode::CONFLICT, "not_a_user"));
+    world.refuses(absent.into_iter().chain(refused).collect()).await;
+}
+
+#[tokio::test]
 async fn a_key_is_refused_for_a_machine_that_is_out_for_scopes_that_there_are_not_and_for_the_past() {
     let world = World::start().await;
     let machine = Machine::register(&world, "sensor", &["member"]).await;

@@ -23,6 +23,13 @@ impl Me {
     pub(super) fn new(service: Service) -> Self {
         Self { service }
     }
+
+    /// As [`oneself`]; refused if there is no such user.
+    async fn existing(&self, caller: &Caller) -> Result<UserId, Refusal> {
+        let user = oneself(caller)?;
+        let found = self.service.runtime.executor.load::<User>(caller, &user.to_string()).await?;
+        if found.is_some() { Ok(user) } else { Err(not_a_user()) }
+    }
 }
 
 /// Verification of a telephone number.
@@ -38,11 +45,15 @@ struct PhoneVerification {
 /// The permission to manage one's own user.
 const SELF: &str = "user:self:write";
 
-/// The user that the caller is.
+/// The user that the caller is, as their token has it: the subject of a machine's token is an id, too.
 pub(super) fn oneself(caller: &Caller) -> Result<UserId, Refusal> {
     caller.require(SELF)?;
+    caller.subject().parse().map_err(|_| not_a_user())
+}
+
+pub(super) fn not_a_user() -> Refusal {
     let detail = "the caller is not a user of this tenant, but a machine or a set-up token";
-    caller.subject().parse().map_err(|_| Refusal::not_found("not_a_user", detail))
+    Refusal::not_found("not_a_user", detail)
 }
 
 #[OpenApi(tag = "Tag::Me")]
@@ -52,7 +63,7 @@ impl Me {
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me", method = "get", operation_id = "getMe")]
     async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<UserResource> {
-        let user = oneself(&caller)?.uuid();
+        let user = self.existing(&caller).await?.uuid();
         let show = |state: &User| self.service.shown(caller.tenant(), user, state);
         find(&self.service.runtime, &caller, SELF, user, show).await
     }
@@ -73,7 +84,7 @@ impl Me {
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/verify-email", method = "post", operation_id = "requestEmailVerification")]
     async fn verify_email(&self, command: Command<Empty>) -> ChangeResult {
-        let user = oneself(&command.request.caller)?;
+        let user = self.existing(&command.request.caller).await?;
         change(&self.service.runtime, &command.request, user.uuid(), RequestEmailVerification { user }).await
     }
 
@@ -84,7 +95,7 @@ impl Me {
     /// more for a while; the answer does not reveal this.
     #[oai(path = "/v1/user/me/send-phone-code", method = "post", operation_id = "requestPhoneVerification")]
     async fn send_phone_code(&self, command: Command<Empty>) -> ChangeResult {
-        let user = oneself(&command.request.caller)?;
+        let user = self.existing(&command.request.caller).await?;
         let ask = RequestPhoneVerification { user, reach: self.service.texts.clone() };
         change(&self.service.runtime, &command.request, user.uuid(), ask).await
     }
@@ -95,7 +106,7 @@ impl Me {
     /// one is sent (`code_not_good`).
     #[oai(path = "/v1/user/me/verify-phone", method = "post", operation_id = "verifyPhone")]
     async fn verify_phone(&self, command: Command<PhoneVerification>) -> ChangeResult {
-        let user = oneself(&command.request.caller)?;
+        let user = self.existing(&command.request.caller).await?;
         let verify = VerifyPhone { user, code: command.body.code, key: self.service.codes.clone() };
         let done = self.service.runtime.executor.execute(&command.request, &verify).await?;
         if done.answer.is_some() {

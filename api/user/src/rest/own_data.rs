@@ -21,7 +21,7 @@ use user_commands::{EraseOneself, require_recent_sign_in};
 use user_jobs::FORGET_IMPORTS;
 use uuid::Uuid;
 
-use super::me::oneself;
+use super::me::{not_a_user, oneself};
 use super::user::UserResource;
 use super::{Service, Tag, form};
 use crate::permission_resolver::PermissionResolver;
@@ -247,7 +247,7 @@ impl OwnData {
         let user = oneself(&caller)?.uuid();
         require_recent_sign_in(&caller, self.service.runtime.executor.now())?;
         let Some(state) = self.load::<User>(&caller, user).await? else {
-            return Err(Refusal::not_found("not_a_user", "the caller is not a user of this tenant").into());
+            return Err(not_a_user().into());
         };
         let mut groups = Vec::new();
         for group in &state.groups {
