@@ -34,7 +34,7 @@ pub struct UserImport {
     pub catalogue: Catalogue,
 }
 
-/// Data with which a background job determines the requester's current permissions.
+/// Data with which a background job determines the requester's current permissions. Those of users are in the service's own log.
 #[derive(Clone)]
 pub struct Later {
     /// When the import was requested.
