@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 pub use importing::{ImportPlace, ImportedChunk, Importing};
 pub use report::{ImportReport, RowError, Taken, none_taken};
-pub use requester::{Later, current_permissions};
+pub use requester::{Later, RequestAge, current_permissions};
 pub use sheet::{Column, Field, Sheet};
 
 /// Rows of the file in one append. Another tenant's command may have to wait for one such append.

@@ -6,20 +6,39 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use executor::{Permissions, Standing};
 use kernel::{Caller, Machines, Refusal, UserId};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How long the permissions in a token count if its bearer is neither a user nor a machine: these can't be revoked.
 const TOKEN_PERMISSIONS_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
+/// How long ago an import was requested. It grows by the monotonic clock, so that a wall clock that is set ahead ends no import.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestAge {
+    at_first: TimeDelta,
+    since: Instant,
+}
+
+impl RequestAge {
+    /// The age of an import that is now this old, by the clock that recorded its request.
+    pub fn from_now(age: TimeDelta) -> Self {
+        Self { at_first: age, since: Instant::now() }
+    }
+
+    fn now(self) -> TimeDelta {
+        TimeDelta::from_std(self.since.elapsed()).map_or(TimeDelta::MAX, |more| self.at_first + more)
+    }
+}
+
 /// With what an import that runs later than it was requested looks up its requester, in a service that does not have the log of users. (The
 /// user service looks them up in its own log, so that its appends [rely](executor::Work::rely) on what was found.)
 #[derive(Clone)]
 pub struct Later {
-    /// When the import was requested.
-    pub asked_at: DateTime<Utc>,
+    /// How long ago the import was requested.
+    pub age: RequestAge,
     /// Looks up requesters that are users, and what roles allow.
     pub permissions: Arc<dyn Permissions>,
     /// Looks up requesters that are machines.
@@ -28,7 +47,7 @@ pub struct Later {
 
 impl fmt::Debug for Later {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Later(asked at {})", self.asked_at)
+        write!(f, "Later({:?})", self.age)
     }
 }
 
@@ -37,9 +56,9 @@ impl Later {
     ///
     /// # Errors
     /// As for [`current_permissions`]. If the requester can't be looked up now, the refusal is a temporary one.
-    pub async fn require(&self, caller: &Caller, needed: &[&str], now: DateTime<Utc>) -> Result<(), Refusal> {
+    pub async fn require(&self, caller: &Caller, needed: &[&str]) -> Result<(), Refusal> {
         let standing = self.standing(caller).await?;
-        current_permissions(standing, needed, self.asked_at, now).map(drop)
+        current_permissions(standing, needed, self.age).map(drop)
     }
 
     async fn standing(&self, caller: &Caller) -> Result<Standing<&'static str>, Refusal> {
@@ -68,8 +87,7 @@ impl Later {
 pub fn current_permissions<P: Borrow<str> + Ord>(
     standing: Standing<P>,
     needed: &[&str],
-    asked_at: DateTime<Utc>,
-    now: DateTime<Utc>,
+    age: RequestAge,
 ) -> Result<Option<BTreeSet<P>>, Refusal> {
     let permissions = match standing {
         Standing::Active(permissions) => permissions,
@@ -77,7 +95,7 @@ pub fn current_permissions<P: Borrow<str> + Ord>(
             let detail = "the requester of this import can't sign in any more, so it was stopped";
             return Err(Refusal::forbidden("importer_inactive", detail));
         }
-        Standing::Unknown if now.signed_duration_since(asked_at) <= TOKEN_PERMISSIONS_LIFETIME => return Ok(None),
+        Standing::Unknown if age.now() <= TOKEN_PERMISSIONS_LIFETIME => return Ok(None),
         Standing::Unknown => {
             let detail = "the requester of this import is neither a user nor a machine of the tenant, and the permissions in their token count for one hour only, so it was stopped; send the file again";
             return Err(Refusal::forbidden("importer_unknown", detail));

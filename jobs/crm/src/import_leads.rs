@@ -37,6 +37,6 @@ async fn import(read_models: ReadModels, importers: Option<Importers>, work: Wor
     };
     let ImportLeads { mapping, source, backdate } = work.arguments()?;
     let caller = importer(work.tenant(), work.actor(), backdate);
-    let later = Some(Later { asked_at: work.created_at(), permissions, machines });
+    let later = Some(Later { age: import_jobs::age(&work).await?, permissions, machines });
     import_jobs::run(&executor, &read_models, &work, caller, &LeadImport { mapping, source, later }).await
 }

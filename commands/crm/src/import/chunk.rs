@@ -1,6 +1,5 @@
 //! The commands of an import of leads: one for a chunk of rows, and one that records that the import is complete.
 
-use chrono::{DateTime, Utc};
 use crm_aggregates::{
     ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, Lead, LeadCaptured, LeadCommand, LeadId,
 };
@@ -23,12 +22,12 @@ pub struct CaptureRows {
 
 impl CaptureRows {
     /// Refuses the chunk if whoever requested the import may not import such rows any more.
-    async fn require_requester(&self, caller: &Caller, now: DateTime<Utc>) -> Result<(), Refusal> {
+    async fn require_requester(&self, caller: &Caller) -> Result<(), Refusal> {
         let Some(later) = &self.later else { return Ok(()) };
         let needed = [Self::PERMISSION, BACKDATE];
         let backdated = self.rows.iter().any(|row| row.occurred_at.is_some());
         let needed = if backdated { &needed[..] } else { &needed[..1] };
-        later.require(caller, needed, now).await
+        later.require(caller, needed).await
     }
 }
 
@@ -37,7 +36,7 @@ impl Command for CaptureRows {
     type Answer = Taken;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Taken, Refusal> {
-        self.require_requester(work.caller(), work.now()).await?;
+        self.require_requester(work.caller()).await?;
         let import = self.import.unwrap_or_else(|| work.new_id());
         for row in &self.rows {
             let lead: LeadId = work.new_id();

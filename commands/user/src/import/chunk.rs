@@ -120,7 +120,7 @@ impl TakeUsers {
         let Some(later) = &self.asked.later else { return Ok(None) };
         let standing = standing(work, &self.asked.catalogue, later).await?;
         let needed = [Self::PERMISSION, self.asked.permission()];
-        importing::current_permissions(standing, &needed, later.asked_at, work.now())
+        importing::current_permissions(standing, &needed, later.age)
     }
 
     /// Resolves the groups that a row names. Reports an error if a role or group does not exist or gives permissions that the requester
