@@ -47,7 +47,10 @@ impl Domain for Crm {
     }
 
     fn jobs(read_models: &ReadModels, write_side: Option<&WriteSide>) -> Kinds {
-        crm_jobs::kinds(read_models, write_side.map(|write_side| &write_side.executor))
+        let importers = write_side.cloned().map(|WriteSide { executor, permissions, machines, .. }| {
+            crm_jobs::Importers { executor, permissions, machines }
+        });
+        crm_jobs::kinds(read_models, importers)
     }
 
     fn aggregates() -> Vec<AggregateType> {

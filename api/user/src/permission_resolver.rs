@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use executor::Executor;
+use executor::{Executor, Standing};
 use face::Addressee;
 use kernel::{Aggregate, Caller, Grant, RecordedEvent, Refusal, TenantId, UserId};
 use user_aggregates::{Group, Owners, Role, RoleId, User, UserStatus};
@@ -97,6 +97,20 @@ impl PermissionResolver {
         match self.executor.load::<User>(&reader(tenant), &user.to_string()).await? {
             Some((user, _)) => self.with_roles_of(tenant, &user).await?.all(),
             None => Ok(BTreeSet::new()),
+        }
+    }
+
+    /// Whether a user of the tenant may sign in, and the permissions that they then have.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub async fn standing(&self, tenant: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal> {
+        match self.executor.load::<User>(&reader(tenant), &user.to_string()).await? {
+            Some((user, _)) if user.may_sign_in() => {
+                Ok(Standing::Active(self.with_roles_of(tenant, &user).await?.permissions))
+            }
+            Some(_) => Ok(Standing::Inactive),
+            None => Ok(Standing::Unknown),
         }
     }
 

@@ -14,6 +14,7 @@ use kernel::{Caller, Checks, Refusal, Role, TenantId};
 use uuid::Uuid;
 
 pub use chunk::{CaptureRows, CompleteImport};
+pub use importing::Later;
 pub use row::{LeadField, LeadRow};
 
 /// The permission to import.
@@ -28,6 +29,8 @@ pub struct LeadImport {
     pub mapping: BTreeMap<String, String>,
     /// The source of leads whose row has none.
     pub source: LeadSource,
+    /// Set if a background job runs the import: it goes on only while the requester may import.
+    pub later: Option<Later>,
 }
 
 impl Import for LeadImport {
@@ -50,7 +53,7 @@ impl Import for LeadImport {
     }
 
     fn chunk(&self, import: Option<Uuid>, rows: Vec<LeadRow>) -> CaptureRows {
-        CaptureRows { import, rows }
+        CaptureRows { import, rows, later: self.later.clone() }
     }
 
     fn complete(&self, report: ImportReport) -> CompleteImport {
@@ -72,7 +75,7 @@ pub async fn import_leads(
 }
 
 /// The caller of an import that a background job runs: the requester with the permissions that the import needs. `backdate`: whether they
-/// had that permission when they requested it.
+/// had that permission when they requested it. Whether they still have them is looked up before each chunk ([`LeadImport::later`]).
 pub fn importer(tenant: TenantId, subject: &str, backdate: bool) -> Caller {
     let needed = |permission: &str| permission == IMPORT || (backdate && permission == BACKDATE);
     let grants = crate::GRANTS.iter().filter(|grant| needed(grant.permission));

@@ -40,6 +40,6 @@ pub use domain_policy::DomainPolicy;
 pub use eventstore::AskedJob;
 pub use executor::{Current, Executor, Settings};
 pub use held_claims::{ClaimHistory, HeldClaims};
-pub use permissions::{NoPermissions, Permissions};
+pub use permissions::{NoPermissions, Permissions, Standing};
 pub use refused::refusal_of_key_error;
 pub use work::{Work, named, not_found};

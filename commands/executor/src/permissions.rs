@@ -9,6 +9,17 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use kernel::{Refusal, TenantId, UserId};
 
+/// What a user or a machine of a tenant may do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing<P> {
+    /// May sign in (a machine: may get tokens), and has these permissions.
+    Active(BTreeSet<P>),
+    /// May not sign in any more.
+    Inactive,
+    /// The tenant has nobody with this id.
+    Unknown,
+}
+
 /// Resolves the permissions of roles and users.
 #[async_trait]
 pub trait Permissions: Send + Sync {
@@ -29,6 +40,13 @@ pub trait Permissions: Send + Sync {
     /// # Errors
     /// If the permissions can't be determined now.
     async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal>;
+
+    /// Whether a user may sign in, and with which permissions. Work that runs much later than it was requested (such as a job) uses it to
+    /// check that its requester may still do it.
+    ///
+    /// # Errors
+    /// If it can't be determined now.
+    async fn standing(&self, tenant: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal>;
 }
 
 /// An implementation for processes without the user service, such as tests: refuses every question.
@@ -45,6 +63,10 @@ impl Permissions for NoPermissions {
     }
 
     async fn of_user(&self, _: TenantId, _: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
+        Err(unknown())
+    }
+
+    async fn standing(&self, _: TenantId, _: UserId) -> Result<Standing<&'static str>, Refusal> {
         Err(unknown())
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use executor::Command;
-use importing::{Field, Import, ImportReport, Sheet};
+use importing::{Field, Import, ImportReport, RequestAge, Sheet};
 use kernel::{Caller, Checks, Machines, Refusal};
 use user_aggregates::ImportKind;
 use uuid::Uuid;
@@ -34,18 +34,18 @@ pub struct UserImport {
     pub catalogue: Catalogue,
 }
 
-/// Data with which a background job determines the requester's current permissions.
+/// Data with which a background job determines the requester's current permissions. Those of users are in the service's own log.
 #[derive(Clone)]
 pub struct Later {
-    /// When the import was requested.
-    pub asked_at: DateTime<Utc>,
+    /// How long ago the import was requested.
+    pub age: RequestAge,
     /// Looks up requesters that are machines.
     pub machines: Arc<dyn Machines>,
 }
 
 impl fmt::Debug for Later {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Later(asked at {})", self.asked_at)
+        write!(f, "Later({:?})", self.age)
     }
 }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use crm_aggregates::LeadSource;
-use crm_commands::{IMPORT, LeadImport, importer};
-use executor::Executor;
+use crm_commands::{IMPORT, Later, LeadImport, importer};
 use jobs::{Fault, Kind, Work};
 use projector::ReadModels;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::Importers;
 
 /// The kind's name.
 pub const IMPORT_LEADS: &str = "import_leads";
@@ -21,20 +22,21 @@ pub struct ImportLeads {
     pub mapping: BTreeMap<String, String>,
     /// The source of rows that name none.
     pub source: LeadSource,
-    /// Whether the caller may record leads as captured earlier than now.
+    /// Whether the caller could record leads as captured earlier than now when submitting. The import can do so as long as they still can.
     pub backdate: bool,
 }
 
-pub(crate) fn kind(read_models: ReadModels, executor: Option<Executor>) -> Kind {
-    let kind = Kind::new(IMPORT_LEADS, move |work| import(read_models.clone(), executor.clone(), work));
+pub(crate) fn kind(read_models: ReadModels, importers: Option<Importers>) -> Kind {
+    let kind = Kind::new(IMPORT_LEADS, move |work| import(read_models.clone(), importers.clone(), work));
     import_jobs::described(kind, IMPORT)
 }
 
-async fn import(read_models: ReadModels, executor: Option<Executor>, work: Work) -> Result<Value, Fault> {
-    let Some(executor) = executor else {
+async fn import(read_models: ReadModels, importers: Option<Importers>, work: Work) -> Result<Value, Fault> {
+    let Some(Importers { executor, permissions, machines }) = importers else {
         return Err(Fault::failed("not_run_here", "this process does not write leads"));
     };
     let ImportLeads { mapping, source, backdate } = work.arguments()?;
     let caller = importer(work.tenant(), work.actor(), backdate);
-    import_jobs::run(&executor, &read_models, &work, caller, &LeadImport { mapping, source }).await
+    let later = Some(Later { age: import_jobs::age(&work).await?, permissions, machines });
+    import_jobs::run(&executor, &read_models, &work, caller, &LeadImport { mapping, source, later }).await
 }

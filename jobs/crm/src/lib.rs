@@ -7,19 +7,33 @@ mod export_leads;
 mod forget_exports;
 mod import_leads;
 
-use executor::Executor;
+use std::sync::Arc;
+
+use executor::{Executor, Permissions};
 use jobs::Kinds;
+use kernel::Machines;
 use projector::ReadModels;
 
 pub use export_leads::{EXPORT, EXPORT_LEADS, ExportLeads};
 pub use forget_exports::FORGET_EXPORTS;
 pub use import_leads::{IMPORT_LEADS, ImportLeads};
 
-/// All kinds of jobs of CRM. Without `executor` the process can list and change jobs, but can't execute imports.
-pub fn kinds(read_models: &ReadModels, executor: Option<&Executor>) -> Kinds {
+/// What imports of leads need. Cheap to clone.
+#[derive(Clone)]
+pub struct Importers {
+    /// The executor over CRM's log.
+    pub executor: Executor,
+    /// Tells what users who submitted an import may do now, and what roles allow.
+    pub permissions: Arc<dyn Permissions>,
+    /// Tells the current state of machines that submitted an import.
+    pub machines: Arc<dyn Machines>,
+}
+
+/// All kinds of jobs of CRM. Without `importers` the process can list and change jobs, but can't execute imports.
+pub fn kinds(read_models: &ReadModels, importers: Option<Importers>) -> Kinds {
     let all = vec![
         export_leads::kind(read_models.clone()),
-        import_leads::kind(read_models.clone(), executor.cloned()),
+        import_leads::kind(read_models.clone(), importers),
         forget_exports::kind(read_models.clone()),
     ];
     Kinds::new("crm:job:read", "crm:job:write", all)

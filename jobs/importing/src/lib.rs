@@ -2,7 +2,8 @@
 //!
 //! A handler creates the [`Import`] and the caller from its arguments, and calls [`run`]. This imports the file chunk by chunk, as fast as
 //! the read models follow ([`ReadModelPace`]), and writes errors to the job's output file (CSV: line, column, code, detail). After an
-//! interruption it continues where it was, and each chunk is imported exactly once.
+//! interruption it continues where it was, and each chunk is imported exactly once. The command of a chunk looks up whether the caller
+//! still may import ([`importing::Later`]); for how long a token's word counts depends on the job's [`age`].
 //!
 //! To add one, write a file in `jobs/<domain>/src/` with the kind, and a handler that ends in [`run`]; see `jobs/crm/src/import_leads.rs`.
 //! An imported file may contain data of people who are erased later, so the job that removes files after an erasure ([`forgetting`]) must
@@ -16,7 +17,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use executor::{Executor, Request};
-use importing::{Import, ImportPlace, ImportReport, ImportedChunk, Importing, MOST_ROWS_OF_A_JOB, Pace, RowError};
+use importing::{
+    Import, ImportPlace, ImportReport, ImportedChunk, Importing, MOST_ROWS_OF_A_JOB, Pace, RequestAge, RowError,
+};
 use jobs::{Fault, Kind, Step, Work};
 use kernel::{Caller, Position, Refusal, TenantId, without_formula};
 use projector::ReadModels;
@@ -61,6 +64,14 @@ impl Pace for ReadModelPace<'_> {
 #[must_use]
 pub fn described(kind: Kind, permission: &'static str) -> Kind {
     kind.output(CSV, permission).queue("imports").time_limit(LONGEST)
+}
+
+/// How long ago the job was requested, by the database's clock.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn age(work: &Work) -> Result<RequestAge, Fault> {
+    Ok(RequestAge::from_now(work.time_of_jobs().await? - work.created_at()))
 }
 
 /// Imports the job's input file for `caller`. The result has the numbers of rows.

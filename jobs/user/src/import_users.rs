@@ -46,6 +46,7 @@ async fn import(read_models: ReadModels, importers: Option<Importers>, work: Wor
     };
     let ImportUsers { kind, mapping, permissions } = work.arguments()?;
     let caller = catalogue.holder(work.tenant(), work.actor(), &permissions);
-    let import = UserImport { kind, mapping, later: Some(Later { asked_at: work.created_at(), machines }), catalogue };
+    let later = Some(Later { age: import_jobs::age(&work).await?, machines });
+    let import = UserImport { kind, mapping, later, catalogue };
     import_jobs::run(&executor, &read_models, &work, caller, &import).await
 }

@@ -15,7 +15,7 @@ use auth_commands::{
     StartSession, WithdrawGrant,
 };
 use chrono::TimeDelta;
-use executor::{Command, Permissions};
+use executor::{Command, Permissions, Standing};
 use kernel::{Caller, Grant, IdSource, MachineId, Refusal, Role, SystemIds, TenantId, UserId};
 use uuid::Uuid;
 
@@ -55,6 +55,13 @@ impl Permissions for Roles {
     async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
         let roles = if user == self.administrator { texts(&["admin"]) } else { Vec::new() };
         self.of_roles(tenant, &roles).await
+    }
+
+    async fn standing(&self, tenant: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal> {
+        if user != self.administrator {
+            return Ok(Standing::Unknown);
+        }
+        self.of_user(tenant, user).await.map(Standing::Active)
     }
 }
 

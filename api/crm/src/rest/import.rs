@@ -107,8 +107,9 @@ impl Imports {
     /// The file has the same format as for `POST /v1/crm/leads/import` and up to 1,000,000 rows. A file that is invalid as a
     /// whole is refused at once. `GET /v1/jobs/crm/{id}` shows the progress and the numbers of rows imported and refused. When
     /// the job is completed, `GET /v1/jobs/crm/{id}/output` lists the errors of the rows (CSV: line, column, code, detail). If
-    /// its process is killed, the job continues where it was. It can be cancelled and retried. Needs the permission
-    /// `crm:import:write`.
+    /// its process is killed, the job continues where it was. It can be cancelled and retried. It ends if its requester may not
+    /// import any more: the permissions of users and machines are checked again before every fifty rows. For a requester who is
+    /// neither a user nor a machine, the permissions in their token count for one hour. Needs the permission `crm:import:write`.
     #[oai(path = "/v1/crm/imports", method = "post", operation_id = "startImport")]
     async fn start(
         &self,
@@ -120,7 +121,7 @@ impl Imports {
         upload: Upload<LeadFile>,
     ) -> EnqueueResult {
         let import = options(mapping, source);
-        let LeadImport { mapping, source } = import.clone();
+        let LeadImport { mapping, source, .. } = import.clone();
         let asked = ImportLeads { mapping, source, backdate: upload.request.caller.may(BACKDATE) };
         begin(&self.runtime, &upload, &import, IMPORT_LEADS, &asked).await
     }
@@ -156,6 +157,7 @@ fn options(mapping: Query<Option<Parameter<Mapping>>>, source: Query<Option<Para
     LeadImport {
         mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
         source: source.0.map(|Parameter(Source(source))| source).unwrap_or_default(),
+        later: None,
     }
 }
 

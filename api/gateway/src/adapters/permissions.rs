@@ -1,13 +1,18 @@
 //! Looks up permissions in the user service's log, which every process of ours can read.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use executor::Standing;
 use face::{NoPermissions, Permissions};
 use kernel::{Refusal, TenantId, UserId};
 use user_api::permission_resolver::PermissionResolver;
 
 use super::Late;
+
+/// How long a job waits until the process has started.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl Permissions for Late<PermissionResolver> {
@@ -24,5 +29,13 @@ impl Permissions for Late<PermissionResolver> {
     async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
         let Some(permission_resolver) = self.get() else { return NoPermissions.of_user(tenant, user).await };
         permission_resolver.of_user(tenant, user).await
+    }
+
+    /// Jobs ask, which may continue while the process is still starting: a refusal would cost them an attempt and a pause.
+    async fn standing(&self, tenant: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal> {
+        let Some(permission_resolver) = self.within(START_PATIENCE).await else {
+            return NoPermissions.standing(tenant, user).await;
+        };
+        permission_resolver.standing(tenant, user).await
     }
 }

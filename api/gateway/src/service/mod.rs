@@ -149,8 +149,8 @@ pub async fn open(
     let sealer = starting.sealer();
     let read_models = starting.projections();
     let webhooks = starting.webhooks(adapters)?;
-    let machines = adapters.machines.clone();
-    let write_side = WriteSide { executor: starting.executor.clone(), grants: grants.clone(), machines };
+    let (permissions, machines) = (adapters.permission_resolver.clone(), adapters.machines.clone());
+    let write_side = WriteSide { executor: starting.executor.clone(), grants: grants.clone(), permissions, machines };
     let jobs = starting.jobs((domain.jobs)(&read_models, Some(&write_side)));
     let sagas = starting.sagas();
     let dead_letters = starting.dead_letters();

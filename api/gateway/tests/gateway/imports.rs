@@ -3,7 +3,9 @@
 use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use testbed::eventually;
 
+use crate::issuers::Machine;
 use crate::jobs::{until, until_at};
 use crate::world::{Answer, World};
 
@@ -129,4 +131,105 @@ async fn of_a_file_without_a_good_row_nothing_is_written_and_all_is_said() {
     let errors = world.request(Method::GET, &format!("/v1/jobs/crm/{id}/output")).send().await.unwrap();
     assert_eq!(errors.text().await.unwrap().lines().count(), 3);
     assert_eq!(world.head().await, head);
+}
+
+/// Submits a file of leads as the bearer of a token, and returns the job's path.
+async fn start(world: &World, token: String, file: impl Into<reqwest::Body>) -> String {
+    let request = world.anonymous(Method::POST, "/v1/crm/imports").bearer_auth(token);
+    let asked = Answer::of(request.header("content-type", "text/csv").body(file)).await;
+    assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
+    asked.header("location").to_owned()
+}
+
+/// Registers a user with these roles, and returns their id.
+async fn user(world: &World, name: &str, roles: &[&str]) -> String {
+    let new = json!({ "name": name, "email": format!("{name}@example.com"), "roles": roles });
+    let made = world.post("/v1/user/users", new).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    made.body["id"].as_str().unwrap().to_owned()
+}
+
+/// POSTs as this tenant's administrator, and expects success.
+async fn done(world: &World, path: &str, body: Value) {
+    let answer = world.post(path, body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
+}
+
+#[tokio::test]
+async fn attack_164_whoever_is_locked_imports_no_further_rows() {
+    let world = World::start().await;
+    let ada = user(&world, "ada", &["manager"]).await;
+    // So many that it is still being imported when its requester is locked.
+    let names: Vec<_> = (0..30_000).map(|n| format!("Lead {n}\n")).collect();
+    let job = start(&world, world.token_of_user(&ada), format!("name\n{}", names.concat())).await;
+    let imported = async |more_than: u64| {
+        eventually(&format!("more than {more_than} rows are imported"), async || {
+            world.get(&job).await.body["done"].as_u64().filter(|done| *done > more_than)
+        })
+        .await
+    };
+    imported(0).await;
+    done(&world, &format!("/v1/user/users/{ada}/lock"), json!({ "reason": "left in anger" })).await;
+    let stopped = until_at(&world, &job, "discarded").await;
+    assert_eq!(stopped["code"], "importer_inactive", "{stopped}");
+    let stopped = stopped["done"].as_u64().unwrap();
+    assert!((1..30_000).contains(&stopped), "{stopped}");
+
+    // A retry by an administrator does not give the import the permissions of that one.
+    let head = world.head_of(&world.database).await;
+    done(&world, &format!("{job}/retry"), json!({})).await;
+    assert_eq!(until_at(&world, &job, "discarded").await["code"], "importer_inactive");
+    assert_eq!(world.head_of(&world.database).await, head, "a row was imported");
+
+    done(&world, &format!("/v1/user/users/{ada}/unlock"), json!({})).await;
+    done(&world, &format!("{job}/retry"), json!({})).await;
+    imported(stopped).await;
+    done(&world, &format!("{job}/cancel"), json!({})).await;
+    until_at(&world, &job, "cancelled").await;
+}
+
+#[tokio::test]
+async fn attack_164_an_import_of_leads_does_nothing_that_its_requester_may_not_do_any_more() {
+    let world = World::start().await;
+    let historian = json!({ "name": "historian", "title": "Historian", "permissions": ["crm:history:backdate"] });
+    assert_eq!(world.post("/v1/user/roles", historian).await.status, StatusCode::CREATED);
+    let ada = user(&world, "ada", &["manager", "historian"]).await;
+    let bob = user(&world, "bob", &["manager"]).await;
+    let machine = Machine::register(&world, "importer", &["manager"]).await;
+    let at_machine = |what: &str| format!("/v1/auth/machines/{}/{what}", machine.id);
+    done(&world, "/v1/jobs/crm/queues/imports/pause", json!({})).await;
+    let dated = "name,occurred_at\nAda,2026-01-01T00:00:00Z\n";
+    let dated = start(&world, world.token_of_user(&ada), dated).await;
+    let of_bob = start(&world, world.token_of_user(&bob), "name\nBob\n").await;
+    let of_machine = start(&world, machine.token(&world).await, "name\nEve\n").await;
+
+    done(&world, &format!("/v1/user/users/{ada}/revoke-role"), json!({ "role": "historian" })).await;
+    done(&world, &format!("/v1/user/users/{bob}/revoke-role"), json!({ "role": "manager" })).await;
+    done(&world, &at_machine("deactivate"), json!({})).await;
+    let head = world.head_of(&world.database).await;
+    done(&world, "/v1/jobs/crm/queues/imports/resume", json!({})).await;
+    for (job, code, reason) in [
+        (&dated, "importer_not_allowed", "crm:history:backdate"),
+        (&of_bob, "importer_not_allowed", "crm:import:write"),
+        (&of_machine, "importer_inactive", "sign in"),
+    ] {
+        let stopped = until_at(&world, job, "discarded").await;
+        assert_eq!(stopped["code"], code, "{stopped}");
+        assert!(stopped["reason"].as_str().unwrap().contains(reason), "{stopped}");
+    }
+    assert_eq!(world.head_of(&world.database).await, head, "a row was imported");
+
+    // What they still may, they import, and the others continue when they may again.
+    let plain = start(&world, world.token_of_user(&ada), "name\nGrace\n").await;
+    assert_eq!(until_at(&world, &plain, "completed").await["result"]["taken"], 1);
+    done(&world, &format!("/v1/user/users/{ada}/grant-role"), json!({ "role": "historian" })).await;
+    done(&world, &format!("/v1/user/users/{bob}/grant-role"), json!({ "role": "manager" })).await;
+    done(&world, &at_machine("reactivate"), json!({})).await;
+    for job in [&dated, &of_bob, &of_machine] {
+        done(&world, &format!("{job}/retry"), json!({})).await;
+    }
+    for job in [&dated, &of_bob, &of_machine] {
+        let completed = until_at(&world, job, "completed").await;
+        assert_eq!(completed["result"]["taken"], 1, "{completed}");
+    }
 }

@@ -104,8 +104,8 @@ impl Imports {
     /// reported at once. `GET /v1/jobs/user/{id}` shows the progress and how many rows were imported or refused. When the job is completed,
     /// `GET /v1/jobs/user/{id}/output` lists the errors of single rows as CSV (line, column, code, detail). If the process is killed, the
     /// job resumes where it was; it can be cancelled and retried. The import grants only what the requester could grant when they asked for
-    /// it and still can: the permissions of users and machines are checked again before every hundred rows. For a requester who is neither
-    /// a user nor a machine, the permissions in their token count for one hour.
+    /// it and still can: the permissions of users and machines are checked again before every fifty rows. For a requester who is neither a
+    /// user nor a machine, the permissions in their token count for one hour.
     #[oai(path = "/v1/user/imports", method = "post", operation_id = "startUserImport")]
     async fn start(
         &self,

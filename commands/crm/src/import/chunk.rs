@@ -4,10 +4,11 @@ use crm_aggregates::{
     ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, Lead, LeadCaptured, LeadCommand, LeadId,
 };
 use executor::{Command, Work};
-use importing::{ImportReport, Taken};
-use kernel::Refusal;
+use importing::{ImportReport, Later, Taken};
+use kernel::{Caller, Refusal};
 use uuid::Uuid;
 
+use super::BACKDATE;
 use super::row::LeadRow;
 
 /// Captures the leads of a chunk in one append.
@@ -16,6 +17,18 @@ pub struct CaptureRows {
     /// The import's id; `None` for its first chunk.
     pub(super) import: Option<Uuid>,
     pub(super) rows: Vec<LeadRow>,
+    pub(super) later: Option<Later>,
+}
+
+impl CaptureRows {
+    /// Refuses the chunk if whoever requested the import may not import such rows any more.
+    async fn require_requester(&self, caller: &Caller) -> Result<(), Refusal> {
+        let Some(later) = &self.later else { return Ok(()) };
+        let needed = [Self::PERMISSION, BACKDATE];
+        let backdated = self.rows.iter().any(|row| row.occurred_at.is_some());
+        let needed = if backdated { &needed[..] } else { &needed[..1] };
+        later.require(caller, needed).await
+    }
 }
 
 impl Command for CaptureRows {
@@ -23,6 +36,7 @@ impl Command for CaptureRows {
     type Answer = Taken;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Taken, Refusal> {
+        self.require_requester(work.caller()).await?;
         let import = self.import.unwrap_or_else(|| work.new_id());
         for row in &self.rows {
             let lead: LeadId = work.new_id();

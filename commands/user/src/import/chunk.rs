@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::TimeDelta;
-use executor::{ClaimKind, Command, Work};
+use executor::{ClaimKind, Command, Standing, Work};
 use importing::{Field, ImportReport, RowError, Taken, none_taken};
 use kernel::{Refusal, UserId};
 use user_aggregates::{
@@ -15,7 +14,7 @@ use super::{Later, UserField, UserImport, UserRow};
 use crate::access::{self, allowed, existing_role, group_roles};
 use crate::references::existing_group;
 use crate::user::{LOGIN, begin};
-use crate::{group, invitation, registration};
+use crate::{Catalogue, group, invitation, registration};
 
 /// Registers or invites the users of a chunk in one append. Rows that can't be imported are reported and left out.
 #[derive(Clone, Debug)]
@@ -96,50 +95,32 @@ impl Command for TakeUsers {
     }
 }
 
-/// How long the permissions in a token count if its bearer is neither a user nor a machine: these can't be revoked.
-const TOKEN_PERMISSIONS_LIFETIME: TimeDelta = TimeDelta::hours(1);
-
-/// The current roles of the requester; `None` if they are neither a user nor a machine of the tenant.
-async fn requesters_roles(work: &mut Work<'_>, later: &Later) -> Result<Option<BTreeSet<String>>, Refusal> {
+/// What the requester may do now.
+async fn standing(work: &mut Work<'_>, catalogue: &Catalogue, later: &Later) -> Result<Standing<String>, Refusal> {
     let (tenant, subject) = (work.caller().tenant(), work.caller().subject().parse::<Uuid>());
-    let Ok(subject) = subject else { return Ok(None) };
-    let inactive = || {
-        let detail = "the requester of this import can't sign in any more, so it was stopped";
-        Refusal::forbidden("importer_inactive", detail)
-    };
-    if let Some(user) = work.rely::<User>(UserId::new(subject)).await? {
+    let Ok(subject) = subject else { return Ok(Standing::Unknown) };
+    let roles = if let Some(user) = work.rely::<User>(UserId::new(subject)).await? {
         if !user.may_sign_in() {
-            return Err(inactive());
+            return Ok(Standing::Inactive);
         }
-        return access::roles_of(work, &user).await.map(Some);
-    }
-    match later.machines.standing(tenant, subject).await? {
-        Some(machine) if machine.active => Ok(Some(machine.roles.into_iter().collect())),
-        Some(_) => Err(inactive()),
-        None => Ok(None),
-    }
+        access::roles_of(work, &user).await?
+    } else {
+        match later.machines.standing(tenant, subject).await? {
+            Some(machine) if machine.active => machine.roles.into_iter().collect(),
+            Some(_) => return Ok(Standing::Inactive),
+            None => return Ok(Standing::Unknown),
+        }
+    };
+    Ok(Standing::Active(allowed(work, catalogue, roles).await?.permissions))
 }
 
 impl TakeUsers {
     /// The requester's current permissions, if the import runs later than it was requested; `None` if those of the request still count.
     async fn current_permissions(&self, work: &mut Work<'_>) -> Result<Option<BTreeSet<String>>, Refusal> {
         let Some(later) = &self.asked.later else { return Ok(None) };
-        let Some(roles) = requesters_roles(work, later).await? else {
-            if work.now().signed_duration_since(later.asked_at) <= TOKEN_PERMISSIONS_LIFETIME {
-                return Ok(None);
-            }
-            let detail = "the requester of this import is neither a user nor a machine of the tenant, and the permissions in their token count for one hour only, so it was stopped; send the file again";
-            return Err(Refusal::forbidden("importer_unknown", detail));
-        };
-        let may = allowed(work, &self.asked.catalogue, roles).await?.permissions;
-        for needed in [Self::PERMISSION, self.asked.permission()] {
-            if !may.contains(needed) {
-                let detail =
-                    "the requester of this import no longer has the permission (permission), so it was stopped";
-                return Err(Refusal::forbidden("importer_not_allowed", detail).with("permission", needed));
-            }
-        }
-        Ok(Some(may))
+        let standing = standing(work, &self.asked.catalogue, later).await?;
+        let needed = [Self::PERMISSION, self.asked.permission()];
+        importing::current_permissions(standing, &needed, later.age)
     }
 
     /// Resolves the groups that a row names. Reports an error if a role or group does not exist or gives permissions that the requester

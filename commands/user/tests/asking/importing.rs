@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use executor::{Done, Request};
 use futures::future::join_all;
-use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, RowError, Unpaced, check, dry_run, import};
-use kernel::{
-    Clock, IdSource, Kind, LookedUp, MachineStanding, Machines, Position, Refusal, Role, SystemIds, TenantId,
+use importing::{
+    ImportPlace, ImportReport, Importing, MOST_ROWS, RequestAge, RowError, Unpaced, check, dry_run, import,
 };
+use kernel::{IdSource, Kind, LookedUp, MachineStanding, Machines, Position, Refusal, Role, SystemIds, TenantId};
 use user_aggregates::{ImportBatch, ImportKind, Invitation, InvitationId, InvitationStatus, OpenTo, User};
 use user_commands::{
     CreateGroup, DeactivateUser, DissolveGroup, GRANTS, InviteUser, Later, Registration, RemoveUser,
@@ -54,13 +54,13 @@ impl Machines for MachinesDouble {
     }
 }
 
-impl World {
-    /// An import of users that was requested now and runs later.
-    fn later(&self, machines: &MachinesDouble) -> UserImport {
-        let later = Later { asked_at: self.clock.now(), machines: Arc::new(machines.clone()) };
-        UserImport { later: Some(later), ..users() }
-    }
+/// An import of users that was requested now and runs later.
+fn later(machines: &MachinesDouble) -> UserImport {
+    let later = Later { age: RequestAge::from_now(TimeDelta::zero()), machines: Arc::new(machines.clone()) };
+    UserImport { later: Some(later), ..users() }
+}
 
+impl World {
     fn keyed(&self, key: &str) -> Request {
         Request { command_id: Some(key.to_owned()), ..self.request.clone() }
     }
@@ -412,7 +412,7 @@ async fn what_is_imported_later_gives_no_more_than_whoever_asked_still_may() {
     let all = catalogue().held_by(&kernel::Caller::new(tenant, "x", &[Role::Admin], GRANTS));
     let caller = catalogue().holder(tenant, &boss.to_string(), &all);
     let request = Request { caller, ..world.request.clone() };
-    let later = world.later(&MachinesDouble::default());
+    let later = later(&MachinesDouble::default());
     let csv = |name: &str| format!("email,name,roles\n{name}@example.com,{name},admin\n");
     assert_eq!(world.import_as(&request, &csv("first"), &later).await.unwrap().answer.taken, 1);
     let revoke = |role: &str| RevokeRole { user: boss, role: role.to_owned(), catalogue: catalogue() };
@@ -440,7 +440,7 @@ async fn what_a_machine_imports_later_gives_no_more_than_it_still_may() {
         *machines.0.lock().unwrap() = Some((machine, MachineStanding { active, roles }));
     };
     let request = Request { caller: catalogue().holder(tenant, &machine.to_string(), &all), ..world.request.clone() };
-    let later = world.later(&machines);
+    let later = later(&machines);
     let csv = |name: &str| format!("email,name,roles\n{name}@example.com,{name},admin\n");
     is(true, &["admin"]);
     assert_eq!(world.import_as(&request, &csv("first"), &later).await.unwrap().answer.taken, 1);
@@ -459,13 +459,14 @@ async fn what_a_machine_imports_later_gives_no_more_than_it_still_may() {
 async fn of_whom_there_is_only_a_tokens_word_it_is_taken_for_an_hour() {
     let world = World::new().await;
     let all = catalogue().held_by(&world.request.caller);
-    let later = world.later(&MachinesDouble::default());
+    let later = later(&MachinesDouble::default());
     for (nth, subject) in ["somebody@elsewhere".to_owned(), SystemIds.next().to_string()].into_iter().enumerate() {
         let caller = catalogue().holder(world.request.caller.tenant(), &subject, &all);
         let request = Request { caller, ..world.request.clone() };
         let csv = many(nth + 1);
         assert_eq!(world.import_as(&request, &csv, &later).await.unwrap().answer.taken, 1, "{subject}");
-        let old = later.later.clone().map(|later| Later { asked_at: later.asked_at - TimeDelta::minutes(61), ..later });
+        let age = RequestAge::from_now(TimeDelta::minutes(61));
+        let old = later.later.clone().map(|later| Later { age, ..later });
         let old = UserImport { later: old, ..users() };
         let refusal = world.import_refused(&request, b"email,name\nx@example.com,X\n", &old).await;
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_unknown"));

@@ -1,0 +1,111 @@
+//! The requester of an import that a background job runs. They may have been locked, or have lost a permission, since they requested it,
+//! so the command of each chunk looks them up again: users in the log of the user service, machines in that of the auth service.
+
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use executor::{Permissions, Standing};
+use kernel::{Caller, Machines, Refusal, UserId};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// How long the permissions in a token count if its bearer is neither a user nor a machine: these can't be revoked.
+const TOKEN_PERMISSIONS_LIFETIME: TimeDelta = TimeDelta::hours(1);
+
+/// How long ago an import was requested. It grows by the monotonic clock, so that a wall clock that is set ahead ends no import.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestAge {
+    at_first: TimeDelta,
+    since: Instant,
+}
+
+impl RequestAge {
+    /// The age of an import that is now this old, by the clock that recorded its request.
+    pub fn from_now(age: TimeDelta) -> Self {
+        Self { at_first: age, since: Instant::now() }
+    }
+
+    fn now(self) -> TimeDelta {
+        TimeDelta::from_std(self.since.elapsed()).map_or(TimeDelta::MAX, |more| self.at_first + more)
+    }
+}
+
+/// With what an import that runs later than it was requested looks up its requester, in a service that does not have the log of users. (The
+/// user service looks them up in its own log, so that its appends [rely](executor::Work::rely) on what was found.)
+#[derive(Clone)]
+pub struct Later {
+    /// How long ago the import was requested.
+    pub age: RequestAge,
+    /// Looks up requesters that are users, and what roles allow.
+    pub permissions: Arc<dyn Permissions>,
+    /// Looks up requesters that are machines.
+    pub machines: Arc<dyn Machines>,
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Later({:?})", self.age)
+    }
+}
+
+impl Later {
+    /// Refuses a chunk that needs these permissions, if the requester (the `caller`) does not have them any more.
+    ///
+    /// # Errors
+    /// As for [`current_permissions`]. If the requester can't be looked up now, the refusal is a temporary one.
+    pub async fn require(&self, caller: &Caller, needed: &[&str]) -> Result<(), Refusal> {
+        let standing = self.standing(caller).await?;
+        current_permissions(standing, needed, self.age).map(drop)
+    }
+
+    async fn standing(&self, caller: &Caller) -> Result<Standing<&'static str>, Refusal> {
+        let (tenant, subject) = (caller.tenant(), caller.subject().parse::<Uuid>());
+        let Ok(subject) = subject else { return Ok(Standing::Unknown) };
+        let user = self.permissions.standing(tenant, UserId::new(subject)).await?;
+        if user != Standing::Unknown {
+            return Ok(user);
+        }
+        match self.machines.standing(tenant, subject).await? {
+            Some(machine) if machine.active => {
+                self.permissions.of_roles(tenant, &machine.roles).await.map(Standing::Active)
+            }
+            Some(_) => Ok(Standing::Inactive),
+            None => Ok(Standing::Unknown),
+        }
+    }
+}
+
+/// The permissions with which an import goes on whose requester now has this `standing`; `None` if those that they had when they requested
+/// it still count. `needed`: the permissions without which it does not go on.
+///
+/// # Errors
+/// `importer_inactive`: the requester may not sign in any more. `importer_not_allowed`: they lack one of the permissions.
+/// `importer_unknown`: they are neither a user nor a machine, and the hour for which their token is trusted is over.
+pub fn current_permissions<P: Borrow<str> + Ord>(
+    standing: Standing<P>,
+    needed: &[&str],
+    age: RequestAge,
+) -> Result<Option<BTreeSet<P>>, Refusal> {
+    let permissions = match standing {
+        Standing::Active(permissions) => permissions,
+        Standing::Inactive => {
+            let detail = "the requester of this import can't sign in any more, so it was stopped";
+            return Err(Refusal::forbidden("importer_inactive", detail));
+        }
+        Standing::Unknown if age.now() <= TOKEN_PERMISSIONS_LIFETIME => return Ok(None),
+        Standing::Unknown => {
+            let detail = "the requester of this import is neither a user nor a machine of the tenant, and the permissions in their token count for one hour only, so it was stopped; send the file again";
+            return Err(Refusal::forbidden("importer_unknown", detail));
+        }
+    };
+    match needed.iter().find(|needed| !permissions.contains(**needed)) {
+        None => Ok(Some(permissions)),
+        Some(lost) => {
+            let detail = format!("the requester of this import no longer has the permission {lost}, so it was stopped");
+            Err(Refusal::forbidden("importer_not_allowed", detail).with("permission", *lost))
+        }
+    }
+}
