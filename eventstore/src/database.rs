@@ -167,7 +167,7 @@ const UNUSED: Duration = Duration::from_secs(1);
 /// statements of tenants: the server may still be executing what nobody waits for any more.
 const GIVEN_BACK: Duration = Duration::from_secs(12);
 
-/// How long a transaction may take to begin, including the wait for a free connection.
+/// How long a transaction may take to begin, including the wait for a free connection and the replacement of broken ones.
 const BEGUN: Duration = Duration::from_secs(5);
 
 /// See [`Database::pool`].
@@ -187,7 +187,8 @@ pub(crate) fn pool(options: PgConnectOptions, max: u32) -> PgPool {
         })
         .after_release(|connection, _| {
             Box::pin(async move {
-                within(GIVEN_BACK, connection.ping()).await?;
+                // Waits for the answers to what was sent, for nothing after a finished query.
+                within(GIVEN_BACK, connection.flush()).await?;
                 Ok(true)
             })
         })
@@ -213,13 +214,16 @@ pub async fn within<T>(
 /// Begins a transaction on a [pool](Database::pool) with this statement. Since connections that were used a moment ago are not pinged
 /// before use, after a restart of the server they are broken; each of them fails once here and is replaced.
 pub async fn begin(pool: &PgPool, begin: &str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut broken = 0;
-    loop {
-        match within(BEGUN, pool.begin_with(begin.to_owned())).await {
-            Err(error) if broken <= pool.options().get_max_connections() && is_broken(&error) => broken += 1,
-            begun => return begun,
+    let begun = async {
+        let mut broken = 0;
+        loop {
+            match pool.begin_with(begin.to_owned()).await {
+                Err(error) if broken <= pool.options().get_max_connections() && is_broken(&error) => broken += 1,
+                begun => return begun,
+            }
         }
-    }
+    };
+    within(BEGUN, begun).await
 }
 
 /// As [`begin`], with the tenant set for row level security and a limit of 10 s for each statement.

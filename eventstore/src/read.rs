@@ -93,7 +93,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long those who follow the log wait for a page of it. A server that is gone without closing the connection never answers, and
 /// nobody else ends such a read.
-const SILENCE: Duration = Duration::from_secs(30);
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 
 /// Reads a row of `columns!()`.
 #[expect(
@@ -149,7 +149,7 @@ where
     }
 }
 
-/// As [`with_retries`], for reads that no request waits for, and that are short.
+/// As [`with_retries`], for short reads by which the log is followed: no request's time limit ends them.
 async fn while_following<T, F>(read: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -271,7 +271,7 @@ pub(crate) async fn last_of_tenants(
 
 /// Whether the log has this event at this position.
 pub(crate) async fn has(pool: &PgPool, at: Position, event: Uuid) -> Result<bool, Error> {
-    with_retries(|| async move {
+    while_following(|| async move {
         let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM log.events WHERE position = $1 AND event_id = $2)");
         Ok(asked.bind(at.as_i64()).bind(event).fetch_one(pool).await?)
     })

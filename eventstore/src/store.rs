@@ -26,6 +26,7 @@ use crate::database::pool;
 use crate::meters::Meters;
 use crate::queue::Queue;
 use crate::read::EventSlice;
+use crate::read::SILENCE;
 use crate::sealing::{KeyChanges, Keyring, holders};
 use crate::{
     Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, closed, read, replay,
@@ -464,7 +465,10 @@ impl EventStore {
 /// Followers read by position only. This forces index scans: without statistics Postgres would collect and sort the whole rest of the log
 /// for each page.
 fn follow_options(database: &Database) -> sqlx::postgres::PgConnectOptions {
-    database.options(Role::Follow).options([("enable_bitmapscan", "off"), ("enable_sort", "off")])
+    // The server gives up when the reader does.
+    let limit = SILENCE.as_millis().to_string();
+    let options = [("enable_bitmapscan", "off"), ("enable_sort", "off"), ("statement_timeout", limit.as_str())];
+    database.options(Role::Follow).options(options)
 }
 
 /// The append connection uses one generic plan with index scans: a plan that was made while a table was empty must not become a sequential

@@ -179,10 +179,10 @@ impl<'a> Mover<'a> {
                 return;
             }
         }
-        for one in moves {
+        for moved in moves {
             // Resumes every service, even if one fails. The caller reports the original error.
-            if let Err(error) = side_tables::resume(one.transfer.old(), tenant).await {
-                let service = one.holdings.service.name();
+            if let Err(error) = side_tables::resume(moved.transfer.old(), tenant).await {
+                let service = moved.holdings.service.name();
                 tracing::error!(service, %error, "the tenant is still paused: undo the move");
             }
         }
@@ -311,9 +311,9 @@ impl<'a> Mover<'a> {
     async fn service_moves(&self, tenant: TenantId, moving: &Moving) -> Result<Vec<ServiceMove>> {
         let mut moves = Vec::new();
         for held in &self.holdings {
-            let mut one = self.service_move(held, tenant, moving).await?;
-            at(&moving.to, one.transfer.expect(&moving.from).await, one.holdings.service.name())?;
-            moves.push(one);
+            let mut moved = self.service_move(held, tenant, moving).await?;
+            at(&moving.to, moved.transfer.expect(&moving.from).await, moved.holdings.service.name())?;
+            moves.push(moved);
         }
         Ok(moves)
     }
@@ -334,38 +334,38 @@ impl<'a> Mover<'a> {
         loop {
             *rounds += 1;
             let began = Instant::now();
-            for one in moves.iter_mut() {
-                one.check_old_settled().await?;
+            for moved in moves.iter_mut() {
+                moved.check_old_settled().await?;
             }
-            let copied: u64 = try_join_all(moves.iter_mut().map(|one| one.round(bus))).await?.into_iter().sum();
+            let copied: u64 = try_join_all(moves.iter_mut().map(|moved| moved.round(bus))).await?.into_iter().sum();
             let took = began.elapsed();
             news(&format!("round {rounds}: {copied} events in {:.2} s", took.as_secs_f64()));
             let mut built = false;
-            for one in moves.iter_mut() {
-                built |= one.rebuild_if_needed(self.config, news).await?;
+            for moved in moves.iter_mut() {
+                built |= moved.rebuild_if_needed(self.config, news).await?;
             }
             if (took > SHORT || built) && *rounds < ROUNDS {
                 continue;
             }
             // Copies operators' decisions about dead letters. They must hold in the new cell before the tenant uses it, even if the program
             // there can apply events that the old cell's program could not.
-            try_join_all(moves.iter().map(|one| one.wait_for_read_models(CATCH_UP))).await?;
+            try_join_all(moves.iter().map(|moved| moved.wait_for_read_models(CATCH_UP))).await?;
             let mut overruled = false;
-            for one in moves.iter_mut() {
-                overruled |= one.copy_decisions().await?;
+            for moved in moves.iter_mut() {
+                overruled |= moved.copy_decisions().await?;
             }
             if !overruled {
                 break;
             }
             if *rounds >= ROUNDS {
-                for one in moves.iter_mut() {
-                    one.rebuild_if_needed(self.config, news).await?;
+                for moved in moves.iter_mut() {
+                    moved.rebuild_if_needed(self.config, news).await?;
                 }
                 break;
             }
         }
-        for one in moves.iter_mut() {
-            one.wait_until_new_settled(CATCH_UP_IN_PAUSE).await?;
+        for moved in moves.iter_mut() {
+            moved.wait_until_new_settled(CATCH_UP_IN_PAUSE).await?;
         }
         Ok(())
     }
@@ -379,27 +379,27 @@ impl<'a> Mover<'a> {
         bus: Option<&Bus>,
         place: &Place,
     ) -> Result<(Place, Vec<MovedService>)> {
-        for one in moves.iter_mut() {
-            at(&moving.from, one.transfer.pause(&moving.to, PAUSE).await, one.holdings.service.name())?;
+        for moved in moves.iter_mut() {
+            at(&moving.from, moved.transfer.pause(&moving.to, PAUSE).await, moved.holdings.service.name())?;
         }
-        let compared = try_join_all(moves.iter_mut().map(async |one| {
-            one.round(bus).await?;
-            let compared = at(&moving.to, one.transfer.compare().await, one.holdings.service.name())?;
-            one.wait_for_read_models(CATCH_UP_IN_PAUSE).await?;
-            Ok::<_, MoveError>((one.holdings.service.name(), compared))
+        let compared = try_join_all(moves.iter_mut().map(async |moved| {
+            moved.round(bus).await?;
+            let compared = at(&moving.to, moved.transfer.compare().await, moved.holdings.service.name())?;
+            moved.wait_for_read_models(CATCH_UP_IN_PAUSE).await?;
+            Ok::<_, MoveError>((moved.holdings.service.name(), compared))
         }))
         .await?;
-        for one in moves.iter_mut() {
-            one.check_old_settled().await?;
+        for moved in moves.iter_mut() {
+            moved.check_old_settled().await?;
             // During the pause no more decisions can be made. Events parked in the new cell are retried with them. If a read model there
             // has to be rebuilt, that takes longer than the pause, so the move starts another attempt.
-            if one.copy_decisions().await? {
-                return Err(MoveError::Decided(one.holdings.service.name()));
+            if moved.copy_decisions().await? {
+                return Err(MoveError::Decided(moved.holdings.service.name()));
             }
-            one.wait_until_new_settled(SETTLE_IN_PAUSE).await?;
+            moved.wait_until_new_settled(SETTLE_IN_PAUSE).await?;
         }
-        for one in moves.iter_mut() {
-            at(&moving.from, one.transfer.hold().await, one.holdings.service.name())?;
+        for moved in moves.iter_mut() {
+            at(&moving.from, moved.transfer.hold().await, moved.holdings.service.name())?;
         }
         let place = self.placements.note(tenant, place.clone(), Placed::Moved, self.clock).await?;
         let services = compared.into_iter().map(|(service, Compared { events, streams, root, .. })| MovedService {
@@ -413,11 +413,11 @@ impl<'a> Mover<'a> {
 
     /// After the cutover: closes the old copy permanently, copies the side tables, and lets the tenant write in the new cell.
     async fn open_new_cell(&self, tenant: TenantId, moving: &Moving, moves: &mut [ServiceMove]) -> Result<()> {
-        let all = moves.iter_mut().map(async |one| {
-            let name = one.holdings.service.name();
-            at(&moving.from, one.transfer.leave(&moving.to).await, name)?;
-            let processed = side_tables::sagas_processed_up_to(one.transfer.old(), tenant).await?;
-            let mut opening = at(&moving.to, one.transfer.open().await, name)?;
+        let all = moves.iter_mut().map(async |moved| {
+            let name = moved.holdings.service.name();
+            at(&moving.from, moved.transfer.leave(&moving.to).await, name)?;
+            let processed = side_tables::sagas_processed_up_to(moved.transfer.old(), tenant).await?;
+            let mut opening = at(&moving.to, moved.transfer.open().await, name)?;
             let copied = side_tables::copy_tables(&mut opening, processed).await;
             at(&moving.to, copied, name)?;
             at(&moving.to, opening.finish().await, name)

@@ -307,6 +307,7 @@ async fn nothing_is_purged_while_a_read_model_is_built_that_may_have_read_it() {
     there
         .execute(
             "CREATE SCHEMA projector;
+             GRANT USAGE ON SCHEMA projector TO PUBLIC;
              CREATE TABLE projector.checkpoints (projection text);
              INSERT INTO projector.checkpoints VALUES ('lamps'), ('lanterns')",
         )

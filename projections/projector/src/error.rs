@@ -57,8 +57,10 @@ pub enum Error {
         /// Its name.
         projection: String,
     },
-    /// Another rebuild or comparison of the projection is running.
-    #[error("the projection {projection} is being rebuilt, or compared with the log, already")]
+    /// Another rebuild or comparison of the projection is running, or a moved tenant's former copy is being purged.
+    #[error(
+        "the projection {projection} is being rebuilt, or compared with the log, already; or the former copy of a tenant that moved is being purged"
+    )]
     AlreadyRebuilding {
         /// Its name.
         projection: String,

@@ -71,6 +71,8 @@ struct Active {
     behind: bool,
     /// When the feed last delivered new events, or the log was last read.
     last_activity: Instant,
+    /// When the server last answered on the connection while there was nothing to write.
+    last_answer: Instant,
     /// Batches of the feed that are not applied yet.
     queued: Vec<Batch>,
 }
@@ -392,8 +394,11 @@ impl Worker {
             return Ok(true);
         }
         let name = self.projection.name();
-        // Storing it may have to wait for a rebuild, the answer to a ping for nobody.
-        within(ANSWER, active.connection.ping()).await?;
+        if active.last_answer.elapsed() > self.settings.poll_interval {
+            // Storing it may have to wait for a rebuild, the answer to a ping for nobody.
+            within(ANSWER, active.connection.ping()).await?;
+            active.last_answer = Instant::now();
+        }
         let moved = active.checkpoint.advance(&mut active.connection, name, active.position).await?;
         active.checkpoint.position = active.position;
         Ok(moved)

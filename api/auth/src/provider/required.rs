@@ -11,6 +11,7 @@ use auth_commands::{Within, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use face::Person;
+use kernel::Role;
 use poem::Response;
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +50,10 @@ impl Provider {
         let (RequiredOf::Admins, false, Some(people)) = (required, asked, self.authority.people()) else {
             return Ok(asked);
         };
-        // A role of the tenant's own can include that of administrators.
+        // A role of the tenant's own can include that of administrators; a built-in one includes none.
+        if person.roles.iter().all(|role| role.parse::<Role>().is_ok()) {
+            return Ok(false);
+        }
         let included = people.included_roles(visit.tenant.id, &person.roles).await.map_err(unavailable)?;
         Ok(required.includes(&included))
     }

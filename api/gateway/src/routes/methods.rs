@@ -53,11 +53,11 @@ impl Methods {
 
 /// What to do instead of a request for a list, or of an update, which REST has not: both are what people try first.
 fn instead(request: &Request) -> &'static str {
-    if !request.uri().path().starts_with("/v1/") {
-        return "";
-    }
+    let Some(path) = request.uri().path().strip_prefix("/v1/") else { return "" };
+    // `crm/leads`, not what is below.
+    let is_collection = path.matches('/').count() == 1;
     match request.method().as_str() {
-        "GET" => "; lists are queried with GraphQL, at /graphql",
+        "GET" if is_collection => "; lists are queried with GraphQL, at /graphql",
         "PUT" | "PATCH" | "DELETE" => "; changes are commands of their own, sent with POST: see /docs",
         _ => "",
     }

@@ -223,6 +223,28 @@ async fn attack_86_another_tenant_claims_a_domain_that_is_not_its_own() {
 }
 
 #[tokio::test]
+async fn attack_158_a_domain_whose_verification_is_refused_is_not_held() {
+    let server = NameServer::start().await;
+    let world = world(&server).await;
+    let policy = json!({ "open_to": "verified_domains", "roles": ["manager"] });
+    assert_eq!(world.post("/v1/user/registration-policy/set", policy).await.status, StatusCode::OK);
+    let permissions = ["user:domain:read", "user:domain:write"];
+    let role = json!({ "name": "keeper", "title": "Keeper", "permissions": permissions });
+    assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
+    let keeper = Tenant { world: &world, token: world.token_with(&["keeper"]) };
+    let (id, record) = keeper.claim("example.com").await;
+    server.has(of(&record).0, &[&[of(&record).1]]);
+    world.refuses(vec![(keeper.verifying(&id), StatusCode::FORBIDDEN, "exceeds_own_permissions")]).await;
+    assert_eq!(keeper.status(&id).await, "claimed");
+    // Although the record of the first one exists, another tenant gets the domain.
+    let other = Tenant::another(&world);
+    let (theirs, their_record) = other.claim("example.com").await;
+    server.has(of(&record).0, &[&[of(&record).1], &[of(&their_record).1]]);
+    other.done(&theirs, "verify").await;
+    assert_eq!(other.status(&theirs).await, "verified");
+}
+
+#[tokio::test]
 async fn a_domain_that_was_verified_when_records_said_the_claims_id_is_given_back_too() {
     let server = NameServer::start().await;
     let world = world(&server).await;

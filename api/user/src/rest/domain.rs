@@ -3,6 +3,8 @@
 use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Command, DomainOwnership, Empty, Example, NamesError, example};
 use kernel::{Caller, Refusal, TenantId};
+use poem::error::ResponseError as _;
+use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -187,17 +189,22 @@ impl Domains {
             }
             return change(runtime, &command.request, claim, NoteDomainRecordMissing { domain: id(&domain) }).await;
         }
+        let verify = VerifyDomain { domain: id(&domain), catalogue: self.service.catalogue.clone() };
+        // The directory is another database: it must not say that the domain is held if this is refused.
+        runtime.executor.dry_run(&command.request, &verify).await?;
         let owned =
             DomainOwnership { domain: &state.domain, tenant: caller.tenant(), proof, at: runtime.executor.now() };
         if !runtime.names.record_owner(&owned, &proofs).await.map_err(|error| unavailable(&error))? {
             let detail = "the record was found, but another tenant of this installation has verified this domain, and its record exists too; remove that record, or have that tenant release the domain";
             return Err(Refusal::conflict("domain_held", detail).into());
         }
-        let verify = VerifyDomain { domain: id(&domain), catalogue: self.service.catalogue.clone() };
         let done = change(runtime, &command.request, claim, verify).await;
         // The DNS lookup takes time. A release meanwhile could not give the domain back, because it was not held yet; so that is done
         // here. A release is final, so this takes nothing from another request; a release from now on gives the domain back itself.
-        if self.load(caller, claim).await?.released {
+        // The same goes for a change of the registration policy meanwhile, by which this was refused.
+        let after = self.load(caller, claim).await?;
+        let refused = done.as_ref().is_err_and(|error| error.status() == StatusCode::FORBIDDEN);
+        if after.released || (refused && !after.verified) {
             self.release_name(caller, claim, &state.domain).await?;
         }
         done
