@@ -19,6 +19,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const TOGETHER: i64 = 100;
 
 /// Publishes the changes of a service's dead letters. Only one publisher per service is active.
+#[derive(Clone)]
 pub struct Publisher {
     database: Database,
     pool: PgPool,

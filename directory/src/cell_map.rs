@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use eventstore::within;
 use quick_cache::sync::Cache;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::placements::{PlacementChange, Placements};
+use crate::tenants::ANSWER;
 
 /// How often changes are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -83,10 +85,10 @@ impl CellMap {
         let known = self.head.load(Ordering::Acquire);
         if known < 0 {
             // No tenant is cached before this, so only later changes matter.
-            self.head.store(self.placements.head().await?, Ordering::Release);
+            self.head.store(within(ANSWER, self.placements.head()).await?, Ordering::Release);
             return Ok(());
         }
-        let (changes, head) = self.placements.changes(known).await?;
+        let (changes, head) = within(ANSWER, self.placements.changes(known)).await?;
         // Stored first, so that concurrent look-ups notice that their answer may be outdated.
         self.head.store(head, Ordering::Release);
         for change in changes {

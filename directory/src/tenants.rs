@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use config::Config;
-use eventstore::LockClass;
+use eventstore::{LockClass, within};
 use kernel::{Clock, IdSource, TenantId, is_slug};
 use serde::Serialize;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{Postgres, Row};
 use user_sagas::TenantStanding;
 use uuid::Uuid;
@@ -107,6 +107,10 @@ impl From<sqlx::Error> for DirectoryError {
 /// The role that reads and writes the directory.
 pub(crate) const ROLE: &str = "inopsio_directory";
 
+/// How long the directory may take for an answer to those who ask it again and again, and whom nobody else ends. (Requests and steps of sagas
+/// have a limit of their own.)
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+
 /// Updates the status of a tenant, unless it is reserved.
 const NOTE_STANDING: &str =
     "UPDATE tenants SET status = CASE status WHEN 'reserved' THEN status ELSE $2 END WHERE tenant_id = $1";
@@ -130,9 +134,7 @@ impl Directory {
         // The URL of a directory that several cells share. It was checked when the configuration was read.
         let shared = config.directory.url.reveal();
         let options = if shared.is_empty() { options } else { PgConnectOptions::from_str(shared).unwrap_or(options) };
-        // A short timeout, to report an unreachable server soon.
-        let pool = PgPoolOptions::new().max_connections(2).min_connections(0).acquire_timeout(Duration::from_secs(3));
-        Self { pool: pool.connect_lazy_with(options), cell: config.directory.cell.clone() }
+        Self { pool: eventstore::database::pool(options, 2), cell: config.directory.cell.clone() }
     }
 
     /// Locks a tenant's place, so that no other process moves or deletes the tenant. The lock is held as long as the returned connection.
@@ -248,11 +250,9 @@ impl Directory {
     /// The tenants that are suspended or being deleted. All their requests are refused.
     #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
     pub async fn suspended(&self) -> Result<Vec<TenantId>, DirectoryError> {
-        // No index, because this is queried once per process.
-        let ids: Vec<Uuid> =
-            sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE status IN ('suspended', 'deleting')")
-                .fetch_all(&self.pool)
-                .await?;
+        // No index, because each process asks only every few seconds.
+        let asked = sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE status IN ('suspended', 'deleting')");
+        let ids: Vec<Uuid> = within(ANSWER, asked.fetch_all(&self.pool)).await?;
         Ok(ids.into_iter().map(TenantId::vouched).collect())
     }
 

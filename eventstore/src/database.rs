@@ -170,8 +170,8 @@ const GIVEN_BACK: Duration = Duration::from_secs(12);
 /// How long a transaction may take to begin, including the wait for a free connection and the replacement of broken ones.
 const BEGUN: Duration = Duration::from_secs(5);
 
-/// See [`Database::pool`].
-pub(crate) fn pool(options: PgConnectOptions, max: u32) -> PgPool {
+/// The [pool](Database::pool) of a database, also of one that is no service's.
+pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(max)
         .min_connections(0)

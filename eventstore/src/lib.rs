@@ -11,7 +11,7 @@
 //!
 //! **Beside these:** [`backup`] exports and imports the whole log as of one moment; [`seals`] signs the heads of each tenant's Merkle
 //! tree, which prove its history; [`transfer`] copies one tenant to another cell; [`archive`] moves inactive streams out of the main
-//! table, where all readers still find them.
+//! table, where all readers still find them; [`supervised`] starts those who follow the log again if they panic.
 //!
 //! **Personal data** is [encrypted](sealing) before it is stored, under keys that an erasure destroys. It is decrypted for readers of
 //! one stream or one tenant. Readers of all events get it as stored, and [decrypt](EventStore::opened) what they decode.
@@ -54,6 +54,7 @@ mod settings;
 mod snapshot;
 mod statement;
 mod store;
+mod supervision;
 pub mod transfer;
 
 pub use append::{Append, Appended, AskedJob, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
@@ -75,3 +76,4 @@ pub use server_settings::server_settings;
 pub use settings::Settings;
 pub use snapshot::{Resumed, Snapshot};
 pub use store::{EventStore, StoredCommand};
+pub use supervision::{panicked, supervised};

@@ -25,7 +25,8 @@ pub use status::{State, Status};
 /// How often an idle relay checks the log and the stream without being woken, and a standby tries to acquire the lock.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The relay of one service.
+/// The relay of one service. Clones share its status.
+#[derive(Clone)]
 pub struct Relay {
     store: EventStore,
     bus: Bus,
@@ -63,11 +64,9 @@ impl Relay {
             }
             tracing::info!(service = %self.store.service(), "the relay is active");
             let active = Active::new(&self.store, &self.bus, self.replicas, &self.reporter);
-            let relaying = &self.store.channels().relaying;
-            relaying.send_replace(true);
+            let relaying = Relaying::begin(&self);
             let stopped = shutdown.run_until_cancelled(active.run(&mut lock)).await;
-            relaying.send_replace(false);
-            self.reporter.clear_lag();
+            drop(relaying);
             if stopped.is_none() {
                 break;
             }
@@ -75,5 +74,22 @@ impl Relay {
         }
         lock.release().await;
         self.reporter.report(State::Ended);
+    }
+}
+
+/// Until this is dropped, also by a panic, the projections of this process get their events from this relay.
+struct Relaying<'a>(&'a Relay);
+
+impl<'a> Relaying<'a> {
+    fn begin(relay: &'a Relay) -> Self {
+        relay.store.channels().relaying.send_replace(true);
+        Self(relay)
+    }
+}
+
+impl Drop for Relaying<'_> {
+    fn drop(&mut self) {
+        self.0.store.channels().relaying.send_replace(false);
+        self.0.reporter.clear_lag();
     }
 }

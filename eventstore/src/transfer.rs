@@ -70,6 +70,9 @@ pub enum TransferError {
     /// The pause ended before the move did.
     #[error("the pause of {0} ended before the rest was copied; the tenant writes again where it was")]
     PauseOver(Service),
+    /// The tenant is closed for good: another mover has completed the move, or the tenant was deleted.
+    #[error("{0}: the tenant does not live in this cell any more; nothing was changed")]
+    Gone(Service),
 }
 
 impl From<sqlx::Error> for TransferError {
@@ -153,12 +156,16 @@ impl Transfer {
 
     /// Closes the tenant in the new cell until its data is complete there. (If it lived there before, it is closed already.)
     pub async fn expect(&mut self, cell: &str) -> Result<()> {
-        close(&mut self.to.connection, self.tenant, Closure::Arriving, cell, None).await
+        close(&mut self.to.connection, self.tenant, Closure::Arriving, cell, None).await.map(drop)
     }
 
     /// Blocks writes for the tenant in the old cell, for at most this time.
+    ///
+    /// # Errors
+    /// [`TransferError::Gone`] if it does not live there any more.
     pub async fn pause(&mut self, cell: &str, at_most: Duration) -> Result<()> {
-        close(&mut self.from.connection, self.tenant, Closure::Paused, cell, Some(at_most)).await
+        let paused = close(&mut self.from.connection, self.tenant, Closure::Paused, cell, Some(at_most)).await?;
+        if paused { Ok(()) } else { Err(TransferError::Gone(self.service)) }
     }
 
     /// Makes the pause permanent.
@@ -186,7 +193,7 @@ impl Transfer {
 
     /// Marks the data in the old cell as an old copy.
     pub async fn leave(&mut self, cell: &str) -> Result<()> {
-        close(&mut self.from.connection, self.tenant, Closure::Left, cell, None).await
+        close(&mut self.from.connection, self.tenant, Closure::Left, cell, None).await.map(drop)
     }
 
     /// Copies what the new cell lacks at this moment. Returns the number of copied events. The first round covers all claims and commands
@@ -316,21 +323,23 @@ impl Transfer {
     }
 }
 
-/// Closes a tenant, under the writers' lock: whoever reads the log afterwards sees all of its events.
+/// Closes a tenant, under the writers' lock: whoever reads the log afterwards sees all of its events. False: it is closed otherwise already,
+/// and a pause, which ends by itself, would open it again; nothing is changed.
 async fn close(
     connection: &mut PgConnection,
     tenant: TenantId,
     closure: Closure,
     cell: &str,
     at_most: Option<Duration>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut transaction = connection.begin().await?;
     lock(&mut transaction, None).await?;
-    sqlx::query(
+    let closed = sqlx::query(
         "INSERT INTO log.closed (tenant_id, state, cell, until)
          VALUES ($1, $2, $3, coalesce(clock_timestamp() + $4, 'infinity'))
          ON CONFLICT (tenant_id) DO UPDATE
-         SET state = excluded.state, cell = excluded.cell, until = excluded.until, since = now()",
+         SET state = excluded.state, cell = excluded.cell, until = excluded.until, since = now()
+         WHERE closed.state = 'paused' OR excluded.state <> 'paused'",
     )
     .bind(tenant.uuid())
     .bind(closure.as_str())
@@ -339,7 +348,7 @@ async fn close(
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(closed.rows_affected() == 1)
 }
 
 /// Ends a tenant's pause, if it is paused.

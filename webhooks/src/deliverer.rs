@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{EventStore, Lock, LockKey, Role};
+use eventstore::{EventStore, Lock, LockKey, Role, supervised};
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{ANSWER_RETENTION, ANSWER_SWEEP_INTERVAL, Position, TenantId, TypePatterns};
 use sqlx::Row;
@@ -24,6 +24,7 @@ use crate::{Secret, Webhooks};
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Delivers a service's events to its tenants' webhooks. Only one deliverer per service is active, by an advisory lock.
+#[derive(Clone)]
 pub struct Deliverer {
     webhooks: Webhooks,
     store: EventStore,
@@ -83,11 +84,14 @@ impl Deliverer {
             decided: received,
         });
         let stop = shutdown.child_token();
-        let bus = self.webhooks.parts().bus.clone();
+        let (service, bus) = (self.store.service(), self.webhooks.parts().bus.clone());
         let mut beside = JoinSet::new();
-        beside.spawn(deadletters::forward_decisions(bus, self.store.service(), decided, stop.clone()));
+        let forwarding = move |stop| deadletters::forward_decisions(bus.clone(), service, decided.clone(), stop);
+        beside.spawn(supervised(format!("webhooks/{service}/decisions"), stop.clone(), forwarding));
         if let Some(notices) = self.notices.clone() {
-            beside.spawn(Notifier { webhooks: self.webhooks.clone(), notices }.run(stop.clone()));
+            let notifier = Notifier { webhooks: self.webhooks.clone(), notices };
+            let notifying = move |stop| notifier.clone().run(stop);
+            beside.spawn(supervised(format!("webhooks/{service}/notices"), stop.clone(), notifying));
         }
         let mut workers = JoinSet::new();
         let mut running: HashMap<Uuid, Running> = HashMap::new();

@@ -53,6 +53,7 @@ pub trait Notices: Send + Sync + 'static {
 }
 
 /// Sends the pending notices of a service's webhooks. Runs beside the active deliverer, so only one is active.
+#[derive(Clone)]
 pub(crate) struct Notifier {
     pub(crate) webhooks: Webhooks,
     pub(crate) notices: Arc<dyn Notices>,

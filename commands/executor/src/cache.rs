@@ -68,6 +68,10 @@ impl Baselines {
     pub(crate) fn drop_stale(&self, key: &StreamKey) {
         self.0.remove(key);
     }
+
+    pub(crate) fn drop_all(&self) {
+        self.0.clear();
+    }
 }
 
 #[cfg(test)]

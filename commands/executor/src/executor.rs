@@ -301,7 +301,7 @@ impl Executor {
                 Ok(Attempt::Done(Done { answer: stored.answer, version, position: appended.last, repeated: false }))
             }
             Err(error) => {
-                self.drop_cached(&work);
+                self.drop_cached(&work, &error);
                 append_failed(&work, &error)
             }
         }
@@ -319,7 +319,20 @@ impl Executor {
         }
     }
 
-    fn drop_cached(&self, work: &Work<'_>) {
+    fn drop_cached(&self, work: &Work<'_>, error: &append::Error) {
+        if let append::Error::VersionConflict { aggregate_type, aggregate_id, expected, actual } = error
+            && actual < expected
+        {
+            // Streams only grow, so the log was set back: it was restored, or a server took over that lacked its end.
+            tracing::warn!(
+                aggregate_type,
+                aggregate_id,
+                expected,
+                actual,
+                "the log lost events since this process read them; no cached state is used any more"
+            );
+            self.inner.histories.drop_all();
+        }
         for stream in &work.streams {
             self.inner.histories.drop_stale(&key(work, stream.aggregate_type, &stream.id));
         }

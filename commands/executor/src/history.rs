@@ -66,6 +66,10 @@ impl Histories {
         self.baselines.drop_stale(key);
     }
 
+    pub(crate) fn drop_all(&self) {
+        self.baselines.drop_all();
+    }
+
     /// Loads an aggregate. `None` if it does not exist or belongs to another tenant. A state for which events were skipped is not cached.
     pub(crate) async fn find<A: Aggregate>(
         &self,

@@ -9,8 +9,10 @@ use testbed::Database;
 pub struct TestDirectory {
     pub directory: Directory,
     pub placements: Placements,
+    /// The configuration of a process that uses it.
+    pub config: Config,
     /// Dropping it deletes the database.
-    _database: Database,
+    pub database: Database,
 }
 
 impl TestDirectory {
@@ -26,6 +28,6 @@ impl TestDirectory {
         config.postgres.directory.clone_from(&database.name);
         directory::migrate(&config, false).await.unwrap();
         let directory = Directory::open(&config);
-        Self { placements: Placements::of(&directory), directory, _database: database }
+        Self { placements: Placements::of(&directory), directory, config, database }
     }
 }

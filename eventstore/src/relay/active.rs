@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt};
-use kernel::{Position, RecordedEvent};
+use kernel::{Position, RecordedEvent, Service};
 use nats::{Bus, PublishError, StreamSettings, StreamState};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep};
 
 use super::POLL_INTERVAL;
@@ -17,6 +18,9 @@ use crate::{EventStore, Lock};
 /// cost, and each further event in it a low one. From [`BACKLOG`] events on there is a backlog, and the next publish follows at once.
 const PACING: [(u64, Duration); 2] = [(64, Duration::from_millis(10)), (16, Duration::from_millis(5))];
 const BACKLOG: u64 = 900;
+
+/// The most wake-ups that are taken together. The client of the bus keeps no more.
+const WAKES: usize = 1 << 16;
 
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -124,7 +128,7 @@ impl<'a> Active<'a> {
         self.check_same_history(ends.stream).await?;
         let (mut published, mut head) = (ends.published(), ends.log);
         let mut source = Source::new(self.store);
-        let mut wakes = self.wakes().await;
+        let mut wakes = wakes(self.bus, self.store.service()).await;
         let mut polled = Instant::now();
         loop {
             let began = Instant::now();
@@ -144,7 +148,8 @@ impl<'a> Active<'a> {
             if pages.is_empty() {
                 tokio::select! {
                     () = source.wait_for_append() => {}
-                    Some(()) = wakes.next() => source.request_read(),
+                    // Unconstrained, because the runtime hands out no more than some of them in a row.
+                    Some(()) = unconstrained(wakes.next()) => source.request_read(),
                     () = sleep(POLL_INTERVAL) => source.request_read(),
                 }
                 continue;
@@ -253,15 +258,39 @@ impl<'a> Active<'a> {
             Err(error) => Err(RelayError::Transient(error.to_string())),
         }
     }
+}
 
-    /// Wake-ups from other processes; never any if the bus does not answer, then polling is the fallback.
-    async fn wakes(&self) -> BoxStream<'static, ()> {
-        match self.bus.wakes(self.store.service()).await {
-            Ok(wakes) => wakes.chain(futures::stream::pending()).boxed(),
-            Err(error) => {
-                tracing::debug!(%error, "no wake-ups from other processes");
-                futures::stream::pending().boxed()
-            }
+/// Wake-ups from other processes, where all that have come meanwhile are one: one read of the log finds what they are about. Never any if
+/// the bus does not answer, then polling is the fallback.
+async fn wakes(bus: &Bus, service: Service) -> BoxStream<'static, ()> {
+    match bus.wakes(service).await {
+        Ok(wakes) => wakes.ready_chunks(WAKES).map(drop).chain(futures::stream::pending()).boxed(),
+        Err(error) => {
+            tracing::debug!(%error, "no wake-ups from other processes");
+            futures::stream::pending().boxed()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use nats::Credentials;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn wake_ups_that_came_in_a_busy_time_are_one() {
+        let nats = testbed::Nats::start().await;
+        let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "test")).await.unwrap();
+        let service = Service::new("crm");
+        let mut wakes = wakes(&bus, service).await;
+        for _ in 0..1_000 {
+            bus.wake(service).await;
+        }
+        // The answer comes after them.
+        bus.ping().await.unwrap();
+        unconstrained(wakes.next()).await.unwrap();
+        assert!(unconstrained(wakes.next()).now_or_never().is_none(), "there is another one");
     }
 }

@@ -46,6 +46,7 @@ pub enum State {
 }
 
 /// Publishes the status of a relay, as a `watch` channel, in the program's log and as a metric.
+#[derive(Clone)]
 pub(super) struct Reporter {
     status: watch::Sender<Status>,
     lag: Gauge,

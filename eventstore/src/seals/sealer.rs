@@ -38,7 +38,8 @@ pub enum SealerState {
     },
 }
 
-/// The sealer of a service.
+/// The sealer of a service. Clones share its state.
+#[derive(Clone)]
 pub struct Sealer {
     database: Database,
     key: SealKey,

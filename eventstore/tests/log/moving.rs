@@ -83,6 +83,28 @@ async fn a_pause_ends_by_itself_and_then_can_not_be_held() {
 }
 
 #[tokio::test]
+async fn a_pause_opens_nobody_again_who_has_left_or_is_deleted() {
+    let (database, store) = store().await;
+    let elsewhere = Database::fresh("crm").await;
+    let tenant = testbed::tenant();
+    // Two movers of one move: the first one has lost its lock in the directory without noticing.
+    let mut first = between(tenant, &database, &elsewhere).await;
+    let mut second = between(tenant, &database, &elsewhere).await;
+    first.pause("east", Duration::from_mins(1)).await.unwrap();
+    first.hold().await.unwrap();
+    first.leave("east").await.unwrap();
+    let mut alter = superuser(&database).await;
+    for (state, closure) in [("left", Closure::Left), ("arriving", Closure::Arriving), ("deleted", Closure::Deleted)] {
+        sqlx::query("UPDATE log.closed SET state = $1").bind(state).execute(&mut alter).await.unwrap();
+        let error = second.pause("east", Duration::ZERO).await.unwrap_err();
+        assert!(matches!(error, TransferError::Gone(CRM)), "{error}");
+        assert_eq!(store.closed().await.unwrap(), [(tenant, closure)]);
+        assert!(refused(&store, tenant).await);
+    }
+    assert_eq!(rows(&database, tenant).await, []);
+}
+
+#[tokio::test]
 async fn a_history_moves_as_it_is_in_rounds_and_goes_on_in_the_other_cell() {
     let (from, here) = store().await;
     let (to, there) = store().await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eventstore::supervised;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use crate::{Jobs, firing, leases, running, sweep};
 const CONTENTION_PAUSE: Duration = Duration::from_millis(20);
 
 /// Executes due jobs. The runners of all processes share the work through the tables.
+#[derive(Clone)]
 pub struct Runner {
     jobs: Jobs,
 }
@@ -33,7 +35,9 @@ impl Runner {
         let inner = &*self.jobs.inner;
         // Dropped at the end of this function, after all jobs have ended.
         let mut renewals = JoinSet::new();
-        renewals.spawn(leases::keep_renewed(self.jobs.clone()));
+        let jobs = self.jobs.clone();
+        let renewing = move |_| leases::keep_renewed(jobs.clone());
+        renewals.spawn(supervised(format!("jobs/{}/leases", inner.service), CancellationToken::new(), renewing));
         let mut running = JoinSet::new();
         let mut listener = WakeListener::new(inner.bus.clone(), inner.service);
         let mut last_sweep: Option<Instant> = None;

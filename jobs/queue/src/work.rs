@@ -196,12 +196,15 @@ impl Work {
             "WITH me AS (SELECT 1 FROM jobs.jobs WHERE tenant_id = $1 AND job_id = $9 AND lease = $10 FOR KEY SHARE),
              asked AS (
                  -- A running job may have read data that it has not written yet.
-                 SELECT job_id, state = 'running' AS busy, state = 'waiting' AND inputs > 0 AS pointless FROM jobs.jobs
+                 SELECT job_id FROM jobs.jobs
                  WHERE tenant_id = $1 AND kind = ANY ($2) AND created_at <= $3
                    AND (parts > 0 OR state = 'running' OR inputs > 0 AND state <> 'completed')
-                   AND EXISTS (SELECT FROM me)
-                 FOR UPDATE),
-             old AS (SELECT job_id, pointless FROM asked WHERE NOT busy),
+                   AND EXISTS (SELECT FROM me)),
+             -- Not those that run, because their leases have to be renewed meanwhile. One that begins to run now is passed over, too.
+             old AS (
+                 SELECT x.job_id, x.state = 'waiting' AND x.inputs > 0 AS pointless FROM asked JOIN jobs.jobs x USING (job_id)
+                 WHERE x.tenant_id = $1 AND x.state <> 'running'
+                 FOR UPDATE OF x),
              p AS (DELETE FROM jobs.parts x USING old WHERE x.tenant_id = $1 AND x.job_id = old.job_id),
              i AS (DELETE FROM jobs.inputs x USING old WHERE x.tenant_id = $1 AND x.job_id = old.job_id),
              j AS (
@@ -221,7 +224,7 @@ impl Work {
                  INSERT INTO jobs.lines (tenant_id, job_id, line, at, attempt, message)
                  SELECT $1, job_id, log_lines, $8, attempt, 'cancelled: ' || $7 FROM j WHERE pointless)
              SELECT (SELECT count(*) FROM j) AS removed, (SELECT count(*) FROM j WHERE pointless) AS cancelled,
-                 (SELECT count(*) FROM asked WHERE busy) AS busy, EXISTS (SELECT FROM me) AS ours",
+                 (SELECT count(*) FROM asked) - (SELECT count(*) FROM old) AS busy, EXISTS (SELECT FROM me) AS ours",
         )
         .bind(self.tenant().uuid())
         .bind(kinds)

@@ -50,6 +50,7 @@ pub(crate) const LOCK_NAME: &str =
 
 /// Queries the assignments at an interval and publishes them to all workers. It also announces this instance to the others, by a shared
 /// advisory lock for each projection that has several partitions.
+#[derive(Clone)]
 pub(crate) struct AssignmentWatcher {
     database: Database,
     projections: Vec<Arc<dyn Projection>>,

@@ -16,6 +16,7 @@ use crate::progress::ProgressWriter;
 use crate::worker::Worker;
 use crate::{Projection, Settings};
 
+#[derive(Clone)]
 pub(crate) struct PartitionWorkers {
     pub(crate) database: Database,
     pub(crate) store: EventStore,

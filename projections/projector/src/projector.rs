@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use eventstore::{Database, EventStore};
+use eventstore::{Database, EventStore, supervised};
 use kernel::Service;
 use nats::Bus;
 use tokio::sync::{broadcast, watch};
@@ -16,6 +16,8 @@ use crate::progress::ProgressWriter;
 use crate::{Progress, Projection, Settings, feed};
 
 /// Applies a service's projections. Of all instances that run, only one applies a given partition of a projection at a time.
+/// Clones share the progress.
+#[derive(Clone)]
 pub struct Projector {
     database: Database,
     store: EventStore,
@@ -49,29 +51,52 @@ impl Projector {
     ///
     /// Neither the bus nor the database needs to be available: without the bus the log is read, and for the database it waits.
     pub async fn run(self, shutdown: CancellationToken) {
-        let (sender, _) = broadcast::channel(self.settings.buffered_batches.max(1));
+        let Self { database, store, bus, service, projections, settings, progress } = self;
+        let (sender, _) = broadcast::channel(settings.buffered_batches.max(1));
         let (decided, _) = watch::channel(());
-        let mut tasks = JoinSet::new();
-        let watcher = AssignmentWatcher::new(&self.database, self.projections.clone(), self.settings.stand_by);
-        for (index, projection) in self.projections.into_iter().enumerate() {
+        let watcher = AssignmentWatcher::new(&database, projections.clone(), settings.stand_by);
+        let mut tasks = Tasks { service, shutdown, spawned: JoinSet::new() };
+        for (index, projection) in projections.into_iter().enumerate() {
+            let name = projection.name();
             let workers = PartitionWorkers {
-                database: self.database.clone(),
-                store: self.store.clone(),
+                database: database.clone(),
+                store: store.clone(),
                 projection,
                 index,
-                progress: self.progress.clone(),
+                progress: progress.clone(),
                 feed: sender.clone(),
                 decided: decided.subscribe(),
                 assignments: watcher.assignments(),
-                settings: self.settings,
+                settings,
             };
-            tasks.spawn(workers.run(shutdown.clone()));
+            tasks.spawn(name, move |shutdown| workers.clone().run(shutdown));
         }
-        tasks.spawn(watcher.run(shutdown.clone()));
-        tasks.spawn(measure(self.progress, self.store.clone(), shutdown.clone()));
-        tasks.spawn(deadletters::forward_decisions(self.bus.clone(), self.service, decided, shutdown.clone()));
-        tasks.spawn(feed::run(self.bus, self.store, self.service, sender, shutdown));
-        while tasks.join_next().await.is_some() {}
+        tasks.spawn("assignments", move |shutdown| watcher.clone().run(shutdown));
+        let measured = store.clone();
+        tasks.spawn("lag", move |shutdown| measure(progress.clone(), measured.clone(), shutdown));
+        let decisions = bus.clone();
+        tasks.spawn("decisions", move |shutdown| {
+            deadletters::forward_decisions(decisions.clone(), service, decided.clone(), shutdown)
+        });
+        tasks.spawn("feed", move |shutdown| feed::run(bus.clone(), store.clone(), service, sender.clone(), shutdown));
+        while tasks.spawned.join_next().await.is_some() {}
+    }
+}
+
+/// The tasks of a projector. One that panics is started again, and the others go on meanwhile.
+struct Tasks {
+    service: Service,
+    shutdown: CancellationToken,
+    spawned: JoinSet<()>,
+}
+
+impl Tasks {
+    fn spawn<F>(&mut self, name: &str, start: impl FnMut(CancellationToken) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let name = format!("projections/{}/{name}", self.service);
+        self.spawned.spawn(supervised(name, self.shutdown.clone(), start));
     }
 }
 

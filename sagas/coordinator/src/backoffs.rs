@@ -28,8 +28,11 @@ impl Backoffs {
         Self { first, longest, known: HashMap::new() }
     }
 
-    /// Executing it failed once more: starts or extends its backoff.
+    /// Executing it failed once more: starts or extends its backoff. Instances that did not come again for the longest pause after theirs
+    /// are forgotten: most probably their tenants were destroyed or have moved. One that only waited for its turn starts from the first
+    /// pause.
     pub(crate) fn failed(&mut self, key: InstanceKey, now: Instant) {
+        self.known.retain(|known, pause| *known == key || pause.until + self.longest > now);
         let pause = self.known.entry(key).or_insert(Pause { failures: 0, until: now });
         pause.until = now + self.first.saturating_mul(2_u32.saturating_pow(pause.failures.min(30))).min(self.longest);
         pause.failures += 1;
@@ -98,5 +101,21 @@ mod tests {
         let later = now + Duration::from_millis(1_500);
         assert!(!backoffs.is_waiting(&key(1), later) && backoffs.is_waiting(&key(2), later));
         assert_eq!((backoffs.count(now), backoffs.count(later)), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_come_again_is_forgotten() {
+        let now = Instant::now();
+        let mut backoffs = Backoffs::new(Duration::from_secs(1), Duration::from_secs(10));
+        backoffs.failed(key(1), now);
+        backoffs.failed(key(2), now);
+        // Its pause was one second; it is remembered for ten more.
+        backoffs.failed(key(2), now + Duration::from_secs(10));
+        assert_eq!(backoffs.known.len(), 2);
+        backoffs.failed(key(2), now + Duration::from_secs(11));
+        assert_eq!(backoffs.known.keys().collect::<Vec<_>>(), [&key(2)]);
+        backoffs.failed(key(2), now + Duration::from_mins(1));
+        let pause = backoffs.next(now + Duration::from_mins(1)).unwrap();
+        assert_eq!(pause.as_secs(), 8, "it comes, however late, and its pauses grow");
     }
 }

@@ -24,7 +24,8 @@ const IDLE_TIMEOUT: &str = "30s";
 /// The interval at which instances are counted for metrics.
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The coordinator of one service.
+/// The coordinator of one service. Clones share its status.
+#[derive(Clone)]
 pub struct Coordinator {
     pub(crate) shared: Arc<Shared>,
     database: Database,

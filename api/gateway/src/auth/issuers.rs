@@ -81,11 +81,14 @@ pub async fn open(
         settings: settings(config, address),
     });
     let changed_ids = Arc::new(ChangedIds::default());
-    let shutdown = background.shutdown.clone();
-    background.tasks.spawn(follow(log.store.clone(), authority.clone(), changed_ids.clone(), shutdown));
+    let (followed, notified, changes) = (log.store.clone(), authority.clone(), changed_ids.clone());
+    background.spawn("changes of tokens", move |shutdown| {
+        follow(followed.clone(), notified.clone(), changes.clone(), shutdown)
+    });
     let trust = Trust::new(authority.clone());
     let denials = Denials::new(authority.clone());
-    background.tasks.spawn(denials.clone().write_periodically(background.shutdown.clone()));
+    let counts = denials.clone();
+    background.spawn("denied access", move |shutdown| counts.clone().write_periodically(shutdown));
     let client_address = client_address(config)?;
     let provider = here.then(|| Provider {
         authority,

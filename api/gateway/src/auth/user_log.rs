@@ -74,10 +74,11 @@ pub async fn open(
         // Slow, as a first start may be. If something does not answer at all, the follower logs it.
         Err(_) => tracing::info!("who is suspended is not known yet; /ready says so until it is"),
     }
-    background.tasks.spawn(follower.run(background.shutdown.clone()));
+    background.spawn("changes of permissions", move |shutdown| follower.clone().run(shutdown));
     Ok(UserLog { permission_resolver: PermissionResolver::new(executor, grants), store: alone.then_some(store) })
 }
 
+#[derive(Clone)]
 struct Follower {
     /// The log of the user service.
     store: EventStore,

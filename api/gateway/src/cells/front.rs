@@ -65,9 +65,11 @@ pub(crate) async fn serve(
     if let Err(error) = map.catch_up().await {
         tracing::warn!(%error, "the directory of tenants does not answer yet");
     }
-    let following = map.clone();
-    let shutdown = background.shutdown.clone();
-    background.tasks.spawn(async move { following.follow(shutdown).await });
+    let followed = map.clone();
+    background.spawn("places of tenants", move |shutdown| {
+        let map = followed.clone();
+        async move { map.follow(shutdown).await }
+    });
     let limits = Limits {
         body: http.body_limit,
         upload: http.upload_limit,

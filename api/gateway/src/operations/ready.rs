@@ -191,6 +191,7 @@ impl Readiness {
             }
         }
         dependencies.extend(self.remotes.iter().map(|(remote, _)| remote_dependency(remote)));
+        dependencies.extend(eventstore::panicked().into_iter().map(panicked_dependency));
         if !self.suspended.is_known() {
             let detail = "the suspended tenants are not loaded yet".to_owned();
             dependencies.push(Dependency::down("suspensions".to_owned(), detail, Status::Unavailable));
@@ -270,6 +271,12 @@ fn sagas_dependency(service: Service, sagas: &SagasState) -> Dependency {
         None => Dependency::up(name),
         Some(detail) => Dependency::down(name, detail, Status::Degraded),
     }
+}
+
+/// A background task that panicked, until it is started again.
+fn panicked_dependency(task: String) -> Dependency {
+    let detail = "it panicked, and is started again in a moment; the log says where it did".to_owned();
+    Dependency::down(format!("task/{task}"), detail, Status::Degraded)
 }
 
 /// The instances of a service in other processes. Without any ready instance, its requests can't be answered.

@@ -175,8 +175,9 @@ async fn check_master_keys(config: &Config, background: &Background) -> Result<(
             Err(error) => return Err(StartError::Vault { key, error }),
         }
         if !kept.iter().any(|client| Arc::ptr_eq(client, transit.client())) {
-            kept.push(transit.client().clone());
-            background.tasks.spawn(transit.client().clone().keep(background.shutdown.clone()));
+            let client = transit.client().clone();
+            kept.push(client.clone());
+            background.spawn("token for Vault", move |shutdown| client.clone().keep(shutdown));
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use coordinator::{Coordinator, Instances};
 use directory::WriteSideError;
 use eventstore::relay::Relay;
 use eventstore::seals::Sealer;
-use eventstore::{Database, EventStore};
+use eventstore::{Database, EventStore, supervised};
 use executor::Executor;
 use face::{LiveEvents, ReadSide, Runtime, ServiceSecret, WriteSide};
 use jobs::{Jobs, Kinds, Runner};
@@ -35,6 +35,16 @@ pub struct Background {
     pub tasks: TaskTracker,
     /// Cancelled when the tasks must stop.
     pub shutdown: CancellationToken,
+}
+
+impl Background {
+    /// Spawns a task that runs until the shutdown. It is started again if it panics.
+    pub fn spawn<F>(&self, name: impl Into<String>, start: impl FnMut(CancellationToken) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn(supervised(name.into(), self.shutdown.clone(), start));
+    }
 }
 
 /// A running service.
@@ -193,19 +203,17 @@ struct Starting<'a> {
 }
 
 impl Starting<'_> {
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.background.tasks.spawn(work);
-    }
-
-    /// Cancelled when the process stops.
-    fn shutdown(&self) -> CancellationToken {
-        self.background.shutdown.clone()
+    fn spawn<F>(&self, name: &str, start: impl FnMut(CancellationToken) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.background.spawn(format!("{name}/{}", self.domain.service), start);
     }
 
     fn relay(&self) -> RelayState {
         let relay = Relay::new(self.store.clone(), self.bus.clone()).with_replicas(self.config.nats.replicas);
         let state = RelayState(relay.status());
-        self.spawn(relay.run(self.shutdown()));
+        self.spawn("relay", move |shutdown| relay.clone().run(shutdown));
         state
     }
 
@@ -213,7 +221,7 @@ impl Starting<'_> {
     fn sealer(&self) -> Option<SealingState> {
         let sealer = Sealer::new(&self.database, self.config.seal_key()?, self.clock.clone());
         let state = SealingState(sealer.state());
-        self.spawn(sealer.run(self.shutdown()));
+        self.spawn("sealer", move |shutdown| sealer.clone().run(shutdown));
         Some(state)
     }
 
@@ -228,7 +236,7 @@ impl Starting<'_> {
             projector::Settings::default(),
         );
         let read_models = ReadModels::new(&self.database, projections, Some(projector.progress()));
-        self.spawn(projector.run(self.shutdown()));
+        self.spawn("projections", move |shutdown| projector.clone().run(shutdown));
         read_models
     }
 
@@ -249,7 +257,7 @@ impl Starting<'_> {
             url: adapters.url.clone(),
         };
         let deliverer = Deliverer::new(webhooks.clone(), self.store.clone()).telling(Arc::new(notices));
-        self.spawn(deliverer.run(self.shutdown()));
+        self.spawn("webhooks", move |shutdown| deliverer.clone().run(shutdown));
         Ok(webhooks)
     }
 
@@ -261,7 +269,8 @@ impl Starting<'_> {
             None => kinds,
         };
         let jobs = Jobs::open(&self.database, Some(self.bus.clone()), kinds, jobs::Settings::default(), sources);
-        self.spawn(Runner::new(jobs.clone()).run(self.shutdown()));
+        let runner = Runner::new(jobs.clone());
+        self.spawn("jobs", move |shutdown| runner.clone().run(shutdown));
         jobs
     }
 
@@ -274,7 +283,7 @@ impl Starting<'_> {
         let settings = coordinator::Settings::default();
         let coordinator = Coordinator::new(&self.database, store, bus, sagas, repository, clock, settings);
         let state = SagasState(coordinator.status());
-        self.spawn(coordinator.run(self.shutdown()));
+        self.spawn("sagas", move |shutdown| coordinator.clone().run(shutdown));
         Some((instances, state))
     }
 
@@ -283,10 +292,13 @@ impl Starting<'_> {
         let (store, executor) = (self.store.clone(), self.executor.clone());
         let dead_letters = dead_letters_of(self.domain, &self.database, store, executor, Some(self.bus.clone()));
         if let Some(dead_letters) = dead_letters.clone() {
-            self.spawn(dead_letters.seal_former(self.database.clone(), self.shutdown()));
+            let database = self.database.clone();
+            self.spawn("sealing of edits", move |shutdown| {
+                dead_letters.clone().seal_former(database.clone(), shutdown)
+            });
         }
         let publisher = deadletters::Publisher::new(&self.database, self.bus.clone(), self.config.nats.replicas);
-        self.spawn(publisher.run(self.shutdown()));
+        self.spawn("dead letters", move |shutdown| publisher.clone().run(shutdown));
         dead_letters
     }
 }

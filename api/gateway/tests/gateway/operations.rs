@@ -7,6 +7,7 @@ use config::SecretText;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use testbed::eventually;
+use tokio_util::sync::CancellationToken;
 
 use crate::world::{Answer, World};
 
@@ -42,6 +43,27 @@ async fn ready_tells_of_each_part_and_of_a_bus_that_is_away() {
         (ready.body["status"] == "ready" && lag("relay/crm")? == 0 && lag("sagas/crm")? == 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn ready_names_a_background_task_that_panicked_until_it_runs_again() {
+    let world = World::start().await;
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(eventstore::supervised("hopeless".to_owned(), shutdown.clone(), |_| panics()));
+    let ready = async || {
+        let ready = world.get("/ready").await;
+        let named = ready.body["dependencies"].as_array()?.iter().any(|part| part["name"] == "task/hopeless");
+        Some((named, ready.body["status"] == "degraded", ready.status))
+    };
+    let degraded = Some((true, true, StatusCode::OK));
+    eventually("it is named", async || (ready().await == degraded).then_some(())).await;
+    shutdown.cancel();
+    task.await.unwrap();
+    eventually("all is well", async || (ready().await == Some((false, false, StatusCode::OK))).then_some(())).await;
+}
+
+async fn panics() {
+    panic!("as the test wants it")
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use kernel::Kind;
+use sqlx::{ConnectOptions, Executor as _};
 
-use super::lamp::Buy;
+use super::lamp::{Buy, Dust, Light};
 use super::support::{World, keyed};
 
 #[tokio::test]
@@ -49,4 +50,22 @@ async fn a_log_with_too_much_to_write_refuses_at_once_and_the_same_key_goes_on_l
         assert!(!world.done(request, buy).await.repeated);
     }
     assert_eq!(world.head().await.0, 100);
+}
+
+#[tokio::test]
+async fn when_a_stream_is_found_set_back_the_states_of_the_others_are_read_again_too() {
+    let database = testbed::Database::fresh("crm").await;
+    let world = World::over(&database, eventstore::Settings::default()).await;
+    let (desk, hall) = (world.lamp("desk").await, world.lamp("hall").await);
+    for lamp in [desk, hall] {
+        world.done(&world.request(), &Light(lamp)).await;
+    }
+    // As when the log is restored under a running process, or a server takes over that was behind.
+    let mut superuser = database.superuser().connect().await.unwrap();
+    let set_back = "DELETE FROM log.events WHERE position > 2; UPDATE log.head SET position = 2";
+    superuser.execute(set_back).await.unwrap();
+    world.done(&world.request(), &Dust(hall)).await;
+    world.done(&world.request(), &Light(desk)).await;
+    assert_eq!((world.events(desk).await.len(), world.events(hall).await.len()), (2, 2));
+    assert_eq!(world.head().await.0, 4);
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::Connection;
 use testbed::eventually;
 
-use crate::world::{World, quick};
+use crate::world::{World, new_job, quick};
 
 /// A runner on a thread and runtime of its own. Dropping it stops everything where it is, as a kill does.
 fn process(world: &World) -> tokio::runtime::Runtime {
@@ -184,6 +184,43 @@ async fn a_lease_is_renewed_while_its_job_forgets_files_and_nobody_takes_that_jo
     world.stage.gate.add_permits(1);
     let job = world.until(id, State::Completed).await;
     assert_eq!(job.attempt, 1, "{job:?}");
+}
+
+#[tokio::test]
+async fn the_leases_of_running_jobs_are_renewed_while_another_one_forgets_files() {
+    let settings = Settings { concurrency: 2, per_tenant: 2, ..quick() };
+    let world = World::idle(settings.clone()).await;
+    world.runner(&world.elsewhere(settings));
+    let failed =
+        world.jobs.submit_with(&world.request(), "hopeless", &new_job(json!(null)), b"name\n").await.unwrap().id;
+    world.until(failed, State::Discarded).await;
+    let running = world.submit("hold", json!(null)).await;
+    world.until(running, State::Running).await;
+    // The removal of the file waits for a transaction that does not end.
+    let mut reader = sqlx::PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let mut reading = reader.begin().await.unwrap();
+    sqlx::query("SELECT FROM jobs.inputs FOR UPDATE").execute(&mut *reading).await.unwrap();
+    let forget = world.submit("forget", json!(null)).await;
+    world.database.until_session(eventstore::Role::Work, "wait_event_type = 'Lock'").await;
+    let lease = format!("SELECT leased_until::text FROM jobs.jobs WHERE job_id = '{running}'");
+    let mut last = world.strings(&lease).await;
+    // For longer than a lease.
+    for _ in 0..4 {
+        last = eventually("it is renewed", async || {
+            let now = world.strings(&lease).await;
+            (now > last).then_some(now)
+        })
+        .await;
+    }
+    reading.rollback().await.unwrap();
+    eventually("it comes again", async || {
+        Some(world.find(forget).await).filter(|job| job.code.as_deref() == Some("jobs_open"))
+    })
+    .await;
+    world.stage.gate.add_permits(1);
+    let job = world.until(running, State::Completed).await;
+    assert_eq!(job.attempt, 1, "{job:?}");
+    world.until(forget, State::Completed).await;
 }
 
 #[tokio::test]
