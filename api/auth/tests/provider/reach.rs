@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth_aggregates::RequiredOf::{self, Admins, Everyone, Off};
-use auth_aggregates::{ApiKeyId, Client, ClientId, GrantId, GrantKind, GrantTerms, Place, SamlConnectionId, SamlRole};
+use auth_aggregates::{
+    Algorithm, ApiKeyId, Client, ClientId, GrantId, GrantKind, GrantTerms, Place, SamlConnectionId, SamlRole,
+};
 use auth_commands::{
     ChangeClient, ChangeMachine, ChangeSamlConnection, ClientFields, CreateSamlConnection, DeactivateClient,
     DeactivateMachine, DeactivateSamlConnection, EndSessions, GRANTS, IssueApiKey, OpenGrant, Reach, ReactivateClient,
-    ReactivateMachine, ReactivateSamlConnection, RegisterClient, RegisterMachine, ResetSecondFactor, RevokeApiKey,
-    RevokeConsent, RevokeSession, SamlConnectionFields, SetClientSecret, SetMachineKeys, SetMachineSecret,
-    SetSignInPolicy, StartSession, WithdrawGrant,
+    ReactivateMachine, ReactivateSamlConnection, RegisterClient, RegisterMachine, ResetSecondFactor, RetireSigningKey,
+    RevokeApiKey, RevokeConsent, RevokeSession, SamlConnectionFields, SetClientSecret, SetMachineKeys,
+    SetMachineSecret, SetSignInPolicy, StartSession, WithdrawGrant,
 };
 use chrono::TimeDelta;
 use executor::{Command, Permissions, Standing};
@@ -24,7 +26,7 @@ use crate::identity_provider::Idp;
 use crate::world::{BACK, OUT, World};
 
 /// The permissions of the role `keeper`.
-const KEEPER: [&str; 7] = [
+const KEEPER: [&str; 8] = [
     "auth:machine:write",
     "auth:client:write",
     "auth:saml_connection:write",
@@ -32,6 +34,7 @@ const KEEPER: [&str; 7] = [
     "auth:account:write",
     "auth:grant:write",
     "auth:policy:write",
+    "auth:key:write",
 ];
 
 /// Two roles, and one user who is an administrator.
@@ -311,4 +314,16 @@ async fn attack_166_who_looks_after_the_sign_in_policy_makes_it_no_weaker_for_ad
     keeper.exceeds_meanwhile(set(None, Some(59), reach()), set(None, Some(30), Reach::Everything)).await;
     // An administrator's reach is checked as well, and suffices.
     keeper.world.run_as_admin(&set(Some(Off), Some(14 * 24 * 60), reach())).await;
+}
+
+#[tokio::test]
+async fn attack_169_who_looks_after_keys_has_no_token_of_an_administrator_refused() {
+    let keeper = Keeper::new().await;
+    let (world, reach) = (&keeper.world, || keeper.reach());
+    let authority = &world.provider.authority;
+    let request = authority.executor().internal_request(&keeper.caller, None);
+    // Rotating a key refuses nothing.
+    let kid = authority.rotate(&request, Algorithm::EdDSA).await.unwrap().answer;
+    keeper.exceeds(&RetireSigningKey { kid: kid.clone(), reach: reach() }).await;
+    world.run_as_admin(&RetireSigningKey { kid, reach: reach() }).await;
 }

@@ -85,7 +85,7 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     })
     .await;
     // The successor is retired before it ever signs, so the old key gets another successor.
-    world.run_as_admin(&RetireSigningKey { kid: second.clone() }).await;
+    world.run_as_admin(&RetireSigningKey { kid: second.clone(), reach: Reach::Everything }).await;
     world.clock.advance(TimeDelta::hours(1));
     signs().await;
     let third = testbed::eventually("a third key is shown", async || {
