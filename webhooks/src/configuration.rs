@@ -25,7 +25,8 @@ pub const READ: &str = "events:webhook:read";
 /// The permission to change endpoints.
 pub const WRITE: &str = "events:webhook:write";
 
-/// The permissions for webhooks. Commands that make an endpoint receive events also need `<service>:history:read`.
+/// The permissions for webhooks. Commands by which an endpoint gets events, or the caller its secret, also need
+/// `<service>:history:read`.
 pub const GRANTS: &[Grant] = &[
     Grant {
         permission: READ,

@@ -20,8 +20,8 @@ kernel::events! {
 /// The default idle timeout of a session, in minutes: three days, so that a weekend does not end it.
 pub const SESSION_IDLE_MINUTES: u32 = 3 * 24 * 60;
 
-/// Users of whom something is required.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Users of whom something is required, ordered from fewest to most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequiredOf {
     /// Nobody. Users who have a second factor still have to use it.

@@ -143,7 +143,7 @@ impl Queues {
     /// Pause a queue
     ///
     /// For this tenant, no job of the queue starts until the queue is resumed. Running jobs continue; new jobs wait. Needs the permission
-    /// `<service>:job:write`.
+    /// `<service>:job:write`; for the queue of the jobs that remove files after an erasure, also the permission to erase.
     #[oai(path = "/v1/jobs/:service/queues/:queue/pause", method = "post", operation_id = "pauseJobQueue")]
     async fn pause(
         &self,
@@ -174,7 +174,7 @@ impl Queues {
     /// Limit the throughput of a queue
     ///
     /// For this tenant, and never beyond the limits for all tenants. A limit that is omitted is removed. Needs the permission
-    /// `<service>:job:write`.
+    /// `<service>:job:write`; for the queue of the jobs that remove files after an erasure, also the permission to erase.
     #[oai(path = "/v1/jobs/:service/queues/:queue/limit", method = "post", operation_id = "limitJobQueue")]
     async fn limit(
         &self,

@@ -6,6 +6,7 @@ use kernel::Refusal;
 use keys::Envelope;
 
 use crate::grants::PROTOCOL;
+use crate::reach::Reach;
 
 /// Creates a tenant's keys. Changes nothing if the tenant has keys.
 #[derive(Clone, Debug)]
@@ -45,11 +46,12 @@ pub struct AddSamlKey(pub SamlKeyAdded);
 #[derive(Clone, Debug)]
 pub struct AddSamlDecryptionKey(pub SamlDecryptionKeyAdded);
 
-/// Retires a signing key: tokens that it signed are refused from now on.
+/// Retires a signing key: tokens that it signed are refused from now on, whoever has them. So this needs all permissions of administrators.
 #[derive(Clone, Debug)]
 pub struct RetireSigningKey {
     /// The key's id.
     pub kid: String,
+    pub reach: Reach,
 }
 
 impl Command for OpenKeyRing {
@@ -137,6 +139,7 @@ impl Command for RetireSigningKey {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        self.reach.over_anybody(work.caller()).await?;
         let (tenant, now) = (work.caller().tenant(), work.now());
         work.upsert::<KeyRing>(tenant, KeyRingCommand::Retire { kid: self.kid.clone(), now }).await
     }

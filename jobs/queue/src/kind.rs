@@ -156,7 +156,8 @@ impl Kind {
         Self { output: Some((media_type, permission)), ..self }
     }
 
-    /// Cancelling or retrying such a job also needs this permission: the one with which somebody decided what the job carries out.
+    /// Cancelling or retrying such a job, and pausing or limiting its queue, also needs this permission: the one with which somebody decided
+    /// what the job carries out.
     #[must_use]
     pub fn guarded(self, permission: &'static str) -> Self {
         Self { guard: Some(permission), ..self }
@@ -277,6 +278,12 @@ impl Kinds {
         }
         let arguments = (offer.check)(arguments, pointer).map_err(Refusal::fields)?;
         Ok(Offered { kind, arguments })
+    }
+
+    /// The permissions that pausing or limiting a queue needs, besides that to change jobs: a job that does not start is as good as
+    /// cancelled.
+    pub(crate) fn to_hold_up(&self, queue: &str) -> impl Iterator<Item = &'static str> {
+        self.all.iter().filter(move |kind| kind.queue == queue).filter_map(Kind::to_cancel)
     }
 
     /// The same kinds and one more.

@@ -136,7 +136,8 @@ impl Jobs {
     /// accepted before.
     ///
     /// # Errors
-    /// The permission is missing; `not_found`: there is no such queue. Nothing was written then.
+    /// A permission is missing (to change jobs, or one that [guards](crate::Kind::guarded) a job of the queue); `not_found`: there is no such
+    /// queue. Nothing was written then.
     pub async fn pause_queue(&self, request: &Request, queue: &str) -> Result<bool, Refusal> {
         self.change_queue(request, queue, QueueAction::Pause).await
     }
@@ -144,7 +145,7 @@ impl Jobs {
     /// Resumes a paused queue.
     ///
     /// # Errors
-    /// As for [`pause_queue`](Self::pause_queue).
+    /// As for [`pause_queue`](Self::pause_queue), but the permission to change jobs suffices.
     pub async fn resume_queue(&self, request: &Request, queue: &str) -> Result<bool, Refusal> {
         self.change_queue(request, queue, QueueAction::Resume).await
     }
@@ -187,6 +188,9 @@ impl Jobs {
         let inner = &*self.inner;
         request.caller.require(inner.kinds.write)?;
         known(&inner.kinds, queue)?;
+        if !matches!(action, QueueAction::Resume) {
+            inner.kinds.to_hold_up(queue).try_for_each(|permission| request.caller.require(permission))?;
+        }
         // A queue has no id, so the nil UUID is recorded.
         let mut tables = match self.open_request(request, Uuid::nil()).await? {
             Opened::New(transaction) => transaction,

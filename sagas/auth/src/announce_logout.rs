@@ -30,7 +30,8 @@ struct Parameters {
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let ports = ports.clone();
     let tell = move |context: StepContext, parameters: Parameters| tell(ports.clone(), context, parameters);
-    let steps = vec![Step::new("tell", tell).retry(RETRY).limits(LIMITS)];
+    // The pivot: who may look after sagas does not keep from an application that somebody's access ended.
+    let steps = vec![Step::new("tell", tell).retry(RETRY).limits(LIMITS).pivot()];
     let starts_on =
         &["auth.session.ended", "auth.account.sessions_ended", "auth.account.closed", "auth.account.erased"];
     Definition::new("announce_logout", 1, &[], starts_on, start, steps)

@@ -15,7 +15,7 @@ impl Webhooks {
     pub async fn carry_out(&self, request: &Request, act: EndpointCommand) -> Result<Done, Refusal> {
         let inner = &*self.inner;
         request.caller.require(WRITE)?;
-        if act.sends() {
+        if act.needs_history() {
             may_read_history(request, self)?;
         }
         let tenant = request.caller.tenant();

@@ -92,9 +92,17 @@ impl EndpointCommand {
         }
     }
 
-    /// Whether the endpoint may get events because of this command. Then the caller needs the permission to read them.
-    pub(super) const fn sends(&self) -> bool {
-        matches!(self, Self::Create { .. } | Self::Change { .. } | Self::Enable { .. } | Self::Replay { .. })
+    /// Whether the caller needs the permission to read the service's events: the endpoint may get some because of this command, or the
+    /// answer has the secret with which its receiver tells them from forged ones.
+    pub(super) const fn needs_history(&self) -> bool {
+        match self {
+            Self::Create { .. }
+            | Self::Change { .. }
+            | Self::Enable { .. }
+            | Self::RotateSecret { .. }
+            | Self::Replay { .. } => true,
+            Self::Disable { .. } | Self::Remove { .. } => false,
+        }
     }
 }
 

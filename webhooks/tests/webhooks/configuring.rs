@@ -1,6 +1,6 @@
 //! Tenants' commands on endpoints, and their refusals.
 
-use kernel::{Position, Refusal, Role, Versions};
+use kernel::{Caller, Position, Refusal, Role, Versions};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 use webhooks::{EndpointCommand, EndpointFields, Guard, Request, Settings};
@@ -174,6 +174,31 @@ async fn a_role_may_what_the_table_says_and_a_tenant_sees_only_its_own() {
     ] {
         let error = sqlx::query(secret).fetch_all(&mut reader).await.unwrap_err();
         assert!(error.to_string().contains("permission denied"), "{secret}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn attack_171_who_may_not_read_events_gets_none_by_a_webhook_and_no_secret_to_forge_them() {
+    let world = strict().await;
+    let id = world.act(EndpointCommand::Create { fields: fields(URL), after: None }).await.id;
+    let caller = Caller::new(world.tenant, "keeper", &[Role::Admin], webhooks::GRANTS);
+    let keeper = Request { caller, ..world.request() };
+    for act in [
+        EndpointCommand::Create { fields: fields(URL), after: None },
+        EndpointCommand::Change { id, fields: fields("https://elsewhere.example.com/") },
+        EndpointCommand::Enable { id },
+        EndpointCommand::Replay { id, after: Position(0) },
+        EndpointCommand::RotateSecret { id, overlap_hours: 24 },
+    ] {
+        let refusal = refused(&world, &keeper, act.clone()).await;
+        assert_eq!(
+            (refusal.code(), &refusal.extra()["permission"]),
+            ("permission_missing", &"demo:history:read".into()),
+            "{act:?}"
+        );
+    }
+    for act in [EndpointCommand::Disable { id, reason: String::new() }, EndpointCommand::Remove { id }] {
+        world.webhooks.carry_out(&keeper, act).await.unwrap();
     }
 }
 

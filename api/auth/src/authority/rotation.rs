@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auth_aggregates::{Algorithm, LONGEST_SESSION, SigningKeyAdded};
-use auth_commands::{AddSigningKey, GRANTS, RetireSigningKey};
+use auth_commands::{AddSigningKey, GRANTS, Reach, RetireSigningKey};
 use chrono::TimeDelta;
 use executor::{Command, Done, Request};
 use kernel::{Caller, Refusal, Role, TenantId};
@@ -86,7 +86,8 @@ impl Authority {
         }
         for kid in outlived {
             let retire = asked("retire-signing-key", &kid);
-            let retired = executor.execute_part(&retire, hour, &RetireSigningKey { kid }).await;
+            let command = RetireSigningKey { kid, reach: Reach::Everything };
+            let retired = executor.execute_part(&retire, hour, &command).await;
             done = done.and(retired.map(drop));
         }
         self.forget(tenant);

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use hmac::{Hmac, Mac};
 use poem::Request;
 use poem::http::HeaderValue;
+use poem::http::header::CONNECTION;
 use sha2::Sha256;
 
 use super::Proxies;
@@ -57,6 +58,14 @@ impl ClientAddressHeader {
         let text = self.address(request).and_then(|address| self.write(address));
         let headers = request.headers_mut();
         headers.remove(Self::HEADER);
+        // What `Connection` names is not passed on (RFC 9110 section 7.6.1), and the client must not decide that about our header.
+        let named = headers.get_all(CONNECTION).iter().any(|value| {
+            let mut names = value.to_str().unwrap_or_default().split(',');
+            names.any(|name| name.trim().eq_ignore_ascii_case(Self::HEADER))
+        });
+        if named {
+            headers.remove(CONNECTION);
+        }
         if let Some(text) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
             headers.insert(Self::HEADER, text);
         }
@@ -94,5 +103,22 @@ mod tests {
             assert_eq!(ours.read(nonsense), None, "{nonsense}");
         }
         assert_eq!(ClientAddressHeader::default().read(&ours.write(IpAddr::from([192, 0, 2, 7])).unwrap()), None);
+    }
+
+    #[test]
+    fn attack_168_a_client_that_names_our_header_in_connection_does_not_have_it_left_out() {
+        let ours = ClientAddressHeader::new(Some(&[7; 32]), Proxies::default());
+        for connection in ["x-inopsio-seen-from", "close, X-Inopsio-Seen-From", "keep-alive,  x-inopsio-seen-from ,te"]
+        {
+            let from = ours.write(IpAddr::from([192, 0, 2, 7])).unwrap();
+            let header = ClientAddressHeader::HEADER;
+            let mut request = Request::builder().header(CONNECTION, connection).header(header, from.as_str()).finish();
+            ours.set_header(&mut request);
+            assert_eq!(request.header(header), Some(from.as_str()), "{connection}");
+            assert_eq!(request.header(CONNECTION), None, "{connection}");
+        }
+        let mut request = Request::builder().header(CONNECTION, "upgrade").finish();
+        ours.set_header(&mut request);
+        assert_eq!(request.header(CONNECTION), Some("upgrade"));
     }
 }

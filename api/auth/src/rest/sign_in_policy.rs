@@ -8,7 +8,7 @@ use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Tag;
+use super::{Tag, reach};
 
 /// Operations on the tenant's sign-in policy.
 pub struct SignInPolicies {
@@ -57,12 +57,13 @@ impl SignInPolicies {
     ///
     /// Users who must have a second factor and have none have to add an authenticator or a passkey when they next sign in, before they get
     /// access. The policy takes effect at once: sessions that began without a second factor require one, and refresh tokens from them are
-    /// refused. The same applies to the idle time, which ends sessions that have been inactive for longer.
+    /// refused. The same applies to the idle time, which ends sessions that have been inactive for longer. To require a second factor of
+    /// fewer users, or to allow a longer idle time, needs all permissions of administrators.
     #[oai(path = "/v1/auth/sign-in-policy/set", method = "post", operation_id = "setSignInPolicy")]
     async fn set(&self, command: Command<NewSignInPolicy>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         let NewSignInPolicy { second_factor, session_idle_minutes } = command.body;
-        let set = SetSignInPolicy { second_factor, session_idle_minutes };
+        let set = SetSignInPolicy { second_factor, session_idle_minutes, reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, tenant, set).await
     }
 

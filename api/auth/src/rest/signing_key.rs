@@ -10,7 +10,7 @@ use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Tag;
+use super::{Tag, reach};
 use crate::SERVICE;
 
 /// Operations on signing keys.
@@ -119,10 +119,10 @@ impl SigningKeys {
     /// Retire a signing key
     ///
     /// All tokens that it signed are refused everywhere within a second, even if they have not expired. The key that currently signs can't
-    /// be retired; rotate it first.
+    /// be retired; rotate it first. Needs all permissions of administrators, because their tokens are refused, too.
     #[oai(path = "/v1/auth/signing-keys/:kid/retire", method = "post", operation_id = "retireSigningKey")]
     async fn retire(&self, command: Command<Empty>, kid: Path<String>) -> Result<Changed<KeyId>, Problem> {
-        let retire = RetireSigningKey { kid: kid.0.clone() };
+        let retire = RetireSigningKey { kid: kid.0.clone(), reach: reach(&self.runtime) };
         let done = self.runtime.executor.execute(&command.request, &retire).await?;
         Ok(Changed::new(SERVICE, done, |()| KeyId { kid: kid.0 }))
     }

@@ -156,7 +156,7 @@ async fn keys_that_were_read_by_a_clock_that_was_ahead_are_read_again_when_it_is
     assert!(authority.ring(world.tenant.id).await.unwrap().is_some());
     world.clock.advance(-AHEAD);
     // By another process, so that this one is not notified.
-    world.run_as_admin(&RetireSigningKey { kid }).await;
+    world.run_as_admin(&RetireSigningKey { kid, reach: Reach::Everything }).await;
     world.clock.advance(TimeDelta::minutes(1));
     assert_eq!(world.provider.trust.check(token).await.unwrap_err().code(), "token_invalid");
 }

@@ -14,7 +14,7 @@ use testbed::Browser;
 use crate::world::{App, PASSWORD, Visits, World, claims, json, log_settings};
 
 fn limit(minutes: u32) -> SetSignInPolicy {
-    SetSignInPolicy { session_idle_minutes: Some(minutes), ..SetSignInPolicy::default() }
+    SetSignInPolicy { second_factor: None, session_idle_minutes: Some(minutes), reach: Reach::Everything }
 }
 
 /// Whether a browser has a session: a client asks with `prompt=none`.
@@ -141,7 +141,8 @@ async fn a_tenant_says_how_long_a_session_may_rest_and_it_holds_at_once() {
             ("validation_failed", "/session_idle_minutes")
         );
     }
-    let nothing = world.try_as_admin(&SetSignInPolicy::default()).await.unwrap_err();
+    let nothing = SetSignInPolicy { session_idle_minutes: None, ..limit(30) };
+    let nothing = world.try_as_admin(&nothing).await.unwrap_err();
     assert_eq!(nothing.code(), "validation_failed");
     assert_eq!(world.head().await, before, "something was written");
 

@@ -6,13 +6,16 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use auth_aggregates::{ApiKeyId, Client, ClientId, GrantId, GrantKind, GrantTerms, Place, SamlConnectionId, SamlRole};
+use auth_aggregates::RequiredOf::{self, Admins, Everyone, Off};
+use auth_aggregates::{
+    Algorithm, ApiKeyId, Client, ClientId, GrantId, GrantKind, GrantTerms, Place, SamlConnectionId, SamlRole,
+};
 use auth_commands::{
     ChangeClient, ChangeMachine, ChangeSamlConnection, ClientFields, CreateSamlConnection, DeactivateClient,
     DeactivateMachine, DeactivateSamlConnection, EndSessions, GRANTS, IssueApiKey, OpenGrant, Reach, ReactivateClient,
-    ReactivateMachine, ReactivateSamlConnection, RegisterClient, RegisterMachine, ResetSecondFactor, RevokeApiKey,
-    RevokeConsent, RevokeSession, SamlConnectionFields, SetClientSecret, SetMachineKeys, SetMachineSecret,
-    StartSession, WithdrawGrant,
+    ReactivateMachine, ReactivateSamlConnection, RegisterClient, RegisterMachine, ResetSecondFactor, RetireSigningKey,
+    RevokeApiKey, RevokeConsent, RevokeSession, SamlConnectionFields, SetClientSecret, SetMachineKeys,
+    SetMachineSecret, SetSignInPolicy, StartSession, WithdrawGrant,
 };
 use chrono::TimeDelta;
 use executor::{Command, Permissions, Standing};
@@ -23,13 +26,15 @@ use crate::identity_provider::Idp;
 use crate::world::{BACK, OUT, World};
 
 /// The permissions of the role `keeper`.
-const KEEPER: [&str; 6] = [
+const KEEPER: [&str; 8] = [
     "auth:machine:write",
     "auth:client:write",
     "auth:saml_connection:write",
     "auth:session:write",
     "auth:account:write",
     "auth:grant:write",
+    "auth:policy:write",
+    "auth:key:write",
 ];
 
 /// Two roles, and one user who is an administrator.
@@ -287,4 +292,38 @@ async fn attack_154_what_was_taken_from_an_application_meanwhile_is_not_put_back
     keeper.exceeds_meanwhile(DeactivateClient { client, reach: reach() }, own()).await;
     world.run_as_admin(&becomes(app("App", false, &[BACK]))).await;
     keeper.done(&DeactivateClient { client, reach: reach() }).await;
+}
+
+#[tokio::test]
+async fn attack_166_who_looks_after_the_sign_in_policy_makes_it_no_weaker_for_administrators() {
+    let keeper = Keeper::new().await;
+    let set = |second_factor: Option<RequiredOf>, session_idle_minutes: Option<u32>, reach: Reach| SetSignInPolicy {
+        second_factor,
+        session_idle_minutes,
+        reach,
+    };
+    let reach = || keeper.reach();
+    keeper.exceeds(&set(None, Some(3 * 24 * 60 + 1), reach())).await;
+    keeper.done(&set(Some(Everyone), Some(60), reach())).await;
+    for weaker in [set(Some(Admins), None, reach()), set(Some(Off), None, reach()), set(None, Some(61), reach())] {
+        keeper.exceeds(&weaker).await;
+    }
+    // Half of it is weaker.
+    keeper.exceeds(&set(Some(Off), Some(30), reach())).await;
+    keeper.done(&set(Some(Everyone), Some(60), reach())).await;
+    keeper.exceeds_meanwhile(set(None, Some(59), reach()), set(None, Some(30), Reach::Everything)).await;
+    // An administrator's reach is checked as well, and suffices.
+    keeper.world.run_as_admin(&set(Some(Off), Some(14 * 24 * 60), reach())).await;
+}
+
+#[tokio::test]
+async fn attack_169_who_looks_after_keys_has_no_token_of_an_administrator_refused() {
+    let keeper = Keeper::new().await;
+    let (world, reach) = (&keeper.world, || keeper.reach());
+    let authority = &world.provider.authority;
+    let request = authority.executor().internal_request(&keeper.caller, None);
+    // Rotating a key refuses nothing.
+    let kid = authority.rotate(&request, Algorithm::EdDSA).await.unwrap().answer;
+    keeper.exceeds(&RetireSigningKey { kid: kid.clone(), reach: reach() }).await;
+    world.run_as_admin(&RetireSigningKey { kid, reach: reach() }).await;
 }

@@ -17,7 +17,8 @@ use crate::world::{PASSWORD, Visits, World, claims, json};
 const ASKED: &str = "asks you for more than a password";
 
 async fn require(world: &World, of: RequiredOf) {
-    world.run_as_admin(&SetSignInPolicy { second_factor: Some(of), ..SetSignInPolicy::default() }).await;
+    let (second_factor, session_idle_minutes) = (Some(of), None);
+    world.run_as_admin(&SetSignInPolicy { second_factor, session_idle_minutes, reach: Reach::Everything }).await;
 }
 
 /// The authenticator whose key a page shows.

@@ -74,7 +74,8 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     // A caller uses the command id in advance that the rotation might have.
     let executor = world.provider.authority.executor();
     let taken = executor.internal_request(&world.admin(), Some(format!("rotate-signing-key-{first}")));
-    let policy = SetSignInPolicy { session_idle_minutes: Some(14 * 24 * 60), ..SetSignInPolicy::default() };
+    let (second_factor, session_idle_minutes) = (None, Some(14 * 24 * 60));
+    let policy = SetSignInPolicy { second_factor, session_idle_minutes, reach: Reach::Everything };
     executor.execute(&taken, &policy).await.unwrap();
     world.clock.advance(TimeDelta::days(91));
     let (mut browser, hint) = signs().await;
@@ -84,7 +85,7 @@ async fn a_key_that_has_grown_old_is_followed_by_another_and_retired_when_nothin
     })
     .await;
     // The successor is retired before it ever signs, so the old key gets another successor.
-    world.run_as_admin(&RetireSigningKey { kid: second.clone() }).await;
+    world.run_as_admin(&RetireSigningKey { kid: second.clone(), reach: Reach::Everything }).await;
     world.clock.advance(TimeDelta::hours(1));
     signs().await;
     let third = testbed::eventually("a third key is shown", async || {

@@ -161,7 +161,7 @@ impl WebhookSettings {
 
     /// Replace a webhook's settings
     ///
-    /// Omitted fields are cleared. Needs the permission `events:webhook:write`.
+    /// Omitted fields are cleared. Needs the permissions `events:webhook:write` and `<service>:history:read`.
     #[oai(path = "/v1/events/webhooks/:webhook/change", method = "post", operation_id = "changeWebhook")]
     async fn change(&self, command: Command<WebhookDetails>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         let WebhookDetails { url, types, description } = command.body;
@@ -171,7 +171,7 @@ impl WebhookSettings {
 
     /// Enable a webhook that is disabled or failing
     ///
-    /// Delivery continues with the event where it stopped. Needs the permission `events:webhook:write`.
+    /// Delivery continues with the event where it stopped. Needs the permissions `events:webhook:write` and `<service>:history:read`.
     #[oai(path = "/v1/events/webhooks/:webhook/enable", method = "post", operation_id = "enableWebhook")]
     async fn enable(&self, command: Command<Empty>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         self.act(command.request, webhook.0, EndpointCommand::Enable { id: webhook.0 }).await
@@ -189,7 +189,7 @@ impl WebhookSettings {
     /// Rotate a webhook's secret
     ///
     /// The answer contains the new secret, which is not shown again. For `overlap_hours`, messages are also signed with the
-    /// previous secret. Needs the permission `events:webhook:write`.
+    /// previous secret. Needs the permissions `events:webhook:write` and `<service>:history:read`.
     #[oai(path = "/v1/events/webhooks/:webhook/rotate-secret", method = "post", operation_id = "rotateWebhookSecret")]
     async fn rotate(&self, command: Command<Rotate>, webhook: Path<Uuid>) -> Result<Rotated, Problem> {
         let act = EndpointCommand::RotateSecret { id: webhook.0, overlap_hours: command.body.overlap_hours };
@@ -199,7 +199,7 @@ impl WebhookSettings {
 
     /// Deliver the events after a position again
     ///
-    /// This includes events that were delivered before. Needs the permission `events:webhook:write`.
+    /// This includes events that were delivered before. Needs the permissions `events:webhook:write` and `<service>:history:read`.
     #[oai(path = "/v1/events/webhooks/:webhook/replay", method = "post", operation_id = "replayWebhook")]
     async fn replay(&self, command: Command<Replay>, webhook: Path<Uuid>) -> Result<Changed, Problem> {
         let act = EndpointCommand::Replay { id: webhook.0, after: Position(command.body.after) };

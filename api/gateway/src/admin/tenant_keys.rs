@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use auth_aggregates::{KeyRing, SigningKeyAdded};
 use auth_api::authority::Authority;
-use auth_commands::{GRANTS, RetireSigningKey};
+use auth_commands::{GRANTS, Reach, RetireSigningKey};
 use chrono::{DateTime, Utc};
 use config::Config;
 use directory::write_side;
@@ -79,7 +79,8 @@ impl TenantKeys {
     /// # Errors
     /// When it is the key that signs now, or does not exist.
     pub async fn retire(&self, kid: &str) -> Result<(), IssueError> {
-        self.authority.run(&self.caller, &RetireSigningKey { kid: kid.to_owned() }).await?;
+        let retire = RetireSigningKey { kid: kid.to_owned(), reach: Reach::Everything };
+        self.authority.run(&self.caller, &retire).await?;
         Ok(())
     }
 

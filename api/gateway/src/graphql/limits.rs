@@ -1,6 +1,7 @@
 //! Limits of depth, cost and aliases of a query, which are checked before it is executed.
 //!
-//! Juniper's parser limits tokens, nesting and the expansion of fragments, so the document that is walked here is small.
+//! Juniper's parser limits tokens, nesting and the fields of expanded fragments, so the document that is walked here is small, but for spreads
+//! without any field: these are counted here.
 
 use std::collections::HashMap;
 
@@ -29,6 +30,10 @@ const ROWS: u64 = 20;
 
 /// The assumed number of rows of a list in introspection.
 const INTROSPECTION_ROWS: u64 = 4;
+
+/// The most fragment spreads, each counted as often as the fragments around it are spread. The parser counts only fields, and a fragment that
+/// spreads itself, or one that does not exist, adds none.
+const SPREADS: u64 = 10_000;
 
 /// The most levels of introspection. It is deep by nature (types of lists of types …) but cheap, so it has a limit of its own.
 const INTROSPECTION_DEPTH: usize = 20;
@@ -59,6 +64,7 @@ impl Limits {
             variables,
             defaults: HashMap::new(),
             fragments: HashMap::new(),
+            spreads: 0,
             aliases: 0,
             depth: 0,
             introspection_depth: 0,
@@ -77,6 +83,7 @@ impl Limits {
                 .collect();
             let cost =
                 walk.cost(&operation.selection_set, super::root(schema, operation.operation_type), Place::default());
+            exceeded("query_too_large", "fragment spreads", walk.spreads, SPREADS)?;
             exceeded("query_too_deep", "levels of fields", walk.depth as u64, self.depth as u64)?;
             let introspection = INTROSPECTION_DEPTH.max(self.depth) as u64;
             exceeded("query_too_deep", "levels of introspection", walk.introspection_depth as u64, introspection)?;
@@ -117,6 +124,7 @@ struct Walk<'d, 'q> {
     /// The default values of the operation's variables.
     defaults: HashMap<&'q str, &'d InputValue>,
     fragments: HashMap<&'q str, Selections<'d, 'q>>,
+    spreads: u64,
     aliases: usize,
     depth: usize,
     introspection_depth: usize,
@@ -164,14 +172,20 @@ impl<'d, 'q> Walk<'d, 'q> {
                     let parent = on.map_or(parent, |name| self.schema.schema.concrete_type_by_name(name));
                     self.cost(&fragment.item.selection_set, parent, at)
                 }
-                Selection::FragmentSpread(spread) if at.fragments < 64 => {
-                    let selections = self.fragments.get(spread.item.name.item).copied().unwrap_or_default();
-                    self.cost(selections, parent, Place { fragments: at.fragments + 1, ..at })
-                }
-                Selection::FragmentSpread(_) => 0,
+                Selection::FragmentSpread(spread) => self.spread(spread.item.name.item, parent, at),
             });
         }
         cost
+    }
+
+    /// The cost of a spread fragment. Nothing is expanded after too many spreads: such a query is refused.
+    fn spread(&mut self, name: &'q str, parent: Option<&'d MetaType<Scalar>>, at: Place) -> u64 {
+        self.spreads = self.spreads.saturating_add(1);
+        if self.spreads > SPREADS || at.fragments >= 64 {
+            return 0;
+        }
+        let selections = self.fragments.get(name).copied().unwrap_or_default();
+        self.cost(selections, parent, Place { fragments: at.fragments + 1, ..at })
     }
 
     fn field(&mut self, field: QueriedField<'d, 'q>, parent: Option<&'d MetaType<Scalar>>, at: Place) -> u64 {

@@ -111,6 +111,21 @@ async fn bombs_are_refused_before_they_are_carried_out() {
 }
 
 #[tokio::test]
+async fn attack_165_fragments_that_spread_each_other_again_and_again_without_a_field_are_not_walked() {
+    let world = World::start().await;
+    let itself = "{ crm { ...f } } fragment f on CrmQuery { ...f ...f }";
+    let each_other = "{ crm { ...f } } fragment f on CrmQuery { ...g ...g } fragment g on CrmQuery { ...f ...f }";
+    let mut unknown = String::from("{ crm { ...f0 } } ");
+    for n in 0..40 {
+        let next = n + 1;
+        write!(unknown, "fragment f{n} on CrmQuery {{ ...f{next} ...f{next} }} ").unwrap();
+    }
+    unknown += "fragment f40 on CrmQuery { ...nowhere }";
+    let refused = |text: &str| (query(&world, text), StatusCode::BAD_REQUEST, "query_too_large");
+    world.refuses(vec![refused(itself), refused(each_other), refused(&unknown)]).await;
+}
+
+#[tokio::test]
 async fn a_text_with_a_nul_is_refused_by_the_name_of_its_argument() {
     let world = World::start().await;
     let list = |filter: &str| query(&world, &format!("{{ crm {{ accounts(filter: {filter}) {{ totalCount }} }} }}"));

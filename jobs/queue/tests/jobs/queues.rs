@@ -156,6 +156,24 @@ async fn what_is_refused_of_a_queue_writes_nothing() {
 }
 
 #[tokio::test]
+async fn attack_167_who_may_only_look_after_jobs_holds_up_no_queue_with_what_they_may_not_cancel() {
+    let world = World::idle(quick()).await;
+    let keeper = request(world.tenant, Role::Member);
+    let before = world.dump().await;
+    for refused in [
+        world.jobs.pause_queue(&keeper, "default").await,
+        world.jobs.limit_queue(&keeper, "default", ONE_AT_A_TIME).await,
+    ] {
+        assert_eq!(refused.unwrap_err().code(), "permission_missing");
+    }
+    assert_eq!(world.dump().await, before);
+    world.jobs.pause_queue(&keeper, "slow").await.unwrap();
+    world.jobs.limit_queue(&keeper, "slow", ONE_AT_A_TIME).await.unwrap();
+    world.jobs.pause_queue(&world.request(), "default").await.unwrap();
+    world.jobs.resume_queue(&keeper, "default").await.unwrap();
+}
+
+#[tokio::test]
 async fn the_same_request_pauses_a_queue_once() {
     let world = World::idle(quick()).await;
     let mut keyed = world.request();

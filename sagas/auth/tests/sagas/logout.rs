@@ -225,3 +225,25 @@ async fn attack_136_who_was_given_something_by_a_clock_that_was_ahead_is_told_th
     assert_eq!((notice.client, notice.session), (listens, None));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn attack_170_nobody_cancels_that_applications_are_told_that_somebody_was_signed_out() {
+    let told = Told::default();
+    let bed = Bed::new(told.sagas(), GRANTS).await;
+    let case = bed.case(told.saga());
+    let (listens, session) = (client(&case, true).await, session(&case).await);
+    grant(&case, listens, session).await;
+    told.away.lock().unwrap().push(listens);
+    let running = bed.start();
+    case.execute(&EndSessions { user: user(&case), reason: "locked".to_owned(), reach: Reach::Everything }).await;
+    case.until("it waits for the application", |one| case.later(one).is_some()).await;
+    let (listed, before) = (case.instance().await.0, bed.store.head().await.unwrap());
+    let refused = bed.instances.cancel(&case.request(), listed.id, "a friend".to_owned()).await.unwrap_err();
+    assert_eq!(refused.code(), "saga_not_cancellable", "{refused:?}");
+    assert_eq!(bed.store.head().await.unwrap(), before, "a refusal writes nothing");
+    told.away.lock().unwrap().clear();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "all the same");
+    assert_eq!(told.of(case.tenant()).len(), 1);
+    running.stop().await;
+}
