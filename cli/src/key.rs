@@ -157,7 +157,13 @@ async fn list(keys: &TenantKeys, format: Format) -> Result<()> {
         }
         Format::Text => {
             for key in found {
-                output::print(format!("{}  {}  {:8}  {}", key.kid, key.algorithm, status(key.status), key.signs_from))?;
+                output::print(format!(
+                    "{}  {}  {:8}  {}",
+                    key.kid,
+                    key.algorithm,
+                    status(key.status),
+                    output::time(key.signs_from)
+                ))?;
             }
             Ok(())
         }

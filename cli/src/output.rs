@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use kernel::Service;
@@ -27,9 +27,9 @@ pub fn table<const N: usize>(columns: [&str; N]) -> Table {
     table
 }
 
-/// A time as it is shown in tables.
+/// A time as it is shown to people: to the second. JSON has all of it.
 pub fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    kernel::write_time(at.trunc_subsecs(0))
 }
 
 /// The error of a command whose output can't be written (also [`Sink`](crate::sink::Sink)'s).

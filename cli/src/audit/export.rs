@@ -125,8 +125,8 @@ impl Export {
             ),
         }
         words.extend(self.user.map(|user| format!("of user {user}")));
-        words.extend(self.recorded_from.map(|from| format!("recorded from {}", from.to_rfc3339())));
-        words.extend(self.recorded_until.map(|until| format!("recorded before {}", until.to_rfc3339())));
+        words.extend(self.recorded_from.map(|from| format!("recorded from {}", kernel::write_time(from))));
+        words.extend(self.recorded_until.map(|until| format!("recorded before {}", kernel::write_time(until))));
         words.join(", ")
     }
 

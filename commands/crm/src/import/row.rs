@@ -148,7 +148,7 @@ fn moment(checks: &mut Checks, text: &str, now: DateTime<Utc>) -> Option<DateTim
         checks.refuse(
             "/occurred_at",
             "occurred_in_future",
-            format!("the time is in the future; allowed are times up to {now}"),
+            format!("the time is in the future; allowed are times up to {}", kernel::write_time(now)),
         );
         return None;
     }
