@@ -230,9 +230,14 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         ),
         (
             &["job", "schedule", "create", "--tenant", "acme", "--cron", "0 6 * * *", "export"],
-            "no service has export jobs; allowed: export_leads",
+            "no service has export jobs that can be created by name; allowed: export_leads\n",
         ),
-        (&["job", "create", "--tenant", "acme", "export"], "no service has export jobs; allowed: export_leads"),
+        // Only those are named that can be created so: others are created by operations of their own.
+        (
+            &["job", "create", "--tenant", "acme", "import_leads"],
+            "no service has import_leads jobs that can be created by name; allowed: export_leads\n",
+        ),
+        (&["job", "create", "--tenant", "acme", "rebuild_read_model"], "with `inopsio projection rebuild`"),
         (&["job", "create", "--tenant", "acme", "export_leads", "{"], "is not JSON"),
         (
             &["job", "rerun", "--tenant", "acme", "--from", "2020-01-02", "--until", "2020-01-01", "--into", "copy"],
