@@ -54,7 +54,7 @@ pub use checks::{Checks, is_deceptive};
 pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, ago, pauses, to_micros};
 pub use day::{NotADay, deserialize_day, read_day};
 pub use event::{DecodeError, Event, EventType};
-pub use formula::{is_formula, without_formula};
+pub use formula::{from_cell, is_formula, without_formula};
 pub use id::{NotAnId, deserialize_uuid, read_uuid};
 pub use idempotent::{ANSWER_RETENTION, ANSWER_SWEEP_INTERVAL, IdempotentRequest};
 pub use instant::{NotATime, deserialize_optional_time, read_time, write_time};

@@ -129,10 +129,11 @@ impl Imports {
     /// Import leads from a CSV file
     ///
     /// The file is in UTF-8 and has a header row. Its cells are separated by commas, semicolons or tabs, the same in all rows.
-    /// Columns: name, company, title, email, phone, country, source, owner, occurred_at (needs the permission
+    /// Columns: name, company, title, email, phone, country, source, owner, occurred_at (or captured_at; needs the permission
     /// crm:history:backdate), and for the postal address: street, locality (or city), region (or state), postal_code (or zip,
-    /// postcode). The country of a row is also the country of its address. Invalid rows are reported with their line number,
-    /// and the other rows are imported. A file that is invalid as a whole is refused.
+    /// postcode), address_country. The country of a row is also the country of its address, unless that has its own. A file of
+    /// an export can be imported as it is; its columns id and status are ignored. Invalid rows are reported with their line
+    /// number, and the other rows are imported. A file that is invalid as a whole is refused.
     ///
     /// Send an Idempotency-Key. If an import is interrupted, send the same file again with the same key, and the import
     /// continues where it was. Without a key it starts again, and leads that were already imported are imported twice.
