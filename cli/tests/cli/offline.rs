@@ -232,6 +232,8 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
             &["job", "schedule", "create", "--tenant", "acme", "--cron", "0 6 * * *", "export"],
             "no service has export jobs that can be created by name; allowed: export_leads\n",
         ),
+        (&["projection", "rebuild"], "--all"),
+        (&["projection", "rebuild", "leads", "--all"], "cannot be used with"),
         // Only those are named that can be created so: others are created by operations of their own.
         (
             &["job", "create", "--tenant", "acme", "import_leads"],
