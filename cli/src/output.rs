@@ -40,6 +40,12 @@ pub fn print(text: impl std::fmt::Display) -> Result<()> {
     writeln!(io::stdout(), "{text}").context(UNWRITTEN)
 }
 
+/// Tells a person something on standard error, beside the results. If nobody reads that, it is left out: a message must not end a command,
+/// as `eprintln!` does.
+pub fn tell(text: impl std::fmt::Display) {
+    _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Whether a command failed because whoever read its output has stopped, as `head` does. They need no message.
 pub fn is_unread(error: &anyhow::Error) -> bool {
     let cause = error.root_cause().downcast_ref::<io::Error>();

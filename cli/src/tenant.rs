@@ -172,7 +172,7 @@ async fn relocate(context: &Context, tenant: &str, to: &str) -> Result<()> {
     let json = context.format == Format::Json;
     let news = |line: &str| {
         if !json {
-            eprintln!("{line}");
+            output::tell(line);
         }
     };
     let moved = Mover::new(&context.config, gateway::holdings(), &SystemClock).go(tenant, to, &news).await?;

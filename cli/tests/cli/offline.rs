@@ -291,6 +291,16 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
 }
 
 #[test]
+fn a_command_whose_messages_nobody_reads_fails_like_another() {
+    let sandbox = Sandbox::new();
+    let (reader, unread) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut asked = sandbox.inopsio(&["job", "create", "--tenant", "acme", "export"]);
+    let status = asked.stdout(unread.try_clone().unwrap()).stderr(unread).status().unwrap();
+    assert_eq!(status.code(), Some(1), "not 101, as of a panic");
+}
+
+#[test]
 fn a_word_that_was_used_before_is_still_understood_and_not_shown() {
     let sandbox = Sandbox::new();
     for (command, now, before) in [
