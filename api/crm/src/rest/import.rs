@@ -3,7 +3,7 @@
 use crm_aggregates::{ImportBatch, LeadSource, Revert};
 use crm_commands::{BACKDATE, IMPORT, LeadImport, RequestImportRevert};
 use crm_jobs::{IMPORT_LEADS, ImportLeads};
-use face::import::{Mapping, Report, begin, take};
+use face::import::{ImportResult, Mapping, begin, take};
 use face::operation::{ChangeResult, EnqueueResult, ReadResult, Target, change, find, id};
 use face::{Authenticated, Command, Example, Parameter, Purpose, Runtime, Upload, Word, example};
 use poem_openapi::OpenApi;
@@ -148,7 +148,7 @@ impl Imports {
         source: Query<Option<Parameter<Source>>>,
         // The last parameter: the file is not read if another one is refused.
         upload: Upload<LeadFile>,
-    ) -> ChangeResult<Report> {
+    ) -> ImportResult {
         take(&self.runtime, &upload, &options(mapping, source), dry_run.0.unwrap_or_default()).await
     }
 }
