@@ -156,10 +156,12 @@ async fn list(keys: &TenantKeys, format: Format) -> Result<()> {
             output::print_json(&json!({ "keys": shown.collect::<Vec<_>>() }))
         }
         Format::Text => {
+            let mut table = output::table(["key", "algorithm", "status", "signs from"]);
             for key in found {
-                output::print(format!("{}  {}  {:8}  {}", key.kid, key.algorithm, status(key.status), key.signs_from))?;
+                let (use_of, signs_from) = (status(key.status).to_owned(), output::time(key.signs_from));
+                table.add_row([key.kid, key.algorithm.to_owned(), use_of, signs_from]);
             }
-            Ok(())
+            output::print(table)
         }
     }
 }

@@ -4,6 +4,12 @@
 //! [`Cli::run`]. Commands that use the configured servers take a [`Context`]; `dev` starts servers of its own. Results go to standard output
 //! (`--format json` for programs), everything else to standard error.
 
+#![warn(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic if nobody reads; use output::print and output::tell"
+)]
+
 mod archive;
 mod audit;
 mod backup;
@@ -111,7 +117,7 @@ impl Cli {
         // `dev` and `serve` write these warnings to their log.
         if !matches!(self.command, Command::Dev(_) | Command::Serve(_)) {
             for unknown in settings::unknown() {
-                eprintln!("inopsio: {unknown}");
+                output::tell(format!("inopsio: {unknown}"));
             }
         }
         match self.command {
@@ -151,7 +157,7 @@ const LAST: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     run_to_end(run(), LAST).unwrap_or_else(|error| {
-        eprintln!("inopsio: can't start: {error}");
+        output::tell(format!("inopsio: can't start: {error}"));
         ExitCode::FAILURE
     })
 }
@@ -174,15 +180,11 @@ async fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_unread(&error) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("inopsio: {error:#}");
+            output::tell(format!("inopsio: {error:#}"));
             let refusal = error.chain().find_map(|cause| cause.downcast_ref::<kernel::Refusal>());
             for field in refusal.iter().flat_map(|refusal| refusal.errors()) {
-                eprintln!(
-                    "  {}: {} ({})",
-                    help::argument_name(&command, &asked, &field.pointer),
-                    field.detail,
-                    field.code
-                );
+                let argument = help::argument_name(&command, &asked, &field.pointer);
+                output::tell(format!("  {argument}: {} ({})", field.detail, field.code));
             }
             ExitCode::FAILURE
         }

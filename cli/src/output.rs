@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use kernel::Service;
@@ -27,9 +27,9 @@ pub fn table<const N: usize>(columns: [&str; N]) -> Table {
     table
 }
 
-/// A time as it is shown in tables.
+/// A time as it is shown to people: to the second. JSON has all of it.
 pub fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    kernel::write_time(at.trunc_subsecs(0))
 }
 
 /// The error of a command whose output can't be written (also [`Sink`](crate::sink::Sink)'s).
@@ -38,6 +38,12 @@ const UNWRITTEN: &str = "can't write to standard output";
 /// Prints to standard output. A closed pipe is an error, not a panic.
 pub fn print(text: impl std::fmt::Display) -> Result<()> {
     writeln!(io::stdout(), "{text}").context(UNWRITTEN)
+}
+
+/// Tells a person something on standard error, beside the results. If nobody reads that, it is left out: a message must not end a command,
+/// as `eprintln!` does.
+pub fn tell(text: impl std::fmt::Display) {
+    _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Whether a command failed because whoever read its output has stopped, as `head` does. They need no message.

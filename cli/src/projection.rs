@@ -27,12 +27,12 @@ pub enum Command {
     },
     /// Rebuilds a projection from the log, beside the live one, and then replaces it
     #[command(after_help = "Examples:\n  inopsio projection rebuild leads\n  inopsio projection rebuild --all")]
+    #[command(group(clap::ArgGroup::new("which").required(true).args(["names", "all"])))]
     Rebuild {
         /// Names of the projections
-        #[arg(required_unless_present = "all")]
         names: Vec<String>,
         /// All projections
-        #[arg(long, conflicts_with = "names")]
+        #[arg(long)]
         all: bool,
         /// Only this service, such as crm; all unless given
         #[arg(long)]

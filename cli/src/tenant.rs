@@ -1,7 +1,6 @@
 //! `inopsio tenant`: creates, suspends, resumes, moves, deletes, undeletes and lists tenants.
 
 use anyhow::Result;
-use chrono::SecondsFormat;
 use directory::moving::{Moved, MovedService, Mover};
 use directory::place::DeletedHistory;
 use directory::placements::DeletedTenant;
@@ -144,7 +143,7 @@ impl Command {
             Self::Delete { tenant, reason, grace_days } => {
                 let Deletion { tenant, due_at, before } =
                     gateway::delete(&context.config, &tenant, &reason, grace_days).await?;
-                let at = due_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                let at = output::time(due_at);
                 let until = if before {
                     format!(
                         "is already going to be deleted, at {at}; to change the time or the reason, undelete it first"
@@ -173,7 +172,7 @@ async fn relocate(context: &Context, tenant: &str, to: &str) -> Result<()> {
     let json = context.format == Format::Json;
     let news = |line: &str| {
         if !json {
-            eprintln!("{line}");
+            output::tell(line);
         }
     };
     let moved = Mover::new(&context.config, gateway::holdings(), &SystemClock).go(tenant, to, &news).await?;
@@ -217,7 +216,7 @@ fn gone(context: &Context, tenants: &[DeletedTenant]) -> Result<()> {
             table.add_row([
                 slug.clone(),
                 tenant_id.to_string(),
-                deleted_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+                output::time(*deleted_at),
                 service.clone(),
                 events.to_string(),
                 root.clone(),
@@ -240,7 +239,7 @@ fn list(context: &Context, tenants: &[Listed]) -> Result<()> {
             cell.clone().unwrap_or_default(),
             moving_to.clone().unwrap_or_default(),
             tenant.tenant_id.to_string(),
-            tenant.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            output::time(tenant.created_at),
         ]);
     }
     output::print(table)

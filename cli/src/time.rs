@@ -15,7 +15,7 @@ pub fn past(text: &str) -> Result<DateTime<Utc>, String> {
     let time = parse(text)?;
     let now = SystemClock.now();
     if time > now {
-        return Err(format!("it is later than now, {}", now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)));
+        return Err(format!("it is later than now, {}", kernel::write_time(now)));
     }
     Ok(time)
 }

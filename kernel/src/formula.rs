@@ -19,6 +19,16 @@ pub fn without_formula(text: &str) -> Cow<'_, str> {
     if is_formula(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
+/// The text that a cell has in which [`without_formula`] wrote it.
+///
+/// ```
+/// assert_eq!(kernel::from_cell("'=1+1"), "=1+1");
+/// assert_eq!(kernel::from_cell("'Ada'"), "'Ada'");
+/// ```
+pub fn from_cell(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|text| is_formula(text)).unwrap_or(cell)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,6 +38,7 @@ mod tests {
         for formula in ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\tx", "\r1", "\u{ff1d}1", "\u{a0}=1"] {
             assert!(is_formula(formula), "{formula:?}");
             assert_eq!(without_formula(formula), format!("'{formula}"));
+            assert_eq!(from_cell(&without_formula(formula)), formula);
         }
         for text in ["", "Ada", "a=1", "1-1", "'=1", "(+49) 30"] {
             assert!(!is_formula(text), "{text:?}");

@@ -1,6 +1,6 @@
-//! Parsing of times, strictly in the form of RFC 3339.
+//! Parsing and writing of times, strictly in the form of RFC 3339.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::{Deserializer, Error, Visitor};
 
 /// The text is not a time.
@@ -17,6 +17,17 @@ pub fn read_time(text: &str) -> Result<DateTime<Utc>, NotATime> {
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| NotATime)?;
     // Converts through the count of microseconds, which has no leap seconds: 23:59:60 becomes the next day's midnight, as in Postgres.
     DateTime::from_timestamp_micros(time.timestamp_micros()).ok_or(NotATime)
+}
+
+/// Writes a time in the one form in which answers, refusals and the command line show it, and which [`read_time`] reads: RFC 3339 in UTC,
+/// with `Z` and no more decimals than the time has.
+///
+/// ```
+/// let time = kernel::read_time("2026-07-01T11:30:00.250+02:00").unwrap();
+/// assert_eq!(kernel::write_time(time), "2026-07-01T09:30:00.250Z");
+/// ```
+pub fn write_time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// [`read_time`] for serde, for a member that may be absent:
@@ -72,6 +83,13 @@ mod tests {
             " 2026-07-01T09:30:00Z",
         ] {
             assert_eq!(read_time(other), Err(NotATime), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for text in ["2026-07-01T09:30:00Z", "2026-07-01T09:30:00.123456Z", "1970-01-01T00:00:00Z"] {
+            assert_eq!(read_time(text).map(write_time).as_deref(), Ok(text));
         }
     }
 

@@ -132,7 +132,7 @@ pub enum TenantError {
     #[error("a tenant that is {} can't be {step}", .status.as_str())]
     StepNotAllowed { step: &'static str, status: TenantStatus },
     /// It is too early to delete it.
-    #[error("the tenant is deleted at {due_at}, not before: until then it can be restored")]
+    #[error("the tenant is deleted at {}, not before: until then it can be restored", kernel::write_time(*.due_at))]
     NotYet { due_at: DateTime<Utc> },
 }
 
@@ -143,7 +143,7 @@ impl From<TenantError> for Refusal {
                 Self::conflict("tenant_step_not_allowed", error.to_string()).with("state", status.as_str())
             }
             TenantError::NotYet { due_at } => {
-                Self::conflict("tenant_deletion_not_due", error.to_string()).with("due_at", due_at.to_rfc3339())
+                Self::conflict("tenant_deletion_not_due", error.to_string()).with("due_at", kernel::write_time(due_at))
             }
         }
     }

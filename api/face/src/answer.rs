@@ -104,21 +104,30 @@ const POSITION: HeaderName = HeaderName::from_static("x-position");
 
 impl<T: Serialize + Send> IntoResponse for Changed<T> {
     fn into_response(self) -> Response {
-        let accepted = &self.accepted;
-        let mut response = json(StatusCode::OK, accepted);
-        let headers = response.headers_mut();
-        if accepted.version > 0 {
-            set(headers, header::ETAG, &format!("\"{}\"", accepted.version));
-        }
-        // 0: the command wrote no events, as in a dry run.
-        if accepted.position > 0 {
-            set(headers, POSITION, &format!("{}={}", self.service, accepted.position));
-        }
-        if self.repeated {
-            headers.insert(REPEATED, HeaderValue::from_static("true"));
-        }
-        response
+        let Accepted { version, position, .. } = self.accepted;
+        changed(&self.accepted, self.service, (version, position), self.repeated)
     }
+}
+
+/// 200 with the headers of an executed command. Version and position are 0 if it wrote no events.
+pub(crate) fn changed(
+    body: &impl Serialize,
+    service: Service,
+    (version, position): (u64, u64),
+    repeated: bool,
+) -> Response {
+    let mut response = json(StatusCode::OK, body);
+    let headers = response.headers_mut();
+    if version > 0 {
+        set(headers, header::ETAG, &format!("\"{version}\""));
+    }
+    if position > 0 {
+        set(headers, POSITION, &format!("{service}={position}"));
+    }
+    if repeated {
+        headers.insert(REPEATED, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 impl<T: Serialize + Send> IntoResponse for Created<T> {
@@ -210,7 +219,7 @@ const ETAG_HEADER: (&str, &str) = ("ETag", "The version of the resource");
 const LOCATION_HEADER: (&str, &str) = ("Location", "The path of the new resource");
 const REPEATED_HEADER: (&str, &str) =
     ("Idempotency-Replayed", "true if this repeats the first answer to the same key; nothing was done again");
-const CHANGED_HEADERS: [(&str, &str); 3] =
+pub(crate) const CHANGED_HEADERS: [(&str, &str); 3] =
     [ETAG_HEADER, ("X-Position", "<service>=<position>: the position of the log after this command"), REPEATED_HEADER];
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Changed<T> {

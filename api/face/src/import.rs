@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use executor::Done;
 use import_jobs::ReadModelPace;
 use importing::{Import, ImportReport, MOST_ROWS_OF_A_JOB, RowError};
 use jobs::NewJob;
-use kernel::Refusal;
+use kernel::{Position, Refusal, Service};
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaResponses, Registry};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::operation::{ChangeResult, EnqueueResult, Target};
-use crate::{Changed, Example, Runtime, Unversioned, Upload, Word, example, job_request};
+use crate::operation::{EnqueueResult, Target};
+use crate::{Example, Problem, Runtime, Unversioned, Upload, Word, answer, example, job_request, schema};
 
 /// Maps the headers of a file to fields of the imported resource. Written as `E-Mail:email,Firma:company`; a header may contain commas.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +38,32 @@ pub struct Report {
     /// The total number of errors.
     error_count: u64,
 }
+
+/// The answer to an import, or to a dry run of one.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AcceptedImportReport")]
+struct AcceptedReport {
+    #[serde(flatten)]
+    report: Report,
+    /// The version of the import, which is also its ETag. Absent for a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// The position of the log after the import. A query that is sent with `X-Min-Position: <service>=<position>` sees its
+    /// result. Absent for a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+}
+
+/// 200: a file was imported, or only checked. A dry run has neither version nor position, because it wrote nothing.
+#[derive(Debug)]
+pub struct Imported {
+    answer: AcceptedReport,
+    service: Service,
+    repeated: bool,
+}
+
+/// The response to an import.
+pub type ImportResult = Result<Imported, Problem>;
 
 /// An error in a row.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -60,6 +89,39 @@ impl Example for Report {
         };
         let errors = vec![problem];
         Self { import_id: Some(example::id(1)), rows: 2, taken: 1, refused: 1, errors, error_count: 1 }
+    }
+}
+
+impl Example for AcceptedReport {
+    fn example() -> Self {
+        Self { report: Report::example(), version: Some(1), position: Some(1042) }
+    }
+}
+
+impl Imported {
+    fn new(service: Service, done: Done<ImportReport>, dry_run: bool) -> Self {
+        let Position(position) = done.position;
+        let (version, position) = if dry_run { (None, None) } else { (Some(done.version), Some(position)) };
+        let answer = AcceptedReport { report: done.answer.into(), version, position };
+        Self { answer, service, repeated: done.repeated }
+    }
+}
+
+impl IntoResponse for Imported {
+    fn into_response(self) -> Response {
+        let AcceptedReport { version, position, .. } = self.answer;
+        let written = (version.unwrap_or_default(), position.unwrap_or_default());
+        answer::changed(&self.answer, self.service, written, self.repeated)
+    }
+}
+
+impl poem_openapi::ApiResponse for Imported {
+    fn meta() -> MetaResponses {
+        answer::meta::<AcceptedReport>(200, "Done", &answer::CHANGED_HEADERS)
+    }
+
+    fn register(registry: &mut Registry) {
+        schema::register_answer::<AcceptedReport>(registry);
     }
 }
 
@@ -94,12 +156,7 @@ impl Word for Mapping {
 }
 
 /// Imports a file while the caller waits, no faster than the read models keep up. `dry_run`: only reports what would be imported.
-pub async fn take<I: Import, P>(
-    runtime: &Runtime,
-    upload: &Upload<P>,
-    import: &I,
-    dry_run: bool,
-) -> ChangeResult<Report> {
+pub async fn take<I: Import, P>(runtime: &Runtime, upload: &Upload<P>, import: &I, dry_run: bool) -> ImportResult {
     let (executor, request) = (&runtime.executor, &upload.request);
     let done = if dry_run {
         importing::dry_run(executor, request, &upload.bytes, import).await?
@@ -107,7 +164,7 @@ pub async fn take<I: Import, P>(
         let pace = ReadModelPace::with(&runtime.read_models, request.caller.tenant());
         importing::import(executor, request, &upload.bytes, import, &pace).await?
     };
-    Ok(Changed::new(runtime.service, done, Report::from))
+    Ok(Imported::new(runtime.service, done, dry_run))
 }
 
 /// Submits a job of this kind that imports a file. Errors that concern the file as a whole are refused at once.

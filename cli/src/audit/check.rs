@@ -68,7 +68,7 @@ impl Check {
             proven.of,
             proven.tenant,
             proven.service,
-            proven.sealed_at.to_rfc3339(),
+            output::time(proven.sealed_at),
             proven.key,
             proven.sealed,
             proven.root

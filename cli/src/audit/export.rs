@@ -15,7 +15,7 @@ use super::trusted;
 use crate::context::{self, Context};
 use crate::selection::{check_id, check_span, check_types, has_id};
 use crate::sink::Sink;
-use crate::{progress, time};
+use crate::{output, progress, time};
 
 /// Aggregate types whose events record sign-ins (who, from where, by which method) and denied requests.
 const SIGN_INS: [&str; 3] = ["auth.account", "auth.session", "auth.sign_in"];
@@ -89,7 +89,7 @@ impl Export {
         store.close().await;
         let written = written.with_context(|| format!("the history of {} in {service}", self.tenant))?;
         sink.finish()?;
-        eprintln!("{written} events: {}", self.of());
+        output::tell(format!("{written} events: {}", self.of()));
         Ok(())
     }
 
@@ -125,8 +125,8 @@ impl Export {
             ),
         }
         words.extend(self.user.map(|user| format!("of user {user}")));
-        words.extend(self.recorded_from.map(|from| format!("recorded from {}", from.to_rfc3339())));
-        words.extend(self.recorded_until.map(|until| format!("recorded before {}", until.to_rfc3339())));
+        words.extend(self.recorded_from.map(|from| format!("recorded from {}", kernel::write_time(from))));
+        words.extend(self.recorded_until.map(|until| format!("recorded before {}", kernel::write_time(until))));
         words.join(", ")
     }
 
@@ -247,7 +247,9 @@ async fn check_user(
         Ok(true) => Ok(()),
         Ok(false) => bail!("the tenant {name} has no user with the id {id}"),
         Err(error) => {
-            eprintln!("{id} never signed in; whether the tenant {name} has such a user can't be asked: {error}");
+            output::tell(format!(
+                "{id} never signed in; whether the tenant {name} has such a user can't be asked: {error}"
+            ));
             Ok(())
         }
     }

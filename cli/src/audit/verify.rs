@@ -80,7 +80,7 @@ impl Verify {
         }
         let mut table = output::table(["service", "events", "root", "seals", "last sealed", "not sealed yet"]);
         for one in all {
-            let sealed_at = one.sealed_at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339());
+            let sealed_at = one.sealed_at.map_or_else(|| "never".to_owned(), output::time);
             table.add_row([
                 one.service.to_owned(),
                 one.events.to_string(),

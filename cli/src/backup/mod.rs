@@ -19,11 +19,10 @@ mod verify;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use chrono::SecondsFormat;
 use kernel::{Clock, SystemClock};
 
 use crate::context::{Context, Place};
-use crate::output::Format;
+use crate::output::{self, Format};
 
 pub use restore::Restore;
 
@@ -108,7 +107,7 @@ impl Backup {
             Some(Command::Drill(drilled)) => drill::run(&drilled, place, format).await,
             None => {
                 let to = self.output.unwrap_or_else(|| {
-                    let now = SystemClock.now().to_rfc3339_opts(SecondsFormat::Secs, true);
+                    let now = output::time(SystemClock.now());
                     PathBuf::from(format!("inopsio-{}", now.replace(':', "")))
                 });
                 take::run(&Context::load(place, Vec::new(), format)?, &to, !self.without_seals).await

@@ -79,7 +79,7 @@ pub async fn run(
     }
     let total: u64 = found.iter().map(|(_, wanted)| wanted.events).sum();
     if total == 0 {
-        let when = as_of.map_or_else(String::new, |at| format!(" recorded by {at}"));
+        let when = as_of.map_or_else(String::new, |at| format!(" recorded by {}", kernel::write_time(at)));
         bail!("the tenant {tenant} has no events{when}; nothing was written");
     }
     let bar = progress::bar(total, "events");
@@ -315,7 +315,7 @@ fn say(
     }
     let events: u64 = appended.iter().map(|(_, events, _)| events).sum();
     let claims: usize = appended.iter().map(|(_, _, claims)| claims).sum();
-    let when = as_of.map_or_else(|| "as it is".to_owned(), |at| format!("as of {at}"));
+    let when = as_of.map_or_else(|| "as it is".to_owned(), |at| format!("as of {}", kernel::write_time(at)));
     output::print(format!(
         "{} ({}) is {} {when}: {events} events, {claims} claims, in {:.1} s",
         sandbox.slug,

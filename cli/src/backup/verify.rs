@@ -38,7 +38,7 @@ pub async fn run(given: &Given, format: Format) -> Result<()> {
         manifest.events(),
         manifest.seals(),
         manifest.directory.rows,
-        manifest.taken_at,
+        output::time(manifest.taken_at),
         archive.digest
     ))
 }

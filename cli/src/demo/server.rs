@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::context::{Context, Place};
 use crate::dev::home::Home;
 use crate::dev::lock;
-use crate::output::Format;
+use crate::output::{self, Format};
 
 /// How long the start may take. The first start creates the databases.
 const READY: Duration = Duration::from_mins(2);
@@ -28,7 +28,7 @@ pub fn start_unless_running(place: &Place) -> Result<Option<Started>> {
     if !place.is_private() || lock::holder(&Home::at(&place.home)?).is_some() {
         return Ok(None);
     }
-    eprintln!("no server is running: starting `inopsio dev` for the demo");
+    output::tell("no server is running: starting `inopsio dev` for the demo");
     let child = Command::new(std::env::current_exe().context("where this program is")?)
         .arg("--home")
         .arg(&place.home)

@@ -261,13 +261,16 @@ impl Open {
         Ok(found)
     }
 
-    /// Opens the one service that has jobs of these kinds.
+    /// Opens the one service in which jobs of these kinds can be created by name.
     async fn of_kinds(context: &Context, whose: &Whose, kinds: &[&str]) -> Result<Self> {
-        let domain =
-            only(services(whose)?, whose.service.is_some(), &format!("{} jobs", kinds.join(" and ")), |domain| {
-                let known = jobs_of(domain, &context.config.database(domain.service));
-                (kinds.iter().all(|kind| known.find(kind).is_some()), known.names())
-            })?;
+        if kinds.contains(&gateway::REBUILD_READ_MODEL) {
+            bail!("read models are rebuilt with `inopsio projection rebuild`, or by operators over REST");
+        }
+        let what = format!("{} jobs that can be created by name", kinds.join(" and "));
+        let domain = only(services(whose)?, whose.service.is_some(), &what, |domain| {
+            let offered = jobs_of(domain, &context.config.database(domain.service)).offered();
+            (kinds.iter().all(|kind| offered.contains(kind)), offered)
+        })?;
         Self::new(context, &whose.tenant, &domain).await
     }
 

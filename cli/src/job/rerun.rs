@@ -212,11 +212,11 @@ async fn wait_for_batch(open: &Open, batch: Uuid, bar: &ProgressBar) -> Result<(
         idle = if ended == ended_before && is_idle(open, batch).await? { idle + 1 } else { 0 };
         if idle == IDLE_POLLS {
             bar.suspend(|| {
-                eprintln!(
+                output::tell(format!(
                     "no worker takes the jobs of {} ({} are left): `inopsio serve` starts one, and `inopsio job queue list` shows whether their queue is paused; still waiting",
                     open.jobs.service(),
                     found.total - ended
-                );
+                ));
             });
         }
         ended_before = ended;

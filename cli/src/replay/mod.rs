@@ -13,7 +13,7 @@ use kernel::{Position, Service, TenantId};
 use crate::context::{self, Context};
 use crate::selection::{check_id, check_span, check_types};
 use crate::sink::Sink;
-use crate::{progress, time};
+use crate::{output, progress, time};
 
 /// Prints a tenant's events in log order, one JSON object per line; ends with "N of N" on stderr
 #[derive(Debug, clap::Args)]
@@ -99,13 +99,13 @@ impl Replay {
             let outcome = copy(&store, wanted, &mut sink, &mut written).await;
             store.close().await;
             if let Err(error) = outcome {
-                eprintln!("{written} of {total}");
+                output::tell(format!("{written} of {total}"));
                 return Err(error);
             }
         }
         // Before the count, which would otherwise tell of events that nobody got.
         sink.flush()?;
-        eprintln!("{written} of {total}");
+        output::tell(format!("{written} of {total}"));
         if written != total {
             bail!("the replay is not complete: {written} events of {total}");
         }

@@ -230,9 +230,16 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         ),
         (
             &["job", "schedule", "create", "--tenant", "acme", "--cron", "0 6 * * *", "export"],
-            "no service has export jobs; allowed: export_leads",
+            "no service has export jobs that can be created by name; allowed: export_leads\n",
         ),
-        (&["job", "create", "--tenant", "acme", "export"], "no service has export jobs; allowed: export_leads"),
+        (&["projection", "rebuild"], "--all"),
+        (&["projection", "rebuild", "leads", "--all"], "cannot be used with"),
+        // Only those are named that can be created so: others are created by operations of their own.
+        (
+            &["job", "create", "--tenant", "acme", "import_leads"],
+            "no service has import_leads jobs that can be created by name; allowed: export_leads\n",
+        ),
+        (&["job", "create", "--tenant", "acme", "rebuild_read_model"], "with `inopsio projection rebuild`"),
         (&["job", "create", "--tenant", "acme", "export_leads", "{"], "is not JSON"),
         (
             &["job", "rerun", "--tenant", "acme", "--from", "2020-01-02", "--until", "2020-01-01", "--into", "copy"],
@@ -281,6 +288,16 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         let ended = sandbox.run(known);
         assert!(!ended.status.success() && !ended.stderr.contains("allowed"), "{known:?}: {ended:#?}");
     }
+}
+
+#[test]
+fn a_command_whose_messages_nobody_reads_fails_like_another() {
+    let sandbox = Sandbox::new();
+    let (reader, unread) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut asked = sandbox.inopsio(&["job", "create", "--tenant", "acme", "export"]);
+    let status = asked.stdout(unread.try_clone().unwrap()).stderr(unread).status().unwrap();
+    assert_eq!(status.code(), Some(1), "not 101, as of a panic");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use auth_aggregates::{
     ApiKey, ApiKeyCommand, ApiKeyId, ApiKeyIssued, ApiKeyRefusal, ApiKeyRefused, Machine, MachineError,
 };
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use executor::{Command, Work};
 use kernel::{Checks, FieldError, MachineId, Refusal};
 
@@ -55,7 +55,7 @@ impl Command for IssueApiKey {
         let name = checks.line("/name", &self.name, values::NAME);
         let scopes = values::scopes(&mut checks, "/scopes", &self.scopes);
         if let Some(end) = self.expires_at.filter(|end| *end <= work.now()) {
-            let end = end.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+            let end = kernel::write_time(end);
             checks.refuse("/expires_at", "past", format!("{end} is in the past; a time in the future is required"));
         }
         checks.finish()?;

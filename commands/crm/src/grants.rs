@@ -46,7 +46,7 @@ pub const GRANTS: &[Grant] = &[
     grant(
         "crm:history:read",
         &[Admin, Manager, Auditor],
-        "See the history of leads and opportunities, and who made each change",
+        "See the history of leads, contacts, accounts and opportunities, and who made each change",
     ),
     grant("crm:history:backdate", &[Admin], "Backdate changes: state that something happened earlier than now"),
 ];

@@ -19,7 +19,7 @@ pub use row::{LeadField, LeadRow};
 
 /// The permission to import.
 pub const IMPORT: &str = CompleteImport::PERMISSION;
-/// The permission for the column `occurred_at`.
+/// The permission for the column `occurred_at` (`captured_at` in an export).
 pub const BACKDATE: &str = "crm:history:backdate";
 
 /// An import of leads.

@@ -1,7 +1,7 @@
 //! Checks of the time at which an event happened: earlier than now needs a permission.
 
 use chrono::{DateTime, Utc};
-use kernel::{Caller, Refusal};
+use kernel::{Caller, Refusal, write_time};
 
 /// The permission to name the time of an event.
 pub(crate) fn backdate(service: &str) -> String {
@@ -21,10 +21,12 @@ pub(crate) fn may_backdate(
         return Err(Refusal::forbidden("permission_missing", detail).with("permission", permission));
     }
     if occurred_at < DateTime::UNIX_EPOCH {
-        let detail = format!("{occurred_at} is too early; allowed is from {} on", DateTime::UNIX_EPOCH);
+        let [occurred_at, first] = [occurred_at, DateTime::UNIX_EPOCH].map(write_time);
+        let detail = format!("{occurred_at} is too early; allowed is from {first} on");
         return Err(Refusal::invalid("day_out_of_range", detail));
     }
     if occurred_at > now {
+        let [occurred_at, now] = [occurred_at, now].map(write_time);
         let detail = format!("{occurred_at} is in the future; allowed is up to {now}");
         return Err(Refusal::invalid("occurred_in_future", detail));
     }
@@ -36,9 +38,10 @@ pub(crate) fn in_order(occurred_at: DateTime<Utc>, last: DateTime<Utc>, stream: 
     if occurred_at >= last {
         return Ok(());
     }
+    let [occurred_at, last] = [occurred_at, last].map(write_time);
     Err(Refusal::conflict(
         "occurred_before_last_change",
         format!("{stream} last changed at {last}; what is added to it can't have happened at {occurred_at}"),
     )
-    .with("last_changed_at", last.to_rfc3339()))
+    .with("last_changed_at", last))
 }

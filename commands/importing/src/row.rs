@@ -59,7 +59,8 @@ fn text<F: Field>(checks: &mut Checks, field: F, cell: &str) -> Option<String> {
         );
         return None;
     }
-    // Cells that spreadsheets would run as formulas are refused, except telephone numbers, which may begin with +.
+    // Cells that spreadsheets would run as formulas are refused, except telephone numbers, which may begin with +. A text that an export
+    // protected with an apostrophe is none.
     let text = cell.trim();
     let number = field.is_telephone_number() && text.starts_with('+');
     if !number && kernel::is_formula(cell) {
@@ -70,7 +71,7 @@ fn text<F: Field>(checks: &mut Checks, field: F, cell: &str) -> Option<String> {
         );
         return None;
     }
-    (!text.is_empty()).then(|| text.to_owned())
+    (!text.is_empty()).then(|| kernel::from_cell(text).to_owned())
 }
 
 /// Maps field errors to errors of the columns that the fields came from.
@@ -223,6 +224,7 @@ mod tests {
         }
         assert_eq!(rows("Ada,,+4930123456"), [Ok(2)]);
         assert_eq!(rows("Ada,,=4930123456"), error("phone", "formula"));
+        assert_eq!(rows("'=1+1,,'+4930123456"), [Ok(2)], "as text, as an export writes it");
     }
 
     #[test]

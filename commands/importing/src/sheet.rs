@@ -14,6 +14,9 @@ pub trait Field: Copy + Ord + Send + Sync + std::fmt::Debug + 'static {
     const REQUIRED: &'static [Self];
     /// The kind of row, for messages: `a lead`.
     const OF: &'static str;
+    /// The headers by which an export of such rows is recognized: the file has all of them. In an export, those of them that are no fields
+    /// are ignored; in another file they are unknown columns, because there somebody may expect that they are imported.
+    const EXPORTED: &'static [&'static str] = &[];
 
     /// The field's name, which is the default header of its column.
     fn name(self) -> &'static str;
@@ -150,6 +153,7 @@ fn columns<F: Field>(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> 
             return Err(Refusal::invalid("csv_mapping_field", detail).with("allowed", names(F::ALL)));
         }
     }
+    let exported = is_export::<F>(&headers);
     let mut columns = Vec::with_capacity(headers.len());
     let mut unknown = Vec::new();
     for header in headers {
@@ -157,7 +161,9 @@ fn columns<F: Field>(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> 
             Some("ignore") => None,
             Some(field) => named(field),
             None => named(&header.to_lowercase()).or_else(|| {
-                unknown.push(shown(header));
+                if !(exported && F::EXPORTED.contains(&header.to_lowercase().as_str())) {
+                    unknown.push(shown(header));
+                }
                 None
             }),
         };
@@ -188,6 +194,12 @@ fn columns<F: Field>(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> 
         return Err(Refusal::invalid("csv_missing_column", detail).with("columns", missing));
     }
     Ok(columns)
+}
+
+/// Whether these are the headers of an export of such rows.
+fn is_export<F: Field>(headers: &[&str]) -> bool {
+    let has = |name: &&str| headers.iter().any(|header| header.eq_ignore_ascii_case(name));
+    !F::EXPORTED.is_empty() && F::EXPORTED.iter().all(has)
 }
 
 fn count(records: Records<'_>, most: u64) -> Result<u64, Refusal> {
@@ -230,6 +242,7 @@ mod tests {
         const ALL: &'static [Self] = &[Self::Name, Self::Email, Self::Company];
         const REQUIRED: &'static [Self] = &[Self::Name];
         const OF: &'static str = "a lead";
+        const EXPORTED: &'static [&'static str] = &["id", "email"];
 
         fn name(self) -> &'static str {
             match self {
@@ -333,6 +346,15 @@ mod tests {
         let sheet = Sheet::read(b"name,Firm\nAda,Engines\n", &BTreeMap::new(), 100_000).unwrap();
         assert_eq!(sheet.columns.iter().map(|c| c.field).collect::<Vec<_>>(), [Some(Part::Name), Some(Part::Company)]);
         assert_eq!(sheet.header("company").as_deref(), Some("Firm"), "errors name it as the file does");
+    }
+
+    #[test]
+    fn what_only_an_export_has_is_ignored_in_one_and_unknown_in_another_file() {
+        let sheet = Sheet::read(b"ID,name,email\n7,Ada,a@b.c\n", &BTreeMap::new(), 100_000).unwrap();
+        let fields: Vec<_> = sheet.columns.iter().map(|column| column.field).collect();
+        assert_eq!(fields, [None, Some(Part::Name), Some(Part::Email)]);
+        assert_eq!(code(b"id,name\n7,Ada\n"), "csv_unknown_column");
+        assert_eq!(code(b"id,name,email,shoe_size\n7,Ada,a@b.c,37\n"), "csv_unknown_column");
     }
 
     #[test]

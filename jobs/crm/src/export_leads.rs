@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use crm_aggregates::{LeadSource, LeadStatus};
 use crm_projections::leads::{self, LeadFilter, LeadOrder, LeadRow};
 use crm_projections::{Order, Seek};
@@ -44,7 +44,7 @@ impl Arguments for ExportLeads {
         if let (Some(from), Some(before)) = (self.captured_from, self.captured_before)
             && before < from
         {
-            let [from, before] = [from, before].map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            let [from, before] = [from, before].map(kernel::write_time);
             let detail = format!("{before} is before captured_from, {from}; it has to be that time or later");
             checks.refuse(format!("{at}/captured_before"), "time_backwards", detail);
         }

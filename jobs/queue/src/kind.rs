@@ -253,9 +253,8 @@ impl Kinds {
         arguments: &Value,
         pointer: &str,
     ) -> Result<Offered<'_>, Refusal> {
-        let offered = self.all.iter().filter_map(|kind| Some((kind, kind.offer.as_ref()?)));
-        let Some((kind, offer)) = offered.clone().find(|(kind, _)| kind.name == name) else {
-            let names: Vec<_> = offered.map(|(kind, _)| kind.name).collect();
+        let Some((kind, offer)) = self.find(name).and_then(|kind| Some((kind, kind.offer.as_ref()?))) else {
+            let names = self.offered();
             let detail = if names.is_empty() {
                 format!("{name:?} jobs can't be requested by name; no kind can here")
             } else {
@@ -299,6 +298,11 @@ impl Kinds {
         queues.sort_unstable();
         queues.dedup();
         queues
+    }
+
+    /// The names of those that can be submitted by name.
+    pub fn offered(&self) -> Vec<&'static str> {
+        self.all.iter().filter(|kind| kind.offer.is_some()).map(|kind| kind.name).collect()
     }
 
     /// Their names.

@@ -20,6 +20,7 @@ pub mod pipelines;
 
 use std::sync::Arc;
 
+pub use folding::history::{Version, versions};
 pub use folding::list::Order;
 pub use folding::{AsOf, End, ListError, Named, Seek, SeekKey};
 use projector::Projection;

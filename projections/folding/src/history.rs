@@ -4,17 +4,31 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use kernel::TenantId;
+use projector::ApplyError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::as_of::End;
 use crate::change::Change;
+use crate::fold::Current;
 use crate::table::{self, Key, Table};
 
 /// A history row: the state of an aggregate from one version to the next.
 pub trait Version: Table {
     /// Sets when the next version began, and when the log recorded it.
     fn close(&mut self, valid_to: End, known_to: End);
+}
+
+/// A record of which each version is kept.
+pub trait Kept: Current {
+    /// The row of a version.
+    type Version: Version;
+
+    /// The version that `change` made of the record, which is as it is after that change.
+    ///
+    /// # Errors
+    /// Poison, if the event does not tell what the version shows.
+    fn kept(&self, change: &Change<'_, Self::Event>) -> Result<Self::Version, ApplyError>;
 }
 
 /// The versions that a batch adds and closes.
@@ -92,6 +106,22 @@ impl<V: Version> History<V> {
             .await?;
         Ok(())
     }
+}
+
+/// At most `limit` versions of an aggregate after version `after`, in the order of versions. An unknown aggregate has none.
+pub async fn versions<V: Version>(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    id: Uuid,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<V>, sqlx::Error> {
+    let sql = format!(
+        "{} WHERE t.tenant_id = $1 AND t.{} = $2 AND t.version > $3 ORDER BY t.version LIMIT $4",
+        table::select::<V>(),
+        V::KEY.get(1).copied().unwrap_or_default(),
+    );
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(id).bind(after).bind(limit).fetch_all(tables).await
 }
 
 /// The versions of these aggregates that the log knew at some time between `from` and `until`, in the order of versions. `until` is `None`

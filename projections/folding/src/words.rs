@@ -14,8 +14,9 @@ use projector::ApplyError;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::change::decode;
+use crate::change::{Change, decode};
 use crate::fold::{self, Current, Erasable, Folded, fold};
+use crate::history::{History, Kept};
 use crate::{list, table};
 
 /// Words are cut to this many characters, to keep the key small.
@@ -151,7 +152,33 @@ where
     R::Event: Event,
 {
     let changes = decode::<R::Event>(events)?;
-    let folded = fold::<R>(&changes, tables, |_, _| Ok(())).await?;
+    apply_each::<R>(&changes, tables, |_, _| Ok(())).await
+}
+
+/// As [`apply`], and keeps each version of the records.
+pub async fn apply_and_keep<R: Searchable + Kept>(
+    events: &[&RecordedEvent],
+    tables: &mut PgConnection,
+) -> Result<(), ApplyError>
+where
+    R::Event: Event,
+{
+    let changes = decode::<R::Event>(events)?;
+    let mut history = History::with_capacity(changes.len());
+    apply_each::<R>(&changes, tables, |change, row| {
+        history.add(change, row.kept(change)?);
+        Ok(())
+    })
+    .await?;
+    Ok(history.write(tables).await?)
+}
+
+async fn apply_each<R: Searchable>(
+    changes: &[Change<'_, R::Event>],
+    tables: &mut PgConnection,
+    each: impl FnMut(&Change<'_, R::Event>, &R) -> Result<(), ApplyError> + Send,
+) -> Result<(), ApplyError> {
+    let folded = fold::<R>(changes, tables, each).await?;
     table::upsert(&folded.after, tables).await?;
     Ok(WordChanges::of(&folded).write::<R>(tables).await?)
 }

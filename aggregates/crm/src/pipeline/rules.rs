@@ -83,7 +83,7 @@ impl From<PipelineError> for Refusal {
         match error {
             PipelineError::StageCount { .. } => field("/stages", "stage_count"),
             PipelineError::Probability { .. } => field("/probability", "probability"),
-            PipelineError::IndexOutOfRange { .. } => field("/index", "index_out_of_range"),
+            PipelineError::IndexOutOfRange { .. } => field("/index", "out_of_range"),
             PipelineError::OrderIncomplete { .. } => field("/order", "order_incomplete"),
             PipelineError::StageNameTaken { .. } => Self::conflict("stage_name_taken", detail),
             PipelineError::StageUnknown { .. } => Self::not_found("stage_not_found", detail),

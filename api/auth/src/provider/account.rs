@@ -13,7 +13,7 @@ use super::authorize::see_other;
 use super::browser::BrowserSession;
 use super::form::Form;
 use super::pages::{self, AccountPage, ShownSession};
-use super::{Answer, OAuthError, Provider, Visit};
+use super::{Answer, OAuthError, Provider, Visit, user_agent};
 
 /// The most sessions that are listed: the newest.
 const SHOWN: i64 = 50;
@@ -124,7 +124,8 @@ fn shown<'r>(row: &'r SessionRow, browser: &BrowserSession) -> ShownSession<'r> 
         here: row.session_id == browser.id.uuid(),
         since: time(row.started_at),
         used: time(row.used_at),
-        agent: row.agent.as_deref().unwrap_or("an unknown browser"),
+        browser: row.agent.as_deref().map_or_else(|| "an unknown browser".to_owned(), user_agent::described),
+        agent: row.agent.as_deref(),
         address: row.address.as_deref(),
     }
 }

@@ -44,6 +44,7 @@ mod saml;
 mod second_factor;
 mod sign_in;
 mod token;
+mod user_agent;
 mod userinfo;
 mod visit;
 

@@ -1,9 +1,9 @@
 //! Accounts in GraphQL.
 
 use chrono::{DateTime, Utc};
-use crm_projections::accounts::{self, AccountRow};
+use crm_projections::accounts::{self, AccountHistoryRow, AccountRow};
 use face::connection;
-use face::graphql::{Context, Fetching, Node, int, page, page_size};
+use face::graphql::{Context, Fetching, Node, Period, int, page, page_size};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::contact::Contact;
 use super::country;
+use super::history;
 use super::lead::Lead;
 use super::opportunity::Opportunity;
 use crate::SERVICE;
@@ -100,6 +101,44 @@ impl Account {
     }
 }
 
+/// A change of an account, and what was true of the account from this change until the next one.
+#[derive(Clone, Debug)]
+pub struct AccountChange(AccountHistoryRow);
+
+/// A change of an account, and what was true of the account from this change until the next one.
+#[graphql_object(context = Context)]
+impl AccountChange {
+    /// The account's version after the change.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// The kind of change, such as `reassigned`.
+    fn change(&self) -> &str {
+        &self.0.change
+    }
+
+    /// On whose behalf the change was made: the subject of a token.
+    fn actor(&self) -> &str {
+        &self.0.actor
+    }
+
+    /// The responsible user after the change.
+    fn owner(&self) -> Option<&str> {
+        self.0.owner.as_deref()
+    }
+
+    /// Valid time: the period in which this version was in effect.
+    fn valid(&self) -> Period {
+        Period { from: self.0.valid_from, to: self.0.valid_to.0 }
+    }
+
+    /// Transaction time: from when the event log recorded this version until it recorded a later one.
+    fn known(&self) -> Period {
+        Period { from: self.0.known_from, to: self.0.known_to.0 }
+    }
+}
+
 /// Filters accounts. Omitted fields do not restrict the result.
 #[derive(Clone, Debug, Default, GraphQLInputObject)]
 pub struct AccountFilter {
@@ -155,6 +194,11 @@ pub(crate) async fn list(
     let filter = filter.unwrap_or_default().read()?;
     let rows = page(context, SERVICE, &filter, order.unwrap_or(AccountOrder::Name).key(), first, after).await?;
     Ok(AccountConnection::new(rows.map(Account), filter))
+}
+
+pub(crate) async fn history(context: &Context, account: Uuid, window: (i64, i64)) -> FieldResult<Vec<AccountChange>> {
+    let rows = history::changes::<AccountHistoryRow>(context, READ, account, window).await?;
+    Ok(rows.into_iter().map(AccountChange).collect())
 }
 
 impl Node for Account {

@@ -1,10 +1,10 @@
 //! Contacts in GraphQL.
 
 use chrono::{DateTime, Utc};
-use crm_projections::contacts::{self, ContactRow};
+use crm_projections::contacts::{self, ContactHistoryRow, ContactRow};
 use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, PostalAddress, Session, Share, distribute, int, load, owners, page,
+    Context, Fetch, Fetching, Node, Period, PostalAddress, Session, Share, distribute, int, load, owners, page,
 };
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Account;
+use super::history;
 use super::lead::Lead;
 use crate::SERVICE;
 
@@ -91,6 +92,49 @@ impl Contact {
     }
 }
 
+/// A change of a contact, and what was true of the contact from this change until the next one.
+#[derive(Clone, Debug)]
+pub struct ContactChange(ContactHistoryRow);
+
+/// A change of a contact, and what was true of the contact from this change until the next one.
+#[graphql_object(context = Context)]
+impl ContactChange {
+    /// The contact's version after the change.
+    fn version(&self) -> i32 {
+        int(self.0.version)
+    }
+
+    /// The kind of change, such as `reassigned`.
+    fn change(&self) -> &str {
+        &self.0.change
+    }
+
+    /// On whose behalf the change was made: the subject of a token.
+    fn actor(&self) -> &str {
+        &self.0.actor
+    }
+
+    /// The account to which they belong after the change.
+    fn account_id(&self) -> Option<Uuid> {
+        self.0.account_id
+    }
+
+    /// The responsible user after the change.
+    fn owner(&self) -> Option<&str> {
+        self.0.owner.as_deref()
+    }
+
+    /// Valid time: the period in which this version was in effect.
+    fn valid(&self) -> Period {
+        Period { from: self.0.valid_from, to: self.0.valid_to.0 }
+    }
+
+    /// Transaction time: from when the event log recorded this version until it recorded a later one.
+    fn known(&self) -> Period {
+        Period { from: self.0.known_from, to: self.0.known_to.0 }
+    }
+}
+
 /// Filters contacts. Omitted fields do not restrict the result.
 #[derive(Clone, Debug, Default, GraphQLInputObject)]
 pub struct ContactFilter {
@@ -153,6 +197,11 @@ pub(crate) async fn list(
     let filter: contacts::ContactFilter = filter.unwrap_or_default().into();
     let rows = page(context, SERVICE, &filter, order.unwrap_or(ContactOrder::Name).key(), first, after).await?;
     Ok(ContactConnection::new(rows.map(Contact), filter))
+}
+
+pub(crate) async fn history(context: &Context, contact: Uuid, window: (i64, i64)) -> FieldResult<Vec<ContactChange>> {
+    let rows = history::changes::<ContactHistoryRow>(context, READ, contact, window).await?;
+    Ok(rows.into_iter().map(ContactChange).collect())
 }
 
 impl Node for Contact {

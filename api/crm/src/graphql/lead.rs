@@ -303,12 +303,9 @@ pub(crate) async fn list(
     Ok(LeadConnection::new(rows.map(Lead), filter))
 }
 
-pub(crate) async fn history(context: &Context, lead: Uuid, after: i64, first: i64) -> FieldResult<Vec<LeadChange>> {
-    context.require(READ)?;
-    context.require(history::READ)?;
-    let mut tables = context.reader(SERVICE).await?;
-    let rows = leads::history(&mut tables, context.caller().tenant(), lead, after, first).await;
-    Ok(rows.map_err(unreadable)?.into_iter().map(LeadChange).collect())
+pub(crate) async fn history(context: &Context, lead: Uuid, window: (i64, i64)) -> FieldResult<Vec<LeadChange>> {
+    let rows = history::changes::<LeadHistoryRow>(context, READ, lead, window).await?;
+    Ok(rows.into_iter().map(LeadChange).collect())
 }
 
 pub(crate) async fn standing(context: &Context, lead: Uuid, as_of: AsOf) -> FieldResult<Option<LeadChange>> {

@@ -6,9 +6,9 @@ use face::graphql::{Context, Node, window};
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
-use super::account::{self, Account, AccountConnection, AccountFilter, AccountOrder};
+use super::account::{self, Account, AccountChange, AccountConnection, AccountFilter, AccountOrder};
 use super::board::{self, PipelineBoard};
-use super::contact::{self, Contact, ContactConnection, ContactFilter, ContactOrder};
+use super::contact::{self, Contact, ContactChange, ContactConnection, ContactFilter, ContactOrder};
 use super::funnel::{self, FunnelOfSource};
 use super::lead::{self, Lead, LeadChange, LeadConnection, LeadFilter, LeadOrder};
 use super::movement::{self, PipelineMovement};
@@ -46,8 +46,7 @@ impl CrmQuery {
         #[graphql(default = 50)] first: Option<i32>,
         after_version: Option<i32>,
     ) -> FieldResult<Option<Vec<LeadChange>>> {
-        let (after, first) = window(first, after_version)?;
-        lead::history(context, id, after, first).await.map(Some)
+        lead::history(context, id, window(first, after_version)?).await.map(Some)
     }
 
     /// The state of a lead at `asOf` (default: now), considering only events that were recorded until `knownAt` (default: all).
@@ -88,6 +87,17 @@ impl CrmQuery {
         contact::list(context, filter, order_by, first, after).await.map(Some)
     }
 
+    /// The history of a contact, oldest change first. Returns 50 changes unless `first` is given, and none if the contact does
+    /// not exist.
+    async fn contact_history(
+        context: &Context,
+        id: Uuid,
+        #[graphql(default = 50)] first: Option<i32>,
+        after_version: Option<i32>,
+    ) -> FieldResult<Option<Vec<ContactChange>>> {
+        contact::history(context, id, window(first, after_version)?).await.map(Some)
+    }
+
     /// An account by its id; `null` if it does not exist.
     async fn account(context: &Context, id: Uuid) -> FieldResult<Option<Account>> {
         Account::of(context, Some(id)).await
@@ -102,6 +112,17 @@ impl CrmQuery {
         after: Option<String>,
     ) -> FieldResult<Option<AccountConnection>> {
         account::list(context, filter, order_by, first, after).await.map(Some)
+    }
+
+    /// The history of an account, oldest change first. Returns 50 changes unless `first` is given, and none if the account does
+    /// not exist.
+    async fn account_history(
+        context: &Context,
+        id: Uuid,
+        #[graphql(default = 50)] first: Option<i32>,
+        after_version: Option<i32>,
+    ) -> FieldResult<Option<Vec<AccountChange>>> {
+        account::history(context, id, window(first, after_version)?).await.map(Some)
     }
 
     /// An opportunity by its id; `null` if it does not exist.

@@ -3,7 +3,7 @@
 use crm_aggregates::{ImportBatch, LeadSource, Revert};
 use crm_commands::{BACKDATE, IMPORT, LeadImport, RequestImportRevert};
 use crm_jobs::{IMPORT_LEADS, ImportLeads};
-use face::import::{Mapping, Report, begin, take};
+use face::import::{ImportResult, Mapping, begin, take};
 use face::operation::{ChangeResult, EnqueueResult, ReadResult, Target, change, find, id};
 use face::{Authenticated, Command, Example, Parameter, Purpose, Runtime, Upload, Word, example};
 use poem_openapi::OpenApi;
@@ -129,10 +129,11 @@ impl Imports {
     /// Import leads from a CSV file
     ///
     /// The file is in UTF-8 and has a header row. Its cells are separated by commas, semicolons or tabs, the same in all rows.
-    /// Columns: name, company, title, email, phone, country, source, owner, occurred_at (needs the permission
+    /// Columns: name, company, title, email, phone, country, source, owner, occurred_at (or captured_at; needs the permission
     /// crm:history:backdate), and for the postal address: street, locality (or city), region (or state), postal_code (or zip,
-    /// postcode). The country of a row is also the country of its address. Invalid rows are reported with their line number,
-    /// and the other rows are imported. A file that is invalid as a whole is refused.
+    /// postcode), address_country. The country of a row is also the country of its address, unless that has its own. A file of
+    /// an export can be imported as it is; its columns id and status are ignored. Invalid rows are reported with their line
+    /// number, and the other rows are imported. A file that is invalid as a whole is refused.
     ///
     /// Send an Idempotency-Key. If an import is interrupted, send the same file again with the same key, and the import
     /// continues where it was. Without a key it starts again, and leads that were already imported are imported twice.
@@ -147,7 +148,7 @@ impl Imports {
         source: Query<Option<Parameter<Source>>>,
         // The last parameter: the file is not read if another one is refused.
         upload: Upload<LeadFile>,
-    ) -> ChangeResult<Report> {
+    ) -> ImportResult {
         take(&self.runtime, &upload, &options(mapping, source), dry_run.0.unwrap_or_default()).await
     }
 }

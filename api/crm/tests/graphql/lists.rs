@@ -1,5 +1,6 @@
 use crm_commands::{
-    AccountFields, AssignLead, CaptureLead, ContactFields, CreateAccount, CreateContact, LeadFields, QualifyLead,
+    AccountFields, AssignLead, CaptureLead, ChangeContactAccount, ContactFields, CreateAccount, CreateContact,
+    LeadFields, QualifyLead, ReassignAccount, ReassignContact,
 };
 use kernel::PostalAddress;
 use serde_json::json;
@@ -29,6 +30,39 @@ async fn a_lead_is_seen_as_soon_as_its_command_was_answered() {
     assert_eq!(seen["leadHistory"][1]["actor"], "grace");
     assert_eq!(seen["leadStanding"], json!({ "status": "ASSIGNED" }));
     assert_eq!(seen["unknown"], json!(null));
+}
+
+#[tokio::test]
+async fn contacts_and_accounts_have_a_history() {
+    let world = World::start().await;
+    let owner = || "grace".to_owned();
+    let details = AccountFields { name: "Engines".to_owned(), ..AccountFields::default() };
+    let account = world.command(None, CreateAccount { details, owner: None }).await.unwrap();
+    world.command(None, ReassignAccount { account, owner: owner() }).await.unwrap();
+    let details = ContactFields { name: "Ada".to_owned(), ..ContactFields::default() };
+    let contact = world.command(None, CreateContact { details, ..CreateContact::default() }).await.unwrap();
+    world.command(None, ChangeContactAccount { contact, account: Some(account) }).await.unwrap();
+    world.command(None, ReassignContact { contact, owner: owner() }).await.unwrap();
+    let seen = world
+        .ask(&format!(
+            "accountHistory(id: \"{account}\") {{ version change actor owner }}
+             contactHistory(id: \"{contact}\", afterVersion: 1, first: 1) {{ version change accountId owner }}
+             all: contactHistory(id: \"{contact}\") {{ change valid {{ to }} known {{ to }} }}
+             unknown: contactHistory(id: \"{account}\") {{ change }}"
+        ))
+        .await;
+    let expected = json!([
+        { "version": 1, "change": "created", "actor": "grace", "owner": null },
+        { "version": 2, "change": "reassigned", "actor": "grace", "owner": "grace" },
+    ]);
+    assert_eq!(seen["accountHistory"], expected);
+    let expected = json!([
+        { "version": 2, "change": "account_changed", "accountId": account.to_string(), "owner": null },
+    ]);
+    assert_eq!(seen["contactHistory"], expected);
+    let open: Vec<_> = seen["all"].as_array().unwrap().iter().map(|row| row["valid"]["to"].is_null()).collect();
+    assert_eq!(open, [false, false, true], "{seen}");
+    assert_eq!(seen["unknown"], json!([]));
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! GraphQL errors for failed reads of read models.
 
-use std::fmt::Display;
-
+use chrono::{DateTime, NaiveDate, Utc};
 use folding::ListError;
 use juniper::{FieldError, FieldResult};
 use kernel::{Kind, Refusal};
@@ -56,11 +55,30 @@ pub fn unlistable(error: ListError) -> FieldError {
     }
 }
 
+/// What a time range can begin and end with.
+pub trait Bound: PartialOrd {
+    /// It in the form in which an argument gives it.
+    fn written(self) -> String;
+}
+
+impl Bound for DateTime<Utc> {
+    fn written(self) -> String {
+        kernel::write_time(self)
+    }
+}
+
+impl Bound for NaiveDate {
+    fn written(self) -> String {
+        self.to_string()
+    }
+}
+
 /// Refuses a time range that ends before it begins: its empty result would look as if nothing had happened. Takes both arguments with
 /// their names; a missing argument leaves that end of the range open.
-pub fn forward<T: PartialOrd + Display>(from: (&str, Option<T>), to: (&str, Option<T>)) -> FieldResult<()> {
+pub fn forward<T: Bound>(from: (&str, Option<T>), to: (&str, Option<T>)) -> FieldResult<()> {
     match (from, to) {
         ((from_name, Some(from)), (to_name, Some(to))) if to < from => {
+            let (from, to) = (from.written(), to.written());
             let detail = format!("{to_name}: {to} is before {from_name}: {from}; allowed is that time or a later one");
             Err(refuse(Refusal::invalid("time_backwards", detail)))
         }
@@ -71,4 +89,20 @@ pub fn forward<T: PartialOrd + Display>(from: (&str, Option<T>), to: (&str, Opti
 /// Converts to GraphQL's 32-bit `Int`; numbers outside its range saturate.
 pub fn int(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_named_as_it_was_given() {
+        let [from, to] = ["2026-02-01T09:30:00Z", "2026-01-01T09:30:00.250Z"].map(|text| kernel::read_time(text).ok());
+        assert!(forward(("from", to), ("to", from)).is_ok());
+        assert!(forward(("from", from), ("to", None)).is_ok());
+        assert_eq!(
+            forward(("from", from), ("to", to)).unwrap_err().message(),
+            "to: 2026-01-01T09:30:00.250Z is before from: 2026-02-01T09:30:00Z; allowed is that time or a later one"
+        );
+    }
 }

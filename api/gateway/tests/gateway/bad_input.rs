@@ -222,7 +222,11 @@ async fn rows_that_are_wrong_are_reported_and_the_others_taken() {
     );
     assert_eq!(world.head().await, before, "a dry run wrote");
     assert_eq!(dry.header("x-position"), "", "nothing was written that could be waited for");
+    let members = dry.body.as_object().unwrap();
+    assert!(!members.contains_key("version") && !members.contains_key("position"), "{dry:?}");
     let done = Answer::of(import("?source=campaign")).await;
+    let position = format!("crm={}", done.body["position"]);
+    assert_eq!((&done.body["version"], done.header("x-position")), (&json!(1), &*position), "{done:?}");
     assert_eq!(
         (done.status, &done.body["taken"], &done.body["refused"]),
         (StatusCode::OK, &json!(2), &json!(2)),

@@ -173,3 +173,35 @@ async fn no_cell_of_an_exported_file_is_a_formula() {
     assert!(file.contains(cells), "{file}");
     assert!(file.ends_with(",'=1+1,London,,'-1,GB\n"), "{file}");
 }
+
+#[tokio::test]
+async fn an_exported_file_can_be_imported_as_it_is() {
+    let world = World::start().await;
+    let full = json!({ "name": "Ada Lovelace", "company": "@properties", "title": "Countess", "email": "ada@example.com",
+        "phone": "+442079460958", "country": "GB", "source": "referral", "owner": "grace",
+        "address": { "street": "12 St James's Square\nFlat 3", "locality": "London", "region": "London",
+            "postal_code": "SW1Y 4JH", "country": "FR" } });
+    let captured = world.post("/v1/crm/leads", full).await;
+    assert_eq!(captured.status, StatusCode::CREATED, "{captured:?}");
+    leads(&world, "name\nEdsger\n").await;
+    let asked = world.post("/v1/crm/leads/export", json!({})).await;
+    let id = asked.body["id"].as_str().unwrap();
+    until(&world, id, "completed").await;
+    let file =
+        world.request(Method::GET, &format!("/v1/jobs/crm/{id}/output")).send().await.unwrap().text().await.unwrap();
+
+    let elsewhere = world.stranger();
+    let upload = world.anonymous(Method::POST, "/v1/crm/leads/import").bearer_auth(&elsewhere);
+    let imported = Answer::of(upload.header("content-type", "text/csv").body(file)).await;
+    assert_eq!((imported.status, &imported.body["taken"]), (StatusCode::OK, &json!(2)), "{imported:?}");
+    let query = "{ crm { leads(first: 10, orderBy: OLDEST) { nodes { name company title email phone country source status owner \
+                 capturedAt address { street locality region postalCode country } } } } }";
+    let seen = async |request: reqwest::RequestBuilder| {
+        let request = request.header("x-min-position", imported.header("x-position"));
+        let answer = Answer::of(request.json(&json!({ "query": query }))).await;
+        answer.body["data"]["crm"]["leads"]["nodes"].clone()
+    };
+    let there = seen(world.anonymous(Method::POST, "/graphql").bearer_auth(&elsewhere)).await;
+    assert_eq!(there, seen(world.request(Method::POST, "/graphql")).await);
+    assert_eq!((&there[0]["name"], &there[0]["company"]), (&json!("Ada Lovelace"), &json!("@properties")), "{there}");
+}

@@ -25,6 +25,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
         "id version name website industry country employees owner createdAt changedAt",
         &[("contacts", "crm:contact:read"), ("opportunities", "crm:opportunity:read"), ("lead", "crm:lead:read")],
     ),
+    ("AccountChange", "version change actor owner valid known", &[]),
     ("ApiKey", "id name scopes createdAt expiresAt lastUsedAt lastRefusedAt lastRefusal revokedAt", &[]),
     ("Client", "id version name confidential trusted redirectUris hasSecret keys active createdAt changedAt", &[]),
     (
@@ -32,6 +33,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
         "id version name title email phone address owner createdAt changedAt erasedAt",
         &[("account", "crm:account:read"), ("lead", "crm:lead:read")],
     ),
+    ("ContactChange", "version change actor accountId owner valid known", &[]),
     (
         "DeadLetter",
         "service id consumer position aggregateType aggregateId eventType state attempts errors nextAttemptAt parkedAt changedAt waiting event attemptsMade decisions",
@@ -145,6 +147,8 @@ const SUBSCRIPTIONS: &[(&str, &str)] = &[
 const BESIDES: &[(&str, &str)] = &[
     ("crm.leadHistory", "crm:lead:read"),
     ("crm.leadStanding", "crm:lead:read"),
+    ("crm.contactHistory", "crm:contact:read"),
+    ("crm.accountHistory", "crm:account:read"),
     ("user.userHistory", "user:user:read"),
 ];
 
@@ -247,6 +251,8 @@ fn given(sample: &SampleTenant, question: &str, argument: &str) -> Option<String
             return Some(format!("{{ roles: [{{ name: \"{SELLER}\", permissions: [] }}] }}"));
         }
         ("crm.leadHistory" | "crm.leadStanding", "id") => "lead",
+        ("crm.contactHistory", "id") => "contact",
+        ("crm.accountHistory", "id") => "account",
         ("user.userHistory", "id") | (_, "userId") => "user",
         (_, "pipelineId") => "pipeline",
         (question, "id") => question.rsplit('.').next().unwrap_or_default(),

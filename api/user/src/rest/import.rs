@@ -1,7 +1,7 @@
 //! Import of users from a CSV file.
 
-use face::import::{Mapping, Report, begin, take};
-use face::operation::{ChangeResult, EnqueueResult, ReadResult, find};
+use face::import::{ImportResult, Mapping, begin, take};
+use face::operation::{EnqueueResult, ReadResult, find};
 use face::{Authenticated, Example, Parameter, Purpose, Upload, Word, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -144,7 +144,7 @@ impl Imports {
         mapping: Query<Option<Parameter<Mapping>>>,
         // The last parameter: the file is not read if another one is refused.
         upload: Upload<UserFile>,
-    ) -> ChangeResult<Report> {
+    ) -> ImportResult {
         let import = self.asked(into, mapping);
         take(&self.service.runtime, &upload, &import, dry_run.0.unwrap_or_default()).await
     }

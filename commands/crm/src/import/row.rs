@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveTime, Utc};
 use crm_aggregates::{LeadDetails, LeadSource};
 use importing::{Field, also};
-use kernel::{Checks, PostalAddress};
+use kernel::{Checks, Personal, PostalAddress};
 
 use crate::LeadFields;
 use crate::values::{self, present};
@@ -21,6 +21,7 @@ pub enum LeadField {
     Locality,
     Region,
     PostalCode,
+    AddressCountry,
     Source,
     Owner,
     OccurredAt,
@@ -38,12 +39,15 @@ impl Field for LeadField {
         Self::Locality,
         Self::Region,
         Self::PostalCode,
+        Self::AddressCountry,
         Self::Source,
         Self::Owner,
         Self::OccurredAt,
     ];
     const REQUIRED: &'static [Self] = &[Self::Name];
     const OF: &'static str = "a lead";
+    // The file of `export_leads`. What it tells of a lead's life is not imported: an imported lead is a new one.
+    const EXPORTED: &'static [&'static str] = &["id", "status", "captured_at"];
 
     fn name(self) -> &'static str {
         match self {
@@ -57,6 +61,7 @@ impl Field for LeadField {
             Self::Locality => "locality",
             Self::Region => "region",
             Self::PostalCode => "postal_code",
+            Self::AddressCountry => "address_country",
             Self::Source => "source",
             Self::Owner => "owner",
             Self::OccurredAt => "occurred_at",
@@ -68,6 +73,7 @@ impl Field for LeadField {
             Self::Locality => also::LOCALITY,
             Self::Region => also::REGION,
             Self::PostalCode => also::POSTAL_CODE,
+            Self::OccurredAt => &["captured_at"],
             _ => &[],
         }
     }
@@ -95,7 +101,7 @@ pub(super) fn read(
 ) -> LeadRow {
     let mut fields = LeadFields::default();
     let (mut said_source, mut owner, mut occurred_at) = (source, None, None);
-    let mut address = PostalAddress::default();
+    let (mut address, mut address_country) = (PostalAddress::default(), None);
     for (field, text) in cells {
         match field {
             LeadField::Name => fields.name = text,
@@ -108,6 +114,7 @@ pub(super) fn read(
             LeadField::Locality => address.locality = Some(text),
             LeadField::Region => address.region = Some(text),
             LeadField::PostalCode => address.postal_code = Some(text),
+            LeadField::AddressCountry => address_country = Some(checks.country("/address_country", &text)),
             LeadField::Source => said_source = lead_source(checks, &text).unwrap_or(source),
             LeadField::Owner => owner = Some(text),
             LeadField::OccurredAt => occurred_at = moment(checks, &text, now),
@@ -115,9 +122,12 @@ pub(super) fn read(
     }
     fields.address = (!address.is_empty()).then_some(address);
     let mut details = fields.check(checks);
-    // The row's one country is used for the lead and its postal address. An error in it is reported once.
-    let country = details.country.clone();
-    details.address = details.address.map(|address| PostalAddress { country, ..address.into_inner() }.into());
+    // Without a country of its own, the address is in the lead's. An error in that is reported once.
+    if details.address.is_some() || address_country.is_some() {
+        let address = details.address.map(Personal::into_inner).unwrap_or_default();
+        let country = address_country.or_else(|| details.country.clone());
+        details.address = Some(PostalAddress { country, ..address }.into());
+    }
     let owner = present(owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
     LeadRow { details, source: said_source, owner, occurred_at }
 }
@@ -148,7 +158,7 @@ fn moment(checks: &mut Checks, text: &str, now: DateTime<Utc>) -> Option<DateTim
         checks.refuse(
             "/occurred_at",
             "occurred_in_future",
-            format!("the time is in the future; allowed are times up to {now}"),
+            format!("the time is in the future; allowed are times up to {}", kernel::write_time(now)),
         );
         return None;
     }
@@ -205,6 +215,10 @@ mod tests {
     fn what_is_not_there_is_absent() {
         let said = row(&[(LeadField::Name, "Ada"), (LeadField::Country, "GB")]).unwrap();
         assert_eq!(said.details.address, None, "a country alone is the lead's");
+        let abroad = row(&[(LeadField::Name, "Ada"), (LeadField::Country, "GB"), (LeadField::AddressCountry, "fr")]);
+        let details = abroad.unwrap().details;
+        let address = PostalAddress { country: Some("FR".to_owned()), ..PostalAddress::default() };
+        assert_eq!((details.country.as_deref(), details.address), (Some("GB"), Some(address.into())));
         let row = row(&[(LeadField::Name, "Ada")]).unwrap();
         assert_eq!(row.details, LeadDetails { name: "Ada".to_owned().into(), ..LeadDetails::default() });
         assert_eq!((row.source, row.owner, row.occurred_at), (LeadSource::Partner, None, None));
@@ -220,6 +234,7 @@ mod tests {
             (LeadField::Email, "nobody", "email"),
             (LeadField::Phone, "12345", "phone"),
             (LeadField::Country, "Atlantis", "country"),
+            (LeadField::AddressCountry, "Atlantis", "country"),
             (LeadField::Source, "rumour", "source"),
             (LeadField::OccurredAt, "yesterday", "time"),
             (LeadField::OccurredAt, "9999-01-01", "occurred_in_future"),

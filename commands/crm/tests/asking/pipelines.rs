@@ -94,7 +94,7 @@ async fn stages_are_checked() {
     assert_eq!(world.wrong(&AddStage { pipeline, index: None, stage: odd.clone() }).await, at(""));
     assert_eq!(world.wrong(&ChangeStage { pipeline, stage: ids.stages[0], fields: odd }).await, at(""));
     let far = AddStage { pipeline, index: Some(4), stage: stage("Demo", 1) };
-    assert_eq!(world.wrong(&far).await, field("/index", "index_out_of_range"));
+    assert_eq!(world.wrong(&far).await, field("/index", "out_of_range"));
     let twice = AddStage { pipeline, index: None, stage: stage("offer", 1) };
     assert_eq!(world.refused(&twice).await.code(), "stage_name_taken");
     let partly = ReorderStages { pipeline, order: ids.stages[1..].to_vec() };

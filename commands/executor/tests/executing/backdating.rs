@@ -49,6 +49,8 @@ async fn nothing_happened_in_the_future() {
     let world = World::new().await;
     let refusal = world.refused(&at(&world.request(), start() + Duration::microseconds(1)), &buy()).await;
     assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, "occurred_in_future"));
+    let allowed = refusal.detail().rsplit(' ').next().unwrap();
+    assert_eq!(kernel::read_time(allowed), Ok(start()), "what is allowed can be sent: {refusal:?}");
     world.done(&at(&world.request(), start()), &buy()).await;
 }
 
@@ -62,7 +64,7 @@ async fn nothing_happens_before_what_a_history_ends_with() {
         let earlier = at(&world.request(), yesterday - Duration::microseconds(1));
         let refusal = executor.execute(&earlier, &Dust(lamp)).await.unwrap_err();
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "occurred_before_last_change"));
-        assert_eq!(refusal.extra()["last_changed_at"], yesterday.to_rfc3339());
+        assert_eq!(refusal.extra()["last_changed_at"], kernel::write_time(yesterday));
         assert_eq!(world.head().await, before);
     }
 }

@@ -1,4 +1,4 @@
-//! The directory of accounts.
+//! The directory of accounts, and the history of each.
 
 mod list;
 mod reducer;
@@ -8,10 +8,10 @@ pub use folding::list::{count, find, list};
 use folding::projection;
 use folding::words;
 pub use list::{AccountFilter, AccountOrder};
-pub use row::AccountRow;
+pub use row::{AccountHistoryRow, AccountRow};
 
 projection! {
     /// Projects accounts.
-    pub struct Accounts = "accounts" @ 2, tables ["account", "account_word"], events "crm.account." by words::apply::<AccountRow>,
-    counts "account_id" in ["account"]
+    pub struct Accounts = "accounts" @ 3, tables ["account", "account_word", "account_history"], events "crm.account." by words::apply_and_keep::<AccountRow>,
+    counts "account_id" in ["account", "account_history"]
 }

@@ -1,12 +1,15 @@
-//! Applies account events to rows and words.
+//! Applies account events to rows, words and history.
 
 use std::collections::BTreeSet;
 
 use crm_aggregates::{AccountDetails, AccountEvent, LeadId};
+use projector::ApplyError;
 
-use super::row::AccountRow;
+use super::row::{AccountHistoryRow, AccountRow};
+use folding::as_of::End;
 use folding::change::Change;
 use folding::fold::Current;
+use folding::history::Kept;
 use folding::table::Key;
 use folding::words::{Searchable, words};
 
@@ -50,6 +53,25 @@ impl Current for AccountRow {
             AccountEvent::AccountDetailsChanged(e) => self.describe(&e.details),
             AccountEvent::AccountReassigned(e) => self.owner = Some(e.owner.clone()),
         }
+    }
+}
+
+impl Kept for AccountRow {
+    type Version = AccountHistoryRow;
+
+    fn kept(&self, change: &Change<'_, AccountEvent>) -> Result<AccountHistoryRow, ApplyError> {
+        Ok(AccountHistoryRow {
+            tenant_id: self.tenant_id,
+            account_id: self.account_id,
+            version: change.version,
+            change: change.name(),
+            actor: change.actor()?,
+            owner: self.owner.clone(),
+            valid_from: change.occurred_at,
+            valid_to: End(None),
+            known_from: change.recorded_at,
+            known_to: End(None),
+        })
     }
 }
 

@@ -1,8 +1,10 @@
-//! The row of an account.
+//! The rows of accounts.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use folding::as_of::End;
+use folding::history::Version;
 use folding::table;
 
 table! {
@@ -25,5 +27,33 @@ table! {
         pub lead_id: Option<Uuid> = "uuid",
         pub created_at: DateTime<Utc> = "timestamptz",
         pub changed_at: DateTime<Utc> = "timestamptz",
+    }
+}
+
+table! {
+    /// A version of an account.
+    pub struct AccountHistoryRow in "account_history" key ("tenant_id", "account_id", "version") {
+        pub tenant_id: Uuid = "uuid",
+        pub account_id: Uuid = "uuid",
+        pub version: i64 = "bigint",
+        /// The last part of the event type, such as `reassigned`.
+        pub change: String = "text",
+        /// The subject that caused the event.
+        pub actor: String = "text",
+        pub owner: Option<String> = "text",
+        /// When it happened.
+        pub valid_from: DateTime<Utc> = "timestamptz",
+        /// When the next change happened.
+        pub valid_to: End = "timestamptz",
+        /// When the log recorded it.
+        pub known_from: DateTime<Utc> = "timestamptz",
+        /// When the log recorded the next change.
+        pub known_to: End = "timestamptz",
+    }
+}
+
+impl Version for AccountHistoryRow {
+    fn close(&mut self, valid_to: End, known_to: End) {
+        (self.valid_to, self.known_to) = (valid_to, known_to);
     }
 }

@@ -24,3 +24,17 @@ CREATE TABLE account_word (
     account_id uuid NOT NULL,
     PRIMARY KEY (tenant_id, word, account_id)
 );
+
+CREATE TABLE account_history (
+    tenant_id  uuid        NOT NULL,
+    account_id uuid        NOT NULL,
+    version    bigint      NOT NULL,
+    change     text        NOT NULL,
+    actor      text        NOT NULL,
+    owner      text,
+    valid_from timestamptz NOT NULL,
+    valid_to   timestamptz NOT NULL,
+    known_from timestamptz NOT NULL,
+    known_to   timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, account_id, version)
+) WITH (fillfactor = 90);

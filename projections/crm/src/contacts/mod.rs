@@ -1,4 +1,4 @@
-//! The directory of contacts.
+//! The directory of contacts, and the history of each.
 
 mod list;
 mod reducer;
@@ -8,10 +8,10 @@ pub use folding::list::{count, find, list};
 use folding::projection;
 use folding::words;
 pub use list::{ContactFilter, ContactOrder, made_of, of_accounts};
-pub use row::ContactRow;
+pub use row::{ContactHistoryRow, ContactRow};
 
 projection! {
     /// Projects contacts.
-    pub struct Contacts = "contacts" @ 3, tables ["contact", "contact_word"], events "crm.contact." by words::apply::<ContactRow>,
-    counts "contact_id" in ["contact"], forgets by words::forget::<ContactRow>
+    pub struct Contacts = "contacts" @ 4, tables ["contact", "contact_word", "contact_history"], events "crm.contact." by words::apply_and_keep::<ContactRow>,
+    counts "contact_id" in ["contact", "contact_history"], forgets by words::forget::<ContactRow>
 }

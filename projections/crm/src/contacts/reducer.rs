@@ -1,14 +1,17 @@
-//! Applies contact events to rows and words.
+//! Applies contact events to rows, words and history.
 
 use std::collections::BTreeSet;
 
 use crm_aggregates::{AccountId, ContactDetails, ContactEvent, LeadId};
 use kernel::Personal;
+use projector::ApplyError;
 use sqlx::types::Json;
 
-use super::row::ContactRow;
+use super::row::{ContactHistoryRow, ContactRow};
+use folding::as_of::End;
 use folding::change::Change;
 use folding::fold::{Current, Erasable};
+use folding::history::Kept;
 use folding::table::Key;
 use folding::words::{Searchable, words};
 
@@ -61,6 +64,26 @@ impl Current for ContactRow {
                 self.erased_at = Some(change.occurred_at);
             }
         }
+    }
+}
+
+impl Kept for ContactRow {
+    type Version = ContactHistoryRow;
+
+    fn kept(&self, change: &Change<'_, ContactEvent>) -> Result<ContactHistoryRow, ApplyError> {
+        Ok(ContactHistoryRow {
+            tenant_id: self.tenant_id,
+            contact_id: self.contact_id,
+            version: change.version,
+            change: change.name(),
+            actor: change.actor()?,
+            account_id: self.account_id,
+            owner: self.owner.clone(),
+            valid_from: change.occurred_at,
+            valid_to: End(None),
+            known_from: change.recorded_at,
+            known_to: End(None),
+        })
     }
 }
 

@@ -1,10 +1,12 @@
-//! The row of a contact.
+//! The rows of contacts.
 
 use chrono::{DateTime, Utc};
 use kernel::PostalAddress;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use folding::as_of::End;
+use folding::history::Version;
 use folding::table;
 
 table! {
@@ -28,5 +30,34 @@ table! {
         pub changed_at: DateTime<Utc> = "timestamptz",
         /// When it was erased.
         pub erased_at: Option<DateTime<Utc>> = "timestamptz",
+    }
+}
+
+table! {
+    /// A version of a contact.
+    pub struct ContactHistoryRow in "contact_history" key ("tenant_id", "contact_id", "version") {
+        pub tenant_id: Uuid = "uuid",
+        pub contact_id: Uuid = "uuid",
+        pub version: i64 = "bigint",
+        /// The last part of the event type, such as `reassigned`.
+        pub change: String = "text",
+        /// The subject that caused the event.
+        pub actor: String = "text",
+        pub account_id: Option<Uuid> = "uuid",
+        pub owner: Option<String> = "text",
+        /// When it happened.
+        pub valid_from: DateTime<Utc> = "timestamptz",
+        /// When the next change happened.
+        pub valid_to: End = "timestamptz",
+        /// When the log recorded it.
+        pub known_from: DateTime<Utc> = "timestamptz",
+        /// When the log recorded the next change.
+        pub known_to: End = "timestamptz",
+    }
+}
+
+impl Version for ContactHistoryRow {
+    fn close(&mut self, valid_to: End, known_to: End) {
+        (self.valid_to, self.known_to) = (valid_to, known_to);
     }
 }

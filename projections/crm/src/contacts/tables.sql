@@ -28,3 +28,18 @@ CREATE TABLE contact_word (
     contact_id uuid NOT NULL,
     PRIMARY KEY (tenant_id, word, contact_id)
 );
+
+CREATE TABLE contact_history (
+    tenant_id  uuid        NOT NULL,
+    contact_id uuid        NOT NULL,
+    version    bigint      NOT NULL,
+    change     text        NOT NULL,
+    actor      text        NOT NULL,
+    account_id uuid,
+    owner      text,
+    valid_from timestamptz NOT NULL,
+    valid_to   timestamptz NOT NULL,
+    known_from timestamptz NOT NULL,
+    known_to   timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, contact_id, version)
+) WITH (fillfactor = 90);

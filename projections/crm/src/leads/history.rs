@@ -1,4 +1,4 @@
-//! The changes of a lead, and leads as of any time.
+//! Leads as of any time.
 
 use kernel::TenantId;
 use sqlx::PgConnection;
@@ -7,21 +7,6 @@ use uuid::Uuid;
 use super::row::LeadHistoryRow;
 use folding::as_of::AsOf;
 use folding::table::select;
-
-/// At most `limit` changes of a lead after version `after`, in the order of versions. An unknown lead has none.
-pub async fn history(
-    tables: &mut PgConnection,
-    tenant: TenantId,
-    lead: Uuid,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<LeadHistoryRow>, sqlx::Error> {
-    let sql = format!(
-        "{} WHERE t.tenant_id = $1 AND t.lead_id = $2 AND t.version > $3 ORDER BY t.version LIMIT $4",
-        select::<LeadHistoryRow>()
-    );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(lead).bind(after).bind(limit).fetch_all(tables).await
-}
 
 /// The version of a lead as of a moment; `None` if the lead did not exist or was not known then.
 pub async fn version_as_of(

@@ -11,7 +11,7 @@ pub use conversion::converted_into;
 pub use folding::list::{count, find, list};
 use folding::projection;
 pub use funnel::{FunnelOfSource, funnel};
-pub use history::{history, version_as_of};
+pub use history::version_as_of;
 pub use list::{LeadFilter, LeadOrder};
 pub use row::{LeadHistoryRow, LeadRow};
 

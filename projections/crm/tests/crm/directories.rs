@@ -2,9 +2,9 @@ use crm_aggregates::{
     AccountCreated, AccountDetails, AccountDetailsChanged, AccountEvent, AccountId, AccountReassigned,
     ContactAccountChanged, ContactCreated, ContactDetails, ContactDetailsChanged, ContactEvent, ContactReassigned,
 };
-use crm_projections::Order;
-use crm_projections::accounts::{self, AccountFilter, AccountOrder};
-use crm_projections::contacts::{self, ContactFilter, ContactOrder, ContactRow};
+use crm_projections::accounts::{self, AccountFilter, AccountHistoryRow, AccountOrder};
+use crm_projections::contacts::{self, ContactFilter, ContactHistoryRow, ContactOrder, ContactRow};
+use crm_projections::{Order, versions};
 use kernel::PostalAddress;
 use uuid::Uuid;
 
@@ -133,6 +133,38 @@ async fn contacts_and_accounts_are_listed_with_whoever_took_them_over() {
     );
     let gone = AccountFilter { owner: Some("joan".to_owned()), ..AccountFilter::default() };
     assert_eq!(accounts::count(&mut tables, story.tenant, &gone).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn each_version_of_a_contact_and_an_account_is_kept_in_whatever_batches_its_events_come() {
+    let (mut story, account) = (Story::new(), id());
+    let ada = contact(&mut story, "Ada", None, None);
+    let changed = ContactAccountChanged { account: Some(AccountId::new(account)) };
+    story.add_late::<ContactEvent>(ada, day(2), day(5), changed);
+    story.add::<ContactEvent>(ada, day(6), ContactReassigned { owner: "grace".to_owned() });
+    let details = AccountDetails { name: "Navy".to_owned(), ..AccountDetails::default() };
+    story.add::<AccountEvent>(account, day(1), AccountCreated { details, owner: None, lead: None });
+    story.add::<AccountEvent>(account, day(2), AccountReassigned { owner: "joan".to_owned() });
+    for batch in [1, 2, 100] {
+        let stage = Stage::fresh().await;
+        stage.apply(&story.events, batch).await.unwrap();
+        let mut tables = stage.read(story.tenant).await;
+        let kept = versions::<ContactHistoryRow>(&mut tables, story.tenant, ada, 0, 10).await.unwrap();
+        let changes: Vec<_> =
+            kept.iter().map(|row| (row.change.as_str(), row.account_id, row.owner.as_deref())).collect();
+        let expected = [
+            ("created", None, None),
+            ("account_changed", Some(account), None),
+            ("reassigned", Some(account), Some("grace")),
+        ];
+        assert_eq!(changes, expected, "in batches of {batch}");
+        let times: Vec<_> = kept.iter().map(|row| (row.valid_to.0, row.known_from, row.known_to.0)).collect();
+        let expected =
+            [(Some(day(2)), day(1), Some(day(5))), (Some(day(6)), day(5), Some(day(6))), (None, day(6), None)];
+        assert_eq!(times, expected, "in batches of {batch}");
+        let kept = versions::<AccountHistoryRow>(&mut tables, story.tenant, account, 1, 10).await.unwrap();
+        assert_eq!(kept.iter().map(|row| (row.version, row.owner.as_deref())).collect::<Vec<_>>(), [(2, Some("joan"))]);
+    }
 }
 
 #[tokio::test]

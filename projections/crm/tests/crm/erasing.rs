@@ -8,6 +8,7 @@ use crm_aggregates::{
 };
 use crm_projections::contacts::{self, ContactFilter, ContactOrder, ContactRow};
 use crm_projections::leads::{self, LeadFilter, LeadHistoryRow, LeadRow};
+use crm_projections::versions;
 use kernel::{Personal, PostalAddress, TenantId};
 use uuid::Uuid;
 
@@ -85,7 +86,7 @@ async fn rows(stage: &Stage, tenant: TenantId, ids: &[Uuid; 5]) -> Rows {
     found.sort_by_key(|row| ids.iter().position(|id| *id == row.lead_id));
     let mut histories = Vec::new();
     for lead in &ids[..3] {
-        histories.push(leads::history(&mut tables, tenant, *lead, 0, 100).await.unwrap());
+        histories.push(versions::<LeadHistoryRow>(&mut tables, tenant, *lead, 0, 100).await.unwrap());
     }
     let contacts = contacts::find::<ContactRow>(&mut tables, tenant, &ids[3..4]).await.unwrap();
     (found, histories, contacts)

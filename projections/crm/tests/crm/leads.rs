@@ -2,8 +2,8 @@ use crm_aggregates::{
     AccountId, ContactId, DisqualifyReason, LeadAssigned, LeadCaptured, LeadConverted, LeadDetails, LeadDetailsChanged,
     LeadDisqualified, LeadEvent, LeadQualified, LeadRecycled, LeadSource, LeadStatus, LeadWorkStarted,
 };
-use crm_projections::leads::{self, LeadFilter, LeadOrder, LeadRow};
-use crm_projections::{AsOf, ListError, Order, Seek, SeekKey};
+use crm_projections::leads::{self, LeadFilter, LeadHistoryRow, LeadOrder, LeadRow};
+use crm_projections::{AsOf, ListError, Order, Seek, SeekKey, versions};
 use kernel::PostalAddress;
 use uuid::Uuid;
 
@@ -49,7 +49,7 @@ async fn the_list_shows_a_lead_as_its_last_event_left_it_however_the_events_were
         assert_eq!((row.version, row.owner.as_deref()), (5, Some("grace")));
         assert_eq!((row.captured_at, row.qualified_at, row.converted_at), (day(1), Some(day(4)), Some(day(5))));
         assert!(row.account_id.is_some() && row.contact_id.is_some() && row.opportunity_id.is_none());
-        let history = leads::history(&mut tables, story.tenant, lead, 0, 100).await.unwrap();
+        let history = versions::<LeadHistoryRow>(&mut tables, story.tenant, lead, 0, 100).await.unwrap();
         let versions: Vec<_> = history.iter().map(|h| (h.valid_from, h.valid_to.0, h.known_to.0)).collect();
         let until = |n: i64| (n < 5).then(|| day(n + 1));
         assert_eq!(versions, (1..=5).map(|n| (day(n), until(n), until(n))).collect::<Vec<_>>());
@@ -105,7 +105,7 @@ async fn the_read_model_takes_each_step_as_the_aggregate_does() {
     let stage = Stage::fresh().await;
     stage.apply(&story.events, 3).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
-    let history = leads::history(&mut tables, story.tenant, lead, 0, 100).await.unwrap();
+    let history = versions::<LeadHistoryRow>(&mut tables, story.tenant, lead, 0, 100).await.unwrap();
     let seen: Vec<_> = history.into_iter().map(|row| (row.status.0, row.owner)).collect();
     assert_eq!(seen, expected);
 }

@@ -1,6 +1,7 @@
 //! The changes of a user, and users as of any time.
 
 use folding::as_of::AsOf;
+use folding::history::versions;
 use folding::table::select;
 use kernel::{TenantId, UserId};
 use sqlx::PgConnection;
@@ -16,11 +17,7 @@ pub async fn history(
     after: i64,
     limit: i64,
 ) -> Result<Vec<PersonHistoryRow>, sqlx::Error> {
-    let sql = format!(
-        "{} WHERE t.tenant_id = $1 AND t.user_id = $2 AND t.version > $3 ORDER BY t.version LIMIT $4",
-        select::<PersonHistoryRow>()
-    );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(user.uuid()).bind(after).bind(limit).fetch_all(tables).await
+    versions(tables, tenant, user.uuid(), after, limit).await
 }
 
 /// The version of a user as of a moment; `None` if the user did not exist or was not known then.

@@ -38,8 +38,10 @@ pub struct ShownSession<'p> {
     pub since: String,
     /// When it was last used.
     pub used: String,
-    /// The user agent.
-    pub agent: &'p str,
+    /// The browser and the system, as people call them.
+    pub browser: String,
+    /// The user agent as it names itself.
+    pub agent: Option<&'p str>,
     /// The IP address.
     pub address: Option<&'p str>,
 }
@@ -68,7 +70,7 @@ pub fn account(page: &AccountPage<'_>) -> Response {
                     li {
                         div {
                             @if session.here { strong { "This browser" } br; }
-                            (session.agent)
+                            span title=[session.agent] { (session.browser) }
                             p.quiet {
                                 @if let Some(address) = session.address { (address) ", " }
                                 "since " time datetime=(session.since) { (session.since) }
@@ -78,7 +80,7 @@ pub fn account(page: &AccountPage<'_>) -> Response {
                         @if !session.here {
                             form method="post" action=(end) {
                                 input type="hidden" name="session" value=(session.id);
-                                button.second type="submit" aria-label=(format!("End the session of {}", session.agent)) {
+                                button.second type="submit" aria-label=(format!("End the session of {}", session.browser)) {
                                     "End"
                                 }
                             }
