@@ -182,6 +182,24 @@ impl Bed {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+
+    /// Waits until the coordinators have read the whole log, and no instance of any saga has anything to do before the clock moves.
+    pub async fn rested(&self) {
+        let mut connection = self.superuser().await;
+        let deadline = tokio::time::Instant::now() + LONG;
+        loop {
+            self.followed().await;
+            let head = self.store.head().await.unwrap();
+            let due =
+                sqlx::query_scalar("SELECT count(*) FROM saga.instances WHERE wake_at <= $1").bind(self.clock.now());
+            let due: i64 = due.fetch_one(&mut connection).await.unwrap();
+            if due == 0 && self.store.head().await.unwrap() == head {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{due} instances are not done");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 fn executor(store: &EventStore, clock: &Arc<ManualClock>) -> Executor {
