@@ -88,8 +88,18 @@ fn rerun_once_its_queue_goes_on(sandbox: &Sandbox) -> Value {
     });
     sandbox.ok(&["job", "queue", "resume", "--tenant", "demo-copy", "exports"]);
     let ended = ended(rerun.wait_with_output().unwrap());
-    assert!(ended.status.success(), "{ended:#?} {}", read_to_string(&said).unwrap());
-    serde_json::from_str(&ended.stdout).unwrap()
+    let again: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let file = |tenant: &str, job: &str| {
+        sandbox.run(&["job", "output", "--tenant", tenant, again["jobs"][0][job].as_str().unwrap()])
+    };
+    assert!(
+        ended.status.success(),
+        "{ended:#?} {} {:#?} {:#?}",
+        read_to_string(&said).unwrap(),
+        file("demo", "was"),
+        file("demo-copy", "again")
+    );
+    again
 }
 
 /// The events of a tenant's leads without the fields that differ in a copy.
