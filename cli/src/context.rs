@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use directory::{Directory, DirectoryError, Placements};
 use eventstore::EventStore;
 use gateway::{Config, DomainDefinition, SERVICES};
-use kernel::{Service, SystemClock, TenantId};
+use kernel::{Caller, Role, Service, SystemClock, TenantId};
 use nats::Bus;
 
 use crate::dev::home::Home;
@@ -104,6 +104,11 @@ impl Context {
         let postgres = &self.config.postgres;
         format!("Postgres at {}:{} (is `inopsio dev` running?)", postgres.host, postgres.port)
     }
+}
+
+/// The caller in whose name commands act: an administrator of the tenant, with the permissions of all services.
+pub fn administrator(tenant: TenantId) -> Caller {
+    Caller::new(tenant, "cli", &[Role::Admin], &gateway::grants())
 }
 
 /// Checks that a reason from the command line is not empty.

@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result, bail};
 use deadletters::{Consumer, DeadLetters, Letter, LetterDetails, LetterId, Listing, Preview, Request, State};
 use executor::{Executor, Settings};
 use gateway::DomainDefinition;
-use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
+use kernel::{Kind, Service, SystemClock, SystemIds};
 use nats::Bus;
 use serde_json::{Value, json};
 
-use crate::context::{Context, Whose, given};
+use crate::context::{Context, Whose, administrator, given};
 use crate::output::{self, Format};
 
 /// How long to wait for a requested retry.
@@ -208,8 +208,8 @@ impl Open {
         let dead_letters =
             gateway::dead_letters_of(domain, &context.config.database(service), store, executor, bus.clone())
                 .with_context(|| format!("the service {service} has no permissions for dead letters"))?;
-        let caller = Caller::new(tenant, "cli", &[Role::Admin], domain.grants);
-        Ok(Self { dead_letters, request: Request { caller, command_id: None, request_hash: [0; 32] }, bus })
+        let request = Request { caller: administrator(tenant), command_id: None, request_hash: [0; 32] };
+        Ok(Self { dead_letters, request, bus })
     }
 
     async fn letter(&self, id: &LetterId) -> Result<Letter> {

@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, bail};
 use coordinator::{Instances, Listed, Listing, State, Status};
 use executor::{Executor, Request, Settings};
 use gateway::DomainDefinition;
-use kernel::{Caller, Kind, Role, Service, SystemClock, SystemIds};
+use kernel::{Kind, Service, SystemClock, SystemIds};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::context::{Context, Whose, given};
+use crate::context::{Context, Whose, administrator, given};
 use crate::output::{self, Format};
 
 /// Manages sagas: processes of several steps that can be undone
@@ -164,7 +164,7 @@ impl Open {
         let store = context.store(service).await?;
         let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
-        let request = executor.internal_request(&Caller::new(tenant, "cli", &[Role::Admin], domain.grants), None);
+        let request = executor.internal_request(&administrator(tenant), None);
         let instances = Instances::new(&context.config.database(service), sagas.clone(), sagas.repository(executor));
         Ok(Self { instances, request, store })
     }

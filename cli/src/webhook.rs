@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use gateway::SERVICES;
-use kernel::{Caller, Position, Role, SystemClock, SystemIds, TenantId};
+use kernel::{Position, SystemClock, SystemIds, TenantId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use webhooks::{
@@ -253,10 +253,7 @@ async fn open(context: &Context) -> Result<Vec<Webhooks>> {
 
 /// A request in the name of the tenant's administrator.
 fn request(tenant: TenantId) -> Request {
-    let grants: Vec<_> =
-        gateway::domains().iter().flat_map(|domain| domain.grants).chain(webhooks::GRANTS).copied().collect();
-    let caller = Caller::new(tenant, "cli", &[Role::Admin], &grants);
-    Request { caller, command_id: None, request_hash: [0; 32], if_match: None }
+    Request { caller: context::administrator(tenant), command_id: None, request_hash: [0; 32], if_match: None }
 }
 
 /// Finds a webhook. Returns its service's webhooks, the tenant and the webhook.

@@ -21,6 +21,8 @@ const CONNECTIONS: u32 = 4;
 #[derive(Clone)]
 pub struct DeadLetters {
     inner: Arc<Inner>,
+    /// The permissions that an edit or a discard needs besides the one to decide.
+    changes_need: Arc<[&'static str]>,
 }
 
 struct Inner {
@@ -74,7 +76,14 @@ impl DeadLetters {
         let (read, write) = (permission("read")?, permission("write")?);
         let pool = database.pool(Role::Configure, CONNECTIONS);
         let inner = Inner { service: database.service, pool, store, bus, aggregates, dry_runners, read, write };
-        Some(Self { inner: Arc::new(inner) })
+        Some(Self { inner: Arc::new(inner), changes_need: Arc::default() })
+    }
+
+    /// Lets only callers with all of these permissions edit or discard: for a service whose consumers decide who may do what, because
+    /// whoever chooses what these see could give themselves, or leave others, more than they may themselves.
+    #[must_use]
+    pub fn restrict_changes_to(self, permissions: impl Into<Arc<[&'static str]>>) -> Self {
+        Self { changes_need: permissions.into(), ..self }
     }
 
     /// The service to which the letters belong.
@@ -165,10 +174,17 @@ impl DeadLetters {
     /// Discards a parked letter: its consumer never processes the event. The events that wait behind it continue without it.
     ///
     /// # Errors
-    /// The permission is missing; `not_found`; `dead_letter_waiting`, `dead_letter_over`, `dead_letter_discarded`. Nothing was written
-    /// then.
+    /// The permission is missing; `exceeds_own_permissions`; `not_found`; `dead_letter_waiting`, `dead_letter_over`,
+    /// `dead_letter_discarded`. Nothing was written then.
     pub async fn discard(&self, request: &Request, id: &LetterId, reason: &str) -> Result<Done, Refusal> {
+        self.authorize_change(&request.caller)?;
         self.decide(request, id, &Decision { kind: "discard", reason, payloads: None }).await
+    }
+
+    /// Checks that the caller may change what a consumer sees.
+    fn authorize_change(&self, caller: &Caller) -> Result<(), Refusal> {
+        caller.require(self.inner.write)?;
+        caller.require_all(self.changes_need.iter().copied())
     }
 
     async fn decide(&self, request: &Request, id: &LetterId, decision: &Decision<'_>) -> Result<Done, Refusal> {

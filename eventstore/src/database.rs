@@ -187,7 +187,7 @@ pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
         })
         .after_release(|connection, _| {
             Box::pin(async move {
-                // Waits for the answers to what was sent, for nothing after a finished query.
+                // Waits for the answers to what nobody waited for. (SQLx then pings by itself, without a limit; that takes one round trip.)
                 within(GIVEN_BACK, connection.flush()).await?;
                 Ok(true)
             })

@@ -25,8 +25,7 @@ use crate::committer::Committer;
 use crate::database::pool;
 use crate::meters::Meters;
 use crate::queue::Queue;
-use crate::read::EventSlice;
-use crate::read::SILENCE;
+use crate::read::{EventSlice, SILENCE};
 use crate::sealing::{KeyChanges, Keyring, holders};
 use crate::{
     Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, closed, read, replay,
@@ -465,8 +464,8 @@ impl EventStore {
 /// Followers read by position only. This forces index scans: without statistics Postgres would collect and sort the whole rest of the log
 /// for each page.
 fn follow_options(database: &Database) -> sqlx::postgres::PgConnectOptions {
-    // The server gives up when the reader does.
-    let limit = SILENCE.as_millis().to_string();
+    // What a reader gave up ends on the server, too. The first read after a start may take long.
+    let limit = (4 * SILENCE).as_millis().to_string();
     let options = [("enable_bitmapscan", "off"), ("enable_sort", "off"), ("statement_timeout", limit.as_str())];
     database.options(Role::Follow).options(options)
 }

@@ -24,7 +24,7 @@ pub fn panicked() -> Vec<String> {
 /// `shutdown` comes first. A panic is a bug, which must neither stop for good what the process does in the background, nor go unnoticed.
 ///
 /// `start` begins the task, which ends at the token that it gets: a clone of `shutdown`. A task that is started again finds what it shares
-/// with others as the panic left it.
+/// with others as the panic left it, and what `start` has by value as it was at the first start.
 pub async fn supervised<F>(name: String, shutdown: CancellationToken, mut start: impl FnMut(CancellationToken) -> F)
 where
     F: Future<Output = ()>,

@@ -9,14 +9,15 @@ pub fn is_formula(text: &str) -> bool {
         || text.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
 }
 
-/// The text as it is written into a cell: a text that would be a formula gets an apostrophe in front, so that spreadsheets show it as text.
+/// The text as it is written into a cell: a text that would be a formula gets an apostrophe in front, so that spreadsheets show it as text. So
+/// does one that would be a formula but for its apostrophes, so that [`from_cell`] gives back each text as it was.
 ///
 /// ```
 /// assert_eq!(kernel::without_formula("=1+1"), "'=1+1");
 /// assert_eq!(kernel::without_formula("Ada"), "Ada");
 /// ```
 pub fn without_formula(text: &str) -> Cow<'_, str> {
-    if is_formula(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+    if is_formula(unquoted(text)) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
 /// The text that a cell has in which [`without_formula`] wrote it.
@@ -26,7 +27,11 @@ pub fn without_formula(text: &str) -> Cow<'_, str> {
 /// assert_eq!(kernel::from_cell("'Ada'"), "'Ada'");
 /// ```
 pub fn from_cell(cell: &str) -> &str {
-    cell.strip_prefix('\'').filter(|text| is_formula(text)).unwrap_or(cell)
+    cell.strip_prefix('\'').filter(|text| is_formula(unquoted(text))).unwrap_or(cell)
+}
+
+fn unquoted(text: &str) -> &str {
+    text.trim_start_matches('\'')
 }
 
 #[cfg(test)]
@@ -40,8 +45,10 @@ mod tests {
             assert_eq!(without_formula(formula), format!("'{formula}"));
             assert_eq!(from_cell(&without_formula(formula)), formula);
         }
-        for text in ["", "Ada", "a=1", "1-1", "'=1", "(+49) 30"] {
+        for text in ["", "Ada", "a=1", "1-1", "'=1", "''=1", "'Ada'", "(+49) 30"] {
             assert!(!is_formula(text), "{text:?}");
+            assert_eq!(from_cell(&without_formula(text)), text);
         }
+        assert_eq!(without_formula("'=1"), "''=1");
     }
 }

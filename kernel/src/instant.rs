@@ -20,7 +20,7 @@ pub fn read_time(text: &str) -> Result<DateTime<Utc>, NotATime> {
 }
 
 /// Writes a time in the one form in which answers, refusals and the command line show it, and which [`read_time`] reads: RFC 3339 in UTC,
-/// with `Z` and no more decimals than the time has.
+/// with `Z` and no, three or six decimals.
 ///
 /// ```
 /// let time = kernel::read_time("2026-07-01T11:30:00.250+02:00").unwrap();

@@ -48,6 +48,7 @@ pub const SERVICE: Service = Service::new("auth");
 
 impl Domain for Auth {
     const SERVICE: Service = SERVICE;
+    const DECIDES_ACCESS: bool = true;
 
     type Rest = rest::Rest;
     type Query = graphql::AuthQuery;

@@ -137,6 +137,10 @@ pub trait Domain: 'static {
     /// Its service.
     const SERVICE: Service;
 
+    /// Whether its read models and sagas decide who may sign in, and what they may do. What these see of an event is then changed (by an
+    /// edit or a discard of a dead letter) only by who has all permissions of administrators.
+    const DECIDES_ACCESS: bool = false;
+
     /// Its REST operations, all under `/v1/<service>/`.
     type Rest: OpenApi + 'static;
 

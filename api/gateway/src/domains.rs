@@ -11,7 +11,7 @@ use face::{Domain, Runtime, WriteSide};
 use futures::stream::BoxStream;
 use jobs::{Jobs, Kinds};
 use juniper::{DefaultScalarValue, Executor, FieldResult, graphql_object, graphql_subscription};
-use kernel::{AggregateType, EventType, Grant, Service};
+use kernel::{AggregateType, EventType, Grant, Role, Service};
 use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
 use projector::{Projection, ReadModels};
@@ -22,6 +22,8 @@ use crate::adapters::Adapters;
 pub struct DomainDefinition {
     /// Its service.
     pub service: Service,
+    /// Whether it decides who may sign in, and what they may do ([`Domain::DECIDES_ACCESS`]).
+    pub decides_access: bool,
     /// Its permission table.
     pub grants: &'static [Grant],
     /// Its events.
@@ -60,6 +62,7 @@ pub type RouteTable = std::collections::HashMap<
 fn definition<D: Domain>(adapters: &Adapters) -> DomainDefinition {
     DomainDefinition {
         service: D::SERVICE,
+        decides_access: D::DECIDES_ACCESS,
         grants: D::grants(),
         catalog: || D::catalog().into_iter().chain(saga_aggregate::<D>().flat_map(|saga| (saga.catalog)())).collect(),
         aggregates: D::aggregates().into_iter().chain(saga_aggregate::<D>()).collect(),
@@ -135,7 +138,13 @@ pub fn dead_letters_of(
     if let Some(sagas) = &domain.sagas {
         dry_runners.push(Arc::new(coordinator::SagaDryRun::new(sagas.clone(), sagas.repository(executor))));
     }
-    deadletters::DeadLetters::open(database, store, bus, domain.aggregates.clone(), dry_runners, domain.grants)
+    let aggregates = domain.aggregates.clone();
+    let dead_letters = deadletters::DeadLetters::open(database, store, bus, aggregates, dry_runners, domain.grants)?;
+    if !domain.decides_access {
+        return Some(dead_letters);
+    }
+    let of_administrators = grants().into_iter().filter(|grant| grant.roles.contains(&Role::Admin));
+    Some(dead_letters.restrict_changes_to(of_administrators.map(|grant| grant.permission).collect::<Vec<_>>()))
 }
 
 /// The REST operations that belong to no domain, over the services of this process.

@@ -34,6 +34,6 @@ pub use admin::{Migrated, Outcome, RewrapError, master_key_name, migrate, operat
 pub use config::Config;
 pub use contracts::contracts;
 pub use directory::lifecycle::{Deletion, ProvisionError, Restored, activate_copy, delete, restore, resume, suspend};
-pub use domains::{DomainDefinition, SERVICES, all as domains, dead_letters_of, holdings, jobs_of, known};
+pub use domains::{DomainDefinition, SERVICES, all as domains, dead_letters_of, grants, holdings, jobs_of, known};
 pub use server::{Server, Services, StartError};
 pub use service::REBUILD_READ_MODEL;

@@ -43,6 +43,7 @@ pub const SERVICE: Service = Service::new("user");
 
 impl Domain for User {
     const SERVICE: Service = SERVICE;
+    const DECIDES_ACCESS: bool = true;
 
     type Rest = rest::Rest;
     type Query = graphql::UserQuery;

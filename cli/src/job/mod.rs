@@ -15,12 +15,12 @@ use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 use gateway::{DomainDefinition, jobs_of};
 use jobs::{Job, Jobs, Line, Listing, Request, Settings, Sources, State, Wanted};
-use kernel::{Caller, Refusal, Role, Service, SystemClock, SystemIds};
+use kernel::{Caller, Refusal, Service, SystemClock, SystemIds};
 use nats::Bus;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::context::{Context, Whose};
+use crate::context::{Context, Whose, administrator};
 use crate::output::{self, Format};
 
 /// Manages background jobs
@@ -215,11 +215,7 @@ impl Open {
     async fn new(context: &Context, tenant: &str, domain: &DomainDefinition) -> Result<Self> {
         let tenant = context.tenant(tenant).await?;
         let (jobs, bus) = Self::jobs(context, domain).await;
-        let request = Request {
-            caller: Caller::new(tenant, "cli", &[Role::Admin], domain.grants),
-            command_id: None,
-            request_hash: [0; 32],
-        };
+        let request = Request { caller: administrator(tenant), command_id: None, request_hash: [0; 32] };
         Ok(Self { jobs, request, bus })
     }
 

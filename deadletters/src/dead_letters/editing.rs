@@ -18,7 +18,8 @@ impl DeadLetters {
     ///
     /// # Errors
     /// As for [`edit`](Self::edit), except that a payload with which processing fails is not an error, but the result. The permission to view
-    /// letters is needed, too, because the result shows the payload.
+    /// letters is needed, too, because the result shows the payload. Nothing is changed, so [other permissions](Self::restrict_changes_to)
+    /// are not.
     pub async fn preview(&self, caller: &Caller, id: &LetterId, payload: Option<&Value>) -> Result<Preview, Refusal> {
         caller.require(self.inner.write)?;
         caller.require(self.inner.read)?;
@@ -30,8 +31,8 @@ impl DeadLetters {
     /// Edits a parked letter: its consumer sees this payload instead of the log's. It is tried again at once.
     ///
     /// # Errors
-    /// The permission is missing; `not_found`; `validation_failed`; `dead_letter_waiting`, `dead_letter_over`, `dead_letter_discarded`;
-    /// `dead_letter_edit_fails`: processing would fail with this payload, too. Nothing was written then.
+    /// The permission is missing; `exceeds_own_permissions`; `not_found`; `validation_failed`; `dead_letter_waiting`, `dead_letter_over`,
+    /// `dead_letter_discarded`; `dead_letter_edit_fails`: processing would fail with this payload, too. Nothing was written then.
     pub async fn edit(
         &self,
         request: &Request,
@@ -39,7 +40,7 @@ impl DeadLetters {
         payload: &Value,
         reason: &str,
     ) -> Result<(Done, Preview), Refusal> {
-        request.caller.require(self.inner.write)?;
+        self.authorize_change(&request.caller)?;
         let tenant = request.caller.tenant();
         let mut transaction = self.begin(tenant).await?;
         let letter = self.parked(&mut transaction, tenant, id, false).await;

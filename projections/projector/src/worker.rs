@@ -35,6 +35,9 @@ use crate::{Error, Projection, Settings};
 /// Queued batches are applied in one transaction up to this many events. The limit keeps the delay short until queries see them.
 const MAX_EVENTS_TOGETHER: usize = 1_000;
 
+/// How long storing a checkpoint may take, which may have to wait for a rebuild. Then the server is taken for gone, and we connect again.
+const STORED: Duration = Duration::from_secs(30);
+
 /// Applies one partition whenever this instance holds it.
 pub(crate) struct Worker {
     pub(crate) database: Database,
@@ -71,8 +74,6 @@ struct Active {
     behind: bool,
     /// When the feed last delivered new events, or the log was last read.
     last_activity: Instant,
-    /// When the server last answered on the connection while there was nothing to write.
-    last_answer: Instant,
     /// Batches of the feed that are not applied yet.
     queued: Vec<Batch>,
 }
@@ -394,12 +395,8 @@ impl Worker {
             return Ok(true);
         }
         let name = self.projection.name();
-        if active.last_answer.elapsed() > self.settings.poll_interval {
-            // Storing it may have to wait for a rebuild, the answer to a ping for nobody.
-            within(ANSWER, active.connection.ping()).await?;
-            active.last_answer = Instant::now();
-        }
-        let moved = active.checkpoint.advance(&mut active.connection, name, active.position).await?;
+        let advanced = active.checkpoint.advance(&mut active.connection, name, active.position);
+        let moved = within(STORED, advanced).await?;
         active.checkpoint.position = active.position;
         Ok(moved)
     }

@@ -341,6 +341,12 @@ impl Authority {
         self.rings.remove(&tenant);
     }
 
+    /// Drops the key rings of all tenants from the cache, because each may have changed.
+    pub fn forget_all(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.rings.clear();
+    }
+
     /// Runs a command in the tenant of `caller`.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ async fn turn(
     } else {
         // Whatever was verified before this point has to be verified again.
         let head = *at.insert(store.head().await?);
+        authority.forget_all();
         changed_ids.listen();
         head
     };

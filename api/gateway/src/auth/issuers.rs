@@ -175,11 +175,13 @@ pub fn settings(config: &Config, address: SocketAddr) -> Settings {
 
 /// Spawns a task that regularly removes old sign-in attempts.
 fn spawn_upkeep(attempts: Arc<Attempts>, background: &Background) {
-    let shutdown = background.shutdown.clone();
-    background.tasks.spawn(async move {
-        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
-        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            attempts.tidy();
+    background.spawn("upkeep of sign-in attempts", move |shutdown| {
+        let attempts = Arc::clone(&attempts);
+        async move {
+            let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+            while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+                attempts.tidy();
+            }
         }
     });
 }

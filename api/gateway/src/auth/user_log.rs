@@ -13,6 +13,7 @@ use directory::Directory;
 use eventstore::{Closure, EventSlice, EventStore};
 use face::Runtime;
 use kernel::{Clock, Grant, IdSource, Position, RecordedEvent, TenantId};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use user_api::permission_resolver::{self, PermissionResolver};
 
@@ -74,11 +75,15 @@ pub async fn open(
         // Slow, as a first start may be. If something does not answer at all, the follower logs it.
         Err(_) => tracing::info!("who is suspended is not known yet; /ready says so until it is"),
     }
-    background.spawn("changes of permissions", move |shutdown| follower.clone().run(shutdown));
+    // It goes on where it was if it panics and is started again.
+    let follower = Arc::new(Mutex::new(follower));
+    background.spawn("changes of permissions", move |shutdown| {
+        let follower = Arc::clone(&follower);
+        async move { follower.lock().await.run(shutdown).await }
+    });
     Ok(UserLog { permission_resolver: PermissionResolver::new(executor, grants), store: alone.then_some(store) })
 }
 
-#[derive(Clone)]
 struct Follower {
     /// The log of the user service.
     store: EventStore,
@@ -98,7 +103,7 @@ struct Follower {
 }
 
 impl Follower {
-    async fn run(mut self, shutdown: CancellationToken) {
+    async fn run(&mut self, shutdown: CancellationToken) {
         let mut appended = self.store.appended();
         let mut complained = false;
         while !shutdown.is_cancelled() {

@@ -185,13 +185,15 @@ async fn check_master_keys(config: &Config, background: &Background) -> Result<(
 
 /// Spawns a task that regularly removes unused rate limit buckets and runs the upkeep of the metrics recorder.
 fn spawn_upkeep(rates: Arc<RateLimiter>, background: &Background) {
-    let shutdown = background.shutdown.clone();
-    background.tasks.spawn(async move {
-        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
-        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            rates.tidy();
-            if let Some(metrics) = telemetry::metrics() {
-                metrics.run_upkeep();
+    background.spawn("upkeep of limits and metrics", move |shutdown| {
+        let rates = Arc::clone(&rates);
+        async move {
+            let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+            while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+                rates.tidy();
+                if let Some(metrics) = telemetry::metrics() {
+                    metrics.run_upkeep();
+                }
             }
         }
     });

@@ -10,6 +10,8 @@ use sqlx::{Connection, PgConnection};
 use testbed::{Statements, eventually, insert_raw_event};
 use tokio_util::sync::CancellationToken;
 
+use crate::reach::with_permissions;
+use crate::users::member;
 use crate::world::{Answer, World};
 
 /// The leads in the read model, with their history.
@@ -333,11 +335,16 @@ async fn who_may_not_or_asks_for_what_is_not_there_is_refused_and_nothing_is_dec
 async fn parked_group(world: &World, name: &str) -> String {
     let made = world.post("/v1/user/groups", json!({ "name": name })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let poison = json!({ "event": "user.group.renamed", "name": 42 });
+    parked_in(world, "groups", made.body["id"].as_str().unwrap(), &poison).await
+}
+
+/// Appends an event that can't be decoded to an aggregate of the user service; returns the dead letter's id.
+async fn parked_in(world: &World, projection: &str, aggregate: &str, poison: &Value) -> String {
     let mut superuser = PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
-    let group = made.body["id"].as_str().unwrap();
-    let poison = r#"{"event":"user.group.renamed","name":42}"#;
-    let position = insert_raw_event(&mut superuser, group, "user.group.renamed", poison).await;
-    let id = format!("projection.groups.{position}");
+    let event_type = poison["event"].as_str().unwrap();
+    let position = insert_raw_event(&mut superuser, aggregate, event_type, &poison.to_string()).await;
+    let id = format!("projection.{projection}.{position}");
     eventually("it is parked", async || {
         let found = world.get(&format!("/v1/dead-letters/user/{id}")).await;
         (found.status == StatusCode::OK).then_some(())
@@ -390,6 +397,41 @@ async fn without_a_service_the_dead_letters_of_all_services_are_one_list() {
     }
     let positions: Vec<u64> = all.iter().map(|row| row["position"].as_str().unwrap().parse().unwrap()).collect();
     assert!(positions.is_sorted_by(|a, b| a >= b), "{positions:?}");
+}
+
+#[tokio::test]
+async fn attack_172_who_may_only_decide_about_dead_letters_makes_nobody_an_administrator_and_leaves_nobody_signed_in() {
+    let world = World::start().await;
+    let (ada, _) = member(&world, "ada").await;
+    // Once nobody else appends to her stream.
+    world.head().await;
+    let granted = |role: Value| json!({ "event": "user.user.role_granted", "role": role });
+    let id = parked_in(&world, "people", &ada, &granted(json!(42))).await;
+    let decide = ["user:dead_letter:write", "auth:dead_letter:write", "crm:dead_letter:write"];
+    let keeper = with_permissions(&world, &decide).await;
+    let post = |path: &str, body: &Value| {
+        world.anonymous(Method::POST, &format!("/v1/dead-letters/{path}")).bearer_auth(&keeper).json(body)
+    };
+    let exceeds = |path: &str, body: &Value| (post(path, body), StatusCode::FORBIDDEN, "exceeds_own_permissions");
+    let edit = |role: &str| json!({ "payload": granted(json!(role)), "reason": "misspelt" });
+    let reason = json!({ "reason": "no" });
+    world
+        .refuses(vec![
+            exceeds(&format!("user/{id}/edit"), &edit("admin")),
+            exceeds(&format!("user/{id}/discard"), &reason),
+            exceeds("user/saga.end_access.1/discard", &reason),
+            exceeds("auth/saga.announce_logout.1/discard", &reason),
+            // Nobody's access depends on the CRM.
+            (post("crm/projection.leads.1/discard", &reason), StatusCode::NOT_FOUND, "not_found"),
+        ])
+        .await;
+    let shown = world.get(&format!("/v1/dead-letters/user/{id}")).await.body;
+    assert_eq!((&shown["state"], &shown["decisions"]), (&json!("parked"), &json!([])), "{shown}");
+
+    let redriven = Answer::of(post(&format!("user/{id}/redrive"), &json!({}))).await;
+    assert_eq!(redriven.status, StatusCode::OK, "to retry changes nothing: {redriven:?}");
+    let edited = world.post(&format!("/v1/dead-letters/user/{id}/edit"), edit("viewer")).await;
+    assert_eq!(edited.status, StatusCode::OK, "an administrator may: {edited:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::saml_attacks::connected;
 use crate::world::{Answer, World};
 
 /// A user with a custom role that has only these permissions.
-async fn with_permissions(world: &World, permissions: &[&str]) -> String {
+pub async fn with_permissions(world: &World, permissions: &[&str]) -> String {
     let role = json!({ "name": "keeper", "title": "Keeper", "permissions": permissions });
     assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
     world.token_with(&["keeper"])

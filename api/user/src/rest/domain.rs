@@ -3,8 +3,6 @@
 use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Command, DomainOwnership, Empty, Example, NamesError, example};
 use kernel::{Caller, Refusal, TenantId};
-use poem::error::ResponseError as _;
-use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -201,11 +199,15 @@ impl Domains {
         let done = change(runtime, &command.request, claim, verify).await;
         // The DNS lookup takes time. A release meanwhile could not give the domain back, because it was not held yet; so that is done
         // here. A release is final, so this takes nothing from another request; a release from now on gives the domain back itself.
-        // The same goes for a change of the registration policy meanwhile, by which this was refused.
+        // The same goes for what was refused after all, for example because the registration policy changed meanwhile; unless another
+        // request of the tenant verified the domain at the same time.
         let after = self.load(caller, claim).await?;
-        let refused = done.as_ref().is_err_and(|error| error.status() == StatusCode::FORBIDDEN);
-        if after.released || (refused && !after.verified) {
+        if after.released || (done.is_err() && !after.verified) {
             self.release_name(caller, claim, &state.domain).await?;
+            let now = self.load(caller, claim).await?;
+            if now.verified && !now.released {
+                runtime.names.record_owner(&owned, &proofs).await.map_err(|error| unavailable(&error))?;
+            }
         }
         done
     }

@@ -110,7 +110,6 @@ impl Worker {
             // The log is read first: events from before the feed began are only there.
             behind: true,
             last_activity: Instant::now(),
-            last_answer: Instant::now(),
             queued: Vec::new(),
         }))
     }

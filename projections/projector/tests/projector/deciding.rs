@@ -119,6 +119,35 @@ async fn attack_160_a_preview_shows_nothing_to_who_may_only_decide_about_dead_le
 }
 
 #[tokio::test]
+async fn attack_172_who_may_only_decide_about_dead_letters_changes_nothing_where_that_changes_who_may_do_what() {
+    let (road, running, broken, _) = world().await;
+    let of_administrators = ["demo:dead_letter:read", "demo:dead_letter:write"];
+    let dead_letters = road.dead_letters().restrict_changes_to(of_administrators);
+    let (decider, ours) = (request(road.tenants[0], Role::Manager, None), admin(road.tenants[0]));
+    let (letter, mended) = (id(broken), json!({ "broken": "no more" }));
+    let before = (written(&road).await, road.rows().await);
+    for refused in [
+        dead_letters.edit(&decider, &letter, &mended, "no").await.map(drop),
+        dead_letters.discard(&decider, &letter, "no").await.map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert_eq!((refused.kind(), refused.code()), (kernel::Kind::Forbidden, "exceeds_own_permissions"));
+        assert_eq!(refused.extra()["permissions"], json!(["demo:dead_letter:read"]));
+    }
+    assert_eq!((written(&road).await, road.rows().await), before, "something was written");
+
+    // Where nobody's access depends on it, they may; and to retry changes nothing anywhere.
+    dead_letters.redrive(&decider, &letter, "a try").await.unwrap();
+    dead_letters.redrive_all(&decider, None, "a try").await.unwrap();
+    dead_letters.edit(&ours, &letter, &mended, "misspelt").await.unwrap();
+    testbed::eventually("nothing is parked any more", async || parked(&road).await.is_empty().then_some(())).await;
+    let second = road.append(0, "worse", "demo.lamp.lit", r#"{"broken":"poison"}"#).await;
+    testbed::eventually("it is parked", async || (parked(&road).await.len() == 1).then_some(())).await;
+    road.dead_letters().discard(&decider, &id(second), "a test").await.unwrap();
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_decided_while_the_tables_are_built_anew_holds_in_these() {
     let (road, running, broken, _) = world().await;
     running.stop().await;
