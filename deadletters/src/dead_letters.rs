@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use eventstore::{Database, EventStore, PoolUse, Role};
 pub use kernel::IdempotentRequest as Request;
-use kernel::{AggregateType, Caller, Grant, RecordedEvent, Refusal, Service, TenantId};
+use kernel::{AggregateType, Caller, Grant, RecordedEvent, Refusal, Service, TenantId, personal};
 use nats::Bus;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
@@ -21,8 +21,19 @@ const CONNECTIONS: u32 = 4;
 #[derive(Clone)]
 pub struct DeadLetters {
     inner: Arc<Inner>,
-    /// The permissions that an edit or a discard needs besides the one to decide.
+    /// The permissions that a restricted edit or discard needs besides the one to decide.
     changes_need: Arc<[&'static str]>,
+    restricted: Restricted,
+}
+
+/// The edits and discards that need [more than the permission to decide](DeadLetters::restrict_changes_to).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restricted {
+    /// Those of every event: for a service whose consumers decide who may do what, because whoever chooses what these see could give
+    /// themselves, or leave others, more than they may themselves.
+    All,
+    /// Those of events that [erase personal data](personal::erases): without such an event, a consumer would keep what was erased.
+    Erasures,
 }
 
 struct Inner {
@@ -76,14 +87,13 @@ impl DeadLetters {
         let (read, write) = (permission("read")?, permission("write")?);
         let pool = database.pool(Role::Configure, CONNECTIONS);
         let inner = Inner { service: database.service, pool, store, bus, aggregates, dry_runners, read, write };
-        Some(Self { inner: Arc::new(inner), changes_need: Arc::default() })
+        Some(Self { inner: Arc::new(inner), changes_need: Arc::default(), restricted: Restricted::Erasures })
     }
 
-    /// Lets only callers with all of these permissions edit or discard: for a service whose consumers decide who may do what, because
-    /// whoever chooses what these see could give themselves, or leave others, more than they may themselves.
+    /// Lets only callers with all of these permissions edit or discard what is restricted. (As opened, nothing is.)
     #[must_use]
-    pub fn restrict_changes_to(self, permissions: impl Into<Arc<[&'static str]>>) -> Self {
-        Self { changes_need: permissions.into(), ..self }
+    pub fn restrict_changes_to(self, permissions: impl Into<Arc<[&'static str]>>, restricted: Restricted) -> Self {
+        Self { changes_need: permissions.into(), restricted, ..self }
     }
 
     /// The service to which the letters belong.
@@ -177,14 +187,26 @@ impl DeadLetters {
     /// The permission is missing; `exceeds_own_permissions`; `not_found`; `dead_letter_waiting`, `dead_letter_over`,
     /// `dead_letter_discarded`. Nothing was written then.
     pub async fn discard(&self, request: &Request, id: &LetterId, reason: &str) -> Result<Done, Refusal> {
-        self.authorize_change(&request.caller)?;
+        self.authorize_changes(&request.caller)?;
         self.decide(request, id, &Decision { kind: "discard", reason, payloads: None }).await
     }
 
-    /// Checks that the caller may change what a consumer sees.
-    fn authorize_change(&self, caller: &Caller) -> Result<(), Refusal> {
+    /// Checks that the caller may change what consumers see, before it is known which event it is.
+    fn authorize_changes(&self, caller: &Caller) -> Result<(), Refusal> {
         caller.require(self.inner.write)?;
-        caller.require_all(self.changes_need.iter().copied())
+        match self.restricted {
+            Restricted::All => caller.require_all(self.changes_need.iter().copied()),
+            Restricted::Erasures => Ok(()),
+        }
+    }
+
+    /// Checks that the caller may change what the letter's consumer sees of its event.
+    fn authorize_change_of(&self, caller: &Caller, letter: &Letter) -> Result<(), Refusal> {
+        self.authorize_changes(caller)?;
+        if personal::erases(&letter.event_type) {
+            caller.require_all(self.changes_need.iter().copied())?;
+        }
+        Ok(())
     }
 
     async fn decide(&self, request: &Request, id: &LetterId, decision: &Decision<'_>) -> Result<Done, Refusal> {
@@ -194,8 +216,9 @@ impl DeadLetters {
         if let Some(letters) = idempotency::first_answer(&mut transaction, request).await? {
             return Ok(Done { letters, repeated: true });
         }
-        self.parked(&mut transaction, tenant, id, true).await?;
+        let letter = self.parked(&mut transaction, tenant, id, true).await?;
         if decision.kind != "redrive" {
+            self.authorize_change_of(&request.caller, &letter)?;
             let known = decisions::of(&mut transaction, tenant, &id.consumer, &[id.position.as_i64()]).await;
             if known.map_err(unavailable)?.discards(id.position) {
                 let detail = "the event was already discarded; its consumer has not skipped it yet";

@@ -37,7 +37,7 @@ mod retry;
 
 pub use backoff::Backoff;
 pub use consumer::{Consumer, Kind, LetterId, Share};
-pub use dead_letters::{DeadLetters, Done, LetterDetails, Preview, Request};
+pub use dead_letters::{DeadLetters, Done, LetterDetails, Preview, Request, Restricted};
 pub use decisions::{Decisions, Part, Verdict};
 pub use dry_run::{DryRun, DryRunResult};
 pub use errors::chain;

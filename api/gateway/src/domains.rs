@@ -140,11 +140,11 @@ pub fn dead_letters_of(
     }
     let aggregates = domain.aggregates.clone();
     let dead_letters = deadletters::DeadLetters::open(database, store, bus, aggregates, dry_runners, domain.grants)?;
-    if !domain.decides_access {
-        return Some(dead_letters);
-    }
+    let restricted =
+        if domain.decides_access { deadletters::Restricted::All } else { deadletters::Restricted::Erasures };
     let of_administrators = grants().into_iter().filter(|grant| grant.roles.contains(&Role::Admin));
-    Some(dead_letters.restrict_changes_to(of_administrators.map(|grant| grant.permission).collect::<Vec<_>>()))
+    let of_administrators: Vec<_> = of_administrators.map(|grant| grant.permission).collect();
+    Some(dead_letters.restrict_changes_to(of_administrators, restricted))
 }
 
 /// The REST operations that belong to no domain, over the services of this process.

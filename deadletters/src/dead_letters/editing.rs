@@ -40,7 +40,7 @@ impl DeadLetters {
         payload: &Value,
         reason: &str,
     ) -> Result<(Done, Preview), Refusal> {
-        self.authorize_change(&request.caller)?;
+        self.authorize_changes(&request.caller)?;
         let tenant = request.caller.tenant();
         let mut transaction = self.begin(tenant).await?;
         let letter = self.parked(&mut transaction, tenant, id, false).await;
@@ -49,6 +49,7 @@ impl DeadLetters {
             (_, Some(letters)) => return Ok((Done { letters, repeated: true }, Preview::default())),
             (letter, None) => letter?,
         };
+        self.authorize_change_of(&request.caller, &letter)?;
         let preview = self.dry_run(&mut transaction, tenant, &letter, Some(payload)).await?;
         transaction.rollback().await.map_err(unavailable)?;
         if let Some(errors) = preview.why_not() {

@@ -1,7 +1,7 @@
 //! Operators' decisions about dead letters: they are applied once, recorded with actor and reason, and refused where nothing is parked.
 
 use deadletters::moved::Verdicts;
-use deadletters::{LetterId, Listing, State};
+use deadletters::{LetterId, Listing, Restricted, State};
 use kernel::{Position, Role, TenantId};
 use projector::ProjectionState;
 use serde_json::json;
@@ -122,7 +122,7 @@ async fn attack_160_a_preview_shows_nothing_to_who_may_only_decide_about_dead_le
 async fn attack_172_who_may_only_decide_about_dead_letters_changes_nothing_where_that_changes_who_may_do_what() {
     let (road, running, broken, _) = world().await;
     let of_administrators = ["demo:dead_letter:read", "demo:dead_letter:write"];
-    let dead_letters = road.dead_letters().restrict_changes_to(of_administrators);
+    let dead_letters = road.dead_letters().restrict_changes_to(of_administrators, Restricted::All);
     let (decider, ours) = (request(road.tenants[0], Role::Manager, None), admin(road.tenants[0]));
     let (letter, mended) = (id(broken), json!({ "broken": "no more" }));
     let before = (written(&road).await, road.rows().await);
@@ -144,6 +144,36 @@ async fn attack_172_who_may_only_decide_about_dead_letters_changes_nothing_where
     let second = road.append(0, "worse", "demo.lamp.lit", r#"{"broken":"poison"}"#).await;
     testbed::eventually("it is parked", async || (parked(&road).await.len() == 1).then_some(())).await;
     road.dead_letters().discard(&decider, &id(second), "a test").await.unwrap();
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn attack_173_who_may_only_decide_about_dead_letters_keeps_nobody_who_was_erased() {
+    let (road, running, broken, _) = world().await;
+    road.append(0, "gone", "demo.lamp.lit", "{}").await;
+    let erased = road.append(0, "gone", "demo.lamp.erased", r#"{"broken":"poison"}"#).await;
+    road.visible(&running.models).await;
+    let of_administrators = ["demo:dead_letter:read", "demo:dead_letter:write"];
+    let dead_letters = road.dead_letters().restrict_changes_to(of_administrators, Restricted::Erasures);
+    let (decider, ours) = (request(road.tenants[0], Role::Manager, None), admin(road.tenants[0]));
+    let (letter, mended) = (id(erased), json!({ "broken": "no more" }));
+    let before = (road.store.head().await.unwrap(), written(&road).await, road.rows().await);
+    for refused in [
+        dead_letters.edit(&decider, &letter, &mended, "no").await.map(drop),
+        dead_letters.discard(&decider, &letter, "no").await.map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert_eq!((refused.kind(), refused.code()), (kernel::Kind::Forbidden, "exceeds_own_permissions"));
+        assert_eq!(refused.extra()["permissions"], json!(["demo:dead_letter:read"]));
+    }
+    let after = (road.store.head().await.unwrap(), written(&road).await, road.rows().await);
+    assert_eq!(after, before, "something was written");
+
+    // To retry an erasure changes nothing, and about events that erase nobody they decide.
+    dead_letters.redrive(&decider, &letter, "a try").await.unwrap();
+    dead_letters.discard(&decider, &id(broken), "a test").await.unwrap();
+    dead_letters.edit(&ours, &letter, &mended, "misspelt").await.unwrap();
+    testbed::eventually("nothing is parked any more", async || parked(&road).await.is_empty().then_some(())).await;
     running.stop().await;
 }
 
