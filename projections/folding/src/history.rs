@@ -19,6 +19,39 @@ pub trait Version: Table {
     fn close(&mut self, valid_to: End, known_to: End);
 }
 
+/// Declares the row type of a table of versions: as [`table!`](crate::table!), with the columns of both time axes after the others, and with
+/// its [`Version`].
+#[macro_export]
+macro_rules! version_table {
+    (
+        $(#[$meta:meta])*
+        pub struct $row:ident in $table:literal key ($($key:literal),+) {
+            $($(#[$field_meta:meta])* pub $field:ident : $ty:ty = $sql:literal),+ $(,)?
+        }
+    ) => {
+        $crate::table! {
+            $(#[$meta])*
+            pub struct $row in $table key ($($key),+) {
+                $($(#[$field_meta])* pub $field: $ty = $sql,)+
+                /// When it happened.
+                pub valid_from: ::chrono::DateTime<::chrono::Utc> = "timestamptz",
+                /// When the next change happened.
+                pub valid_to: $crate::End = "timestamptz",
+                /// When the log recorded it.
+                pub known_from: ::chrono::DateTime<::chrono::Utc> = "timestamptz",
+                /// When the log recorded the next change.
+                pub known_to: $crate::End = "timestamptz",
+            }
+        }
+
+        impl $crate::history::Version for $row {
+            fn close(&mut self, valid_to: $crate::End, known_to: $crate::End) {
+                (self.valid_to, self.known_to) = (valid_to, known_to);
+            }
+        }
+    };
+}
+
 /// A record of which each version is kept.
 pub trait Kept: Current {
     /// The row of a version.

@@ -3,9 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use folding::as_of::End;
-use folding::history::Version;
-use folding::table;
+use folding::{table, version_table};
 
 table! {
     /// The current state of an account.
@@ -30,7 +28,7 @@ table! {
     }
 }
 
-table! {
+version_table! {
     /// A version of an account.
     pub struct AccountHistoryRow in "account_history" key ("tenant_id", "account_id", "version") {
         pub tenant_id: Uuid = "uuid",
@@ -41,19 +39,5 @@ table! {
         /// The subject that caused the event.
         pub actor: String = "text",
         pub owner: Option<String> = "text",
-        /// When it happened.
-        pub valid_from: DateTime<Utc> = "timestamptz",
-        /// When the next change happened.
-        pub valid_to: End = "timestamptz",
-        /// When the log recorded it.
-        pub known_from: DateTime<Utc> = "timestamptz",
-        /// When the log recorded the next change.
-        pub known_to: End = "timestamptz",
-    }
-}
-
-impl Version for AccountHistoryRow {
-    fn close(&mut self, valid_to: End, known_to: End) {
-        (self.valid_to, self.known_to) = (valid_to, known_to);
     }
 }

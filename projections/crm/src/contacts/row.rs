@@ -5,9 +5,7 @@ use kernel::PostalAddress;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use folding::as_of::End;
-use folding::history::Version;
-use folding::table;
+use folding::{table, version_table};
 
 table! {
     /// The current state of a contact.
@@ -33,7 +31,7 @@ table! {
     }
 }
 
-table! {
+version_table! {
     /// A version of a contact.
     pub struct ContactHistoryRow in "contact_history" key ("tenant_id", "contact_id", "version") {
         pub tenant_id: Uuid = "uuid",
@@ -45,19 +43,5 @@ table! {
         pub actor: String = "text",
         pub account_id: Option<Uuid> = "uuid",
         pub owner: Option<String> = "text",
-        /// When it happened.
-        pub valid_from: DateTime<Utc> = "timestamptz",
-        /// When the next change happened.
-        pub valid_to: End = "timestamptz",
-        /// When the log recorded it.
-        pub known_from: DateTime<Utc> = "timestamptz",
-        /// When the log recorded the next change.
-        pub known_to: End = "timestamptz",
-    }
-}
-
-impl Version for ContactHistoryRow {
-    fn close(&mut self, valid_to: End, known_to: End) {
-        (self.valid_to, self.known_to) = (valid_to, known_to);
     }
 }

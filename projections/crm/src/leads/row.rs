@@ -6,10 +6,8 @@ use kernel::PostalAddress;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use folding::as_of::End;
-use folding::history::Version;
 use folding::named::Named;
-use folding::table;
+use folding::{table, version_table};
 
 table! {
     /// The current state of a lead. After an erasure the personal data is empty.
@@ -52,7 +50,7 @@ table! {
     }
 }
 
-table! {
+version_table! {
     /// A version of a lead.
     pub struct LeadHistoryRow in "lead_history" key ("tenant_id", "lead_id", "version") {
         pub tenant_id: Uuid = "uuid",
@@ -66,19 +64,5 @@ table! {
         pub owner: Option<String> = "text",
         /// The reason or note of the event.
         pub note: Option<String> = "text",
-        /// When it happened.
-        pub valid_from: DateTime<Utc> = "timestamptz",
-        /// When the next change happened.
-        pub valid_to: End = "timestamptz",
-        /// When the log recorded it.
-        pub known_from: DateTime<Utc> = "timestamptz",
-        /// When the log recorded the next change.
-        pub known_to: End = "timestamptz",
-    }
-}
-
-impl Version for LeadHistoryRow {
-    fn close(&mut self, valid_to: End, known_to: End) {
-        (self.valid_to, self.known_to) = (valid_to, known_to);
     }
 }

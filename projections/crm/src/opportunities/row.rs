@@ -6,10 +6,8 @@ use kernel::{Currency, Money};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use folding::as_of::End;
-use folding::history::Version;
 use folding::named::Named;
-use folding::table;
+use folding::{table, version_table};
 
 table! {
     /// The current state of a deal.
@@ -52,7 +50,7 @@ impl OpportunityRow {
     }
 }
 
-table! {
+version_table! {
     /// A version of a deal.
     pub struct OpportunityHistoryRow in "opportunity_history" key ("tenant_id", "opportunity_id", "version") {
         pub tenant_id: Uuid = "uuid",
@@ -68,19 +66,5 @@ table! {
         pub currency: Named<Currency> = "text",
         pub close_date: NaiveDate = "date",
         pub owner: Option<String> = "text",
-        /// When it happened.
-        pub valid_from: DateTime<Utc> = "timestamptz",
-        /// When the next change happened.
-        pub valid_to: End = "timestamptz",
-        /// When the log recorded it.
-        pub known_from: DateTime<Utc> = "timestamptz",
-        /// When the log recorded the next change.
-        pub known_to: End = "timestamptz",
-    }
-}
-
-impl Version for OpportunityHistoryRow {
-    fn close(&mut self, valid_to: End, known_to: End) {
-        (self.valid_to, self.known_to) = (valid_to, known_to);
     }
 }

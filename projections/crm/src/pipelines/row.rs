@@ -1,16 +1,13 @@
 //! The row of a pipeline.
 
-use chrono::{DateTime, Utc};
 use crm_aggregates::Stage;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use folding::as_of::End;
-use folding::history::Version;
-use folding::table;
+use folding::version_table;
 
-table! {
+version_table! {
     /// A version of a pipeline.
     pub struct PipelineRow in "pipeline_history" key ("tenant_id", "pipeline_id", "version") {
         pub tenant_id: Uuid = "uuid",
@@ -19,14 +16,6 @@ table! {
         pub name: String = "text",
         /// The stages in their order.
         pub stages: Json<Vec<StageView>> = "jsonb",
-        /// When it happened.
-        pub valid_from: DateTime<Utc> = "timestamptz",
-        /// When the next change happened.
-        pub valid_to: End = "timestamptz",
-        /// When the log recorded it.
-        pub known_from: DateTime<Utc> = "timestamptz",
-        /// When the log recorded the next change.
-        pub known_to: End = "timestamptz",
     }
 }
 
@@ -45,11 +34,5 @@ impl PipelineRow {
     /// The stage with this id.
     pub fn stage(&self, id: Uuid) -> Option<&StageView> {
         self.stages.0.iter().find(|view| view.stage.id.uuid() == id)
-    }
-}
-
-impl Version for PipelineRow {
-    fn close(&mut self, valid_to: End, known_to: End) {
-        (self.valid_to, self.known_to) = (valid_to, known_to);
     }
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use folding::as_of::End;
-use folding::history::Version;
-use folding::table;
+use folding::{table, version_table};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -26,7 +24,7 @@ table! {
     }
 }
 
-table! {
+version_table! {
     /// A version of a group, with the roles that it gives.
     pub struct GroupHistoryRow in "user_group_history" key ("tenant_id", "group_id", "version") {
         pub tenant_id: Uuid = "uuid",
@@ -34,15 +32,5 @@ table! {
         pub version: i64 = "bigint",
         pub roles: Json<BTreeSet<String>> = "jsonb",
         pub dissolved: bool = "boolean",
-        pub valid_from: DateTime<Utc> = "timestamptz",
-        pub valid_to: End = "timestamptz",
-        pub known_from: DateTime<Utc> = "timestamptz",
-        pub known_to: End = "timestamptz",
-    }
-}
-
-impl Version for GroupHistoryRow {
-    fn close(&mut self, valid_to: End, known_to: End) {
-        (self.valid_to, self.known_to) = (valid_to, known_to);
     }
 }

@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use folding::as_of::End;
-use folding::history::Version;
 use folding::named::Named;
-use folding::table;
+use folding::{table, version_table};
 use kernel::{PictureFormat, PostalAddress};
 use sqlx::types::Json;
 use user_aggregates::UserStatus;
@@ -76,7 +74,7 @@ table! {
     }
 }
 
-table! {
+version_table! {
     /// A version of a user, without personal data.
     pub struct PersonHistoryRow in "person_history" key ("tenant_id", "user_id", "version") {
         pub tenant_id: Uuid = "uuid",
@@ -89,19 +87,5 @@ table! {
         pub status: Named<UserStatus> = "text",
         pub roles: Json<BTreeSet<String>> = "jsonb",
         pub groups: Json<BTreeSet<Uuid>> = "jsonb",
-        /// When it happened.
-        pub valid_from: DateTime<Utc> = "timestamptz",
-        /// When the next change happened.
-        pub valid_to: End = "timestamptz",
-        /// When the log recorded it.
-        pub known_from: DateTime<Utc> = "timestamptz",
-        /// When the log recorded the next change.
-        pub known_to: End = "timestamptz",
-    }
-}
-
-impl Version for PersonHistoryRow {
-    fn close(&mut self, valid_to: End, known_to: End) {
-        (self.valid_to, self.known_to) = (valid_to, known_to);
     }
 }

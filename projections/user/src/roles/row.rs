@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use folding::as_of::End;
-use folding::history::Version;
-use folding::table;
+use folding::{table, version_table};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -26,7 +24,7 @@ table! {
     }
 }
 
-table! {
+version_table! {
     /// A version of a role.
     pub struct RoleHistoryRow in "role_history" key ("tenant_id", "role_id", "version") {
         pub tenant_id: Uuid = "uuid",
@@ -36,15 +34,5 @@ table! {
         pub permissions: Json<BTreeSet<String>> = "jsonb",
         pub includes: Json<BTreeSet<String>> = "jsonb",
         pub retired: bool = "boolean",
-        pub valid_from: DateTime<Utc> = "timestamptz",
-        pub valid_to: End = "timestamptz",
-        pub known_from: DateTime<Utc> = "timestamptz",
-        pub known_to: End = "timestamptz",
-    }
-}
-
-impl Version for RoleHistoryRow {
-    fn close(&mut self, valid_to: End, known_to: End) {
-        (self.valid_to, self.known_to) = (valid_to, known_to);
     }
 }
