@@ -18,6 +18,7 @@ mod log {
     mod migrating;
     mod moving;
     mod proving;
+    mod purging;
     mod reading;
     mod relaying;
     mod rewrapping;

@@ -15,10 +15,10 @@ use testbed::Database;
 
 use super::support::*;
 
-const CRM: Service = Service::new("crm");
+pub(super) const CRM: Service = Service::new("crm");
 
 /// The databases of two cells, and a transfer between them.
-async fn between(tenant: TenantId, from: &Database, to: &Database) -> Transfer {
+pub(super) async fn between(tenant: TenantId, from: &Database, to: &Database) -> Transfer {
     Transfer::begin(CRM, tenant, &from.superuser(), &to.superuser()).await.unwrap()
 }
 
@@ -32,7 +32,7 @@ async fn refused(store: &EventStore, tenant: TenantId) -> bool {
 }
 
 /// All data of a tenant in a log except positions, in order.
-async fn rows(database: &Database, tenant: TenantId) -> Vec<(String, String, String)> {
+pub(super) async fn rows(database: &Database, tenant: TenantId) -> Vec<(String, String, String)> {
     let mut superuser = superuser(database).await;
     let row = |row: PgRow| (row.get(0), row.get(1), row.get(2));
     let events = "SELECT (to_jsonb(e) - 'position')::text, payload::text, metadata::text
@@ -283,84 +283,6 @@ async fn what_is_touched_is_noted_for_the_tenant_that_moves_until_its_move_ends(
     transfer::ended(transfer.old(), tenant).await.unwrap();
     here.append(append(tenant, vec![stream("a", 3, 1)])).await.unwrap();
     assert_eq!(count(&from, "log.touched").await, 0);
-    here.close().await;
-}
-
-#[tokio::test]
-async fn the_copy_of_a_move_that_was_taken_back_is_purged_and_made_again_by_a_later_one() {
-    let (from, here) = store().await;
-    let to = Database::fresh("crm").await;
-    let tenant = testbed::tenant();
-    let mut first = append(tenant, vec![stream("a", 0, 2)]);
-    first.claims = vec![claim(ClaimAct::Take, 1, "a")];
-    here.append(first).await.unwrap();
-    let mut transfer = between(tenant, &from, &to).await;
-    transfer.expect("west").await.unwrap();
-    transfer.round().await.unwrap();
-    let mut there = superuser(&to).await;
-    transfer::purge(&mut there, CRM, tenant).await.unwrap();
-    assert_eq!(rows(&to, tenant).await.len(), 2, "the events are left");
-    // A tenant is not purged in the cell where it lives.
-    let before = rows(&from, tenant).await;
-    assert!(transfer::purge(transfer.old(), CRM, tenant).await.is_err());
-    assert_eq!(rows(&from, tenant).await, before);
-    drop(transfer);
-    let mut transfer = between(tenant, &from, &to).await;
-    transfer.expect("west").await.unwrap();
-    assert!(transfer.needs_rebuild().await.unwrap());
-    transfer.round().await.unwrap();
-    transfer.compare().await.unwrap();
-    assert_eq!(rows(&from, tenant).await, rows(&to, tenant).await);
-    transfer.record_rebuilt().await.unwrap();
-    assert!(!transfer.needs_rebuild().await.unwrap());
-    here.close().await;
-}
-
-#[tokio::test]
-async fn nothing_is_purged_while_a_read_model_is_built_that_may_have_read_it() {
-    let (from, here) = store().await;
-    let to = Database::fresh("crm").await;
-    let tenant = testbed::tenant();
-    here.append(append(tenant, vec![stream("a", 0, 2)])).await.unwrap();
-    let mut transfer = between(tenant, &from, &to).await;
-    transfer.expect("west").await.unwrap();
-    transfer.round().await.unwrap();
-    let (mut there, mut builds) = (superuser(&to).await, superuser(&to).await);
-    there
-        .execute(
-            "CREATE SCHEMA projector;
-             GRANT USAGE ON SCHEMA projector TO PUBLIC;
-             CREATE TABLE projector.checkpoints (projection text);
-             INSERT INTO projector.checkpoints VALUES ('lamps'), ('lanterns')",
-        )
-        .await
-        .unwrap();
-    builds.execute("SELECT pg_advisory_lock(71648, hashtext('lanterns'))").await.unwrap();
-    let refused = transfer::purge(&mut there, CRM, tenant).await.unwrap_err();
-    assert!(matches!(&refused, TransferError::Building(CRM, built) if built == "lanterns"), "{refused}");
-    assert!(!transfer.needs_rebuild().await.unwrap(), "it is as it was");
-    builds.execute("SELECT pg_advisory_unlock(71648, hashtext('lanterns'))").await.unwrap();
-    transfer::purge(&mut there, CRM, tenant).await.unwrap();
-    assert!(transfer.needs_rebuild().await.unwrap());
-    here.close().await;
-}
-
-#[tokio::test]
-async fn nothing_is_purged_or_noted_in_a_cell_with_tables_of_an_earlier_program() {
-    let (from, here) = store().await;
-    let to = Database::fresh("crm").await;
-    let tenant = testbed::tenant();
-    here.append(append(tenant, vec![stream("a", 0, 2)])).await.unwrap();
-    let mut transfer = between(tenant, &from, &to).await;
-    transfer.expect("west").await.unwrap();
-    transfer.round().await.unwrap();
-    let mut there = superuser(&to).await;
-    there.execute("DROP FUNCTION log.writers()").await.unwrap();
-    let before = rows(&to, tenant).await;
-    let refused = transfer::purge(&mut there, CRM, tenant).await.unwrap_err();
-    assert!(matches!(refused, TransferError::NotMigrated(_)), "{refused}");
-    assert_eq!(rows(&to, tenant).await, before);
-    assert!(!transfer.needs_rebuild().await.unwrap(), "it is as it was");
     here.close().await;
 }
 
