@@ -14,7 +14,7 @@ use kernel::{Caller, Checks, Refusal, Role, TenantId};
 use uuid::Uuid;
 
 pub use chunk::{CaptureRows, CompleteImport};
-pub use importing::Later;
+pub use importing::RequesterLookup;
 pub use row::{LeadField, LeadRow};
 
 /// The permission to import.
@@ -30,7 +30,7 @@ pub struct LeadImport {
     /// The source of leads whose row has none.
     pub source: LeadSource,
     /// Set if a background job runs the import: it goes on only while the requester may import.
-    pub later: Option<Later>,
+    pub requester: Option<RequesterLookup>,
 }
 
 impl Import for LeadImport {
@@ -53,7 +53,7 @@ impl Import for LeadImport {
     }
 
     fn chunk(&self, import: Option<Uuid>, rows: Vec<LeadRow>) -> CaptureRows {
-        CaptureRows { import, rows, later: self.later.clone() }
+        CaptureRows { import, rows, requester: self.requester.clone() }
     }
 
     fn complete(&self, report: ImportReport) -> CompleteImport {

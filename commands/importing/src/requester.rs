@@ -36,7 +36,7 @@ impl RequestAge {
 /// With what an import that runs later than it was requested looks up its requester, in a service that does not have the log of users. (The
 /// user service looks them up in its own log, so that its appends [rely](executor::Work::rely) on what was found.)
 #[derive(Clone)]
-pub struct Later {
+pub struct RequesterLookup {
     /// How long ago the import was requested.
     pub age: RequestAge,
     /// Looks up requesters that are users, and what roles allow.
@@ -45,13 +45,13 @@ pub struct Later {
     pub machines: Arc<dyn Machines>,
 }
 
-impl fmt::Debug for Later {
+impl fmt::Debug for RequesterLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Later({:?})", self.age)
+        write!(f, "RequesterLookup({:?})", self.age)
     }
 }
 
-impl Later {
+impl RequesterLookup {
     /// Refuses a chunk that needs these permissions, if the requester (the `caller`) does not have them any more.
     ///
     /// # Errors

@@ -30,22 +30,22 @@ pub struct UserImport {
     /// Maps headers in the file to fields of the user (or `ignore`), for headers that differ from the name of the field.
     pub mapping: BTreeMap<String, String>,
     /// Set if a background job runs the import: the requester's current permissions then limit what it may give.
-    pub later: Option<Later>,
+    pub requester: Option<LocalRequesterLookup>,
     pub catalogue: Catalogue,
 }
 
 /// Data with which a background job determines the requester's current permissions. Those of users are in the service's own log.
 #[derive(Clone)]
-pub struct Later {
+pub struct LocalRequesterLookup {
     /// How long ago the import was requested.
     pub age: RequestAge,
     /// Looks up requesters that are machines.
     pub machines: Arc<dyn Machines>,
 }
 
-impl fmt::Debug for Later {
+impl fmt::Debug for LocalRequesterLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Later({:?})", self.age)
+        write!(f, "LocalRequesterLookup({:?})", self.age)
     }
 }
 

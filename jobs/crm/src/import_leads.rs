@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crm_aggregates::LeadSource;
-use crm_commands::{IMPORT, Later, LeadImport, importer};
+use crm_commands::{IMPORT, LeadImport, RequesterLookup, importer};
 use jobs::{Fault, Kind, Work};
 use projector::ReadModels;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,6 @@ async fn import(read_models: ReadModels, importers: Option<Importers>, work: Wor
     };
     let ImportLeads { mapping, source, backdate } = work.arguments()?;
     let caller = importer(work.tenant(), work.actor(), backdate);
-    let later = Some(Later { age: import_jobs::age(&work).await?, permissions, machines });
-    import_jobs::run(&executor, &read_models, &work, caller, &LeadImport { mapping, source, later }).await
+    let requester = Some(RequesterLookup { age: import_jobs::age(&work).await?, permissions, machines });
+    import_jobs::run(&executor, &read_models, &work, caller, &LeadImport { mapping, source, requester }).await
 }

@@ -8,7 +8,7 @@ use projector::ReadModels;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use user_aggregates::ImportKind;
-use user_commands::{IMPORT, Later, UserImport};
+use user_commands::{IMPORT, LocalRequesterLookup, UserImport};
 
 use crate::Importers;
 
@@ -46,7 +46,7 @@ async fn import(read_models: ReadModels, importers: Option<Importers>, work: Wor
     };
     let ImportUsers { kind, mapping, permissions } = work.arguments()?;
     let caller = catalogue.holder(work.tenant(), work.actor(), &permissions);
-    let later = Some(Later { age: import_jobs::age(&work).await?, machines });
-    let import = UserImport { kind, mapping, later, catalogue };
+    let requester = Some(LocalRequesterLookup { age: import_jobs::age(&work).await?, machines });
+    let import = UserImport { kind, mapping, requester, catalogue };
     import_jobs::run(&executor, &read_models, &work, caller, &import).await
 }

@@ -158,7 +158,7 @@ fn options(mapping: Query<Option<Parameter<Mapping>>>, source: Query<Option<Para
     LeadImport {
         mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
         source: source.0.map(|Parameter(Source(source))| source).unwrap_or_default(),
-        later: None,
+        requester: None,
     }
 }
 

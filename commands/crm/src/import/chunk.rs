@@ -4,7 +4,7 @@ use crm_aggregates::{
     ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, Lead, LeadCaptured, LeadCommand, LeadId,
 };
 use executor::{Command, Work};
-use importing::{ImportReport, Later, Taken};
+use importing::{ImportReport, RequesterLookup, Taken};
 use kernel::{Caller, Refusal};
 use uuid::Uuid;
 
@@ -17,17 +17,17 @@ pub struct CaptureRows {
     /// The import's id; `None` for its first chunk.
     pub(super) import: Option<Uuid>,
     pub(super) rows: Vec<LeadRow>,
-    pub(super) later: Option<Later>,
+    pub(super) requester: Option<RequesterLookup>,
 }
 
 impl CaptureRows {
     /// Refuses the chunk if whoever requested the import may not import such rows any more.
     async fn require_requester(&self, caller: &Caller) -> Result<(), Refusal> {
-        let Some(later) = &self.later else { return Ok(()) };
+        let Some(requester) = &self.requester else { return Ok(()) };
         let needed = [Self::PERMISSION, BACKDATE];
         let backdated = self.rows.iter().any(|row| row.occurred_at.is_some());
         let needed = if backdated { &needed[..] } else { &needed[..1] };
-        later.require(caller, needed).await
+        requester.require(caller, needed).await
     }
 }
 

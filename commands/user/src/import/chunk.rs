@@ -10,7 +10,7 @@ use user_aggregates::{
 };
 use uuid::Uuid;
 
-use super::{Later, UserField, UserImport, UserRow};
+use super::{LocalRequesterLookup, UserField, UserImport, UserRow};
 use crate::access::{self, allowed, existing_role, group_roles};
 use crate::references::existing_group;
 use crate::user::{LOGIN, begin};
@@ -96,7 +96,11 @@ impl Command for TakeUsers {
 }
 
 /// What the requester may do now.
-async fn standing(work: &mut Work<'_>, catalogue: &Catalogue, later: &Later) -> Result<Standing<String>, Refusal> {
+async fn standing(
+    work: &mut Work<'_>,
+    catalogue: &Catalogue,
+    requester: &LocalRequesterLookup,
+) -> Result<Standing<String>, Refusal> {
     let (tenant, subject) = (work.caller().tenant(), work.caller().subject().parse::<Uuid>());
     let Ok(subject) = subject else { return Ok(Standing::Unknown) };
     let roles = if let Some(user) = work.rely::<User>(UserId::new(subject)).await? {
@@ -105,7 +109,7 @@ async fn standing(work: &mut Work<'_>, catalogue: &Catalogue, later: &Later) -> 
         }
         access::roles_of(work, &user).await?
     } else {
-        match later.machines.standing(tenant, subject).await? {
+        match requester.machines.standing(tenant, subject).await? {
             Some(machine) if machine.active => machine.roles.into_iter().collect(),
             Some(_) => return Ok(Standing::Inactive),
             None => return Ok(Standing::Unknown),
@@ -117,10 +121,10 @@ async fn standing(work: &mut Work<'_>, catalogue: &Catalogue, later: &Later) -> 
 impl TakeUsers {
     /// The requester's current permissions, if the import runs later than it was requested; `None` if those of the request still count.
     async fn current_permissions(&self, work: &mut Work<'_>) -> Result<Option<BTreeSet<String>>, Refusal> {
-        let Some(later) = &self.asked.later else { return Ok(None) };
-        let standing = standing(work, &self.asked.catalogue, later).await?;
+        let Some(requester) = &self.asked.requester else { return Ok(None) };
+        let standing = standing(work, &self.asked.catalogue, requester).await?;
         let needed = [Self::PERMISSION, self.asked.permission()];
-        importing::current_permissions(standing, &needed, later.age)
+        importing::current_permissions(standing, &needed, requester.age)
     }
 
     /// Resolves the groups that a row names. Reports an error if a role or group does not exist or gives permissions that the requester

@@ -12,7 +12,7 @@ use importing::{
 use kernel::{IdSource, Kind, LookedUp, MachineStanding, Machines, Position, Refusal, Role, SystemIds, TenantId};
 use user_aggregates::{ImportBatch, ImportKind, Invitation, InvitationId, InvitationStatus, OpenTo, User};
 use user_commands::{
-    CreateGroup, DeactivateUser, DissolveGroup, GRANTS, InviteUser, Later, Registration, RemoveUser,
+    CreateGroup, DeactivateUser, DissolveGroup, GRANTS, InviteUser, LocalRequesterLookup, Registration, RemoveUser,
     RequestRegistration, RevokeRole, SetRegistrationPolicy, UserImport,
 };
 use uuid::Uuid;
@@ -24,7 +24,7 @@ const GOOD: &str = "email,name,user_name,locale,time_zone,roles,groups\n\
                     grace@example.com,\"Hopper, Grace\",,,,,\n";
 
 fn users() -> UserImport {
-    UserImport { kind: ImportKind::Users, mapping: BTreeMap::new(), later: None, catalogue: catalogue() }
+    UserImport { kind: ImportKind::Users, mapping: BTreeMap::new(), requester: None, catalogue: catalogue() }
 }
 
 fn invitations() -> UserImport {
@@ -56,8 +56,9 @@ impl Machines for MachinesDouble {
 
 /// An import of users that was requested now and runs later.
 fn later(machines: &MachinesDouble) -> UserImport {
-    let later = Later { age: RequestAge::from_now(TimeDelta::zero()), machines: Arc::new(machines.clone()) };
-    UserImport { later: Some(later), ..users() }
+    let requester =
+        LocalRequesterLookup { age: RequestAge::from_now(TimeDelta::zero()), machines: Arc::new(machines.clone()) };
+    UserImport { requester: Some(requester), ..users() }
 }
 
 impl World {
@@ -466,8 +467,8 @@ async fn of_whom_there_is_only_a_tokens_word_it_is_taken_for_an_hour() {
         let csv = many(nth + 1);
         assert_eq!(world.import_as(&request, &csv, &later).await.unwrap().answer.taken, 1, "{subject}");
         let age = RequestAge::from_now(TimeDelta::minutes(61));
-        let old = later.later.clone().map(|later| Later { age, ..later });
-        let old = UserImport { later: old, ..users() };
+        let old = later.requester.clone().map(|requester| LocalRequesterLookup { age, ..requester });
+        let old = UserImport { requester: old, ..users() };
         let refusal = world.import_refused(&request, b"email,name\nx@example.com,X\n", &old).await;
         assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_unknown"));
     }
