@@ -148,8 +148,8 @@ impl Commands {
     ///
     /// Only this consumer sees the new payload, now and in every later rebuild; the log does not change. The payload is tried first and
     /// refused if the consumer can't process it either. The log of decisions keeps who changed it, when, why, and both payloads. Needs the
-    /// permission `<service>:dead_letter:write`; in the services `user` and `auth`, whose consumers decide who may do what, also all
-    /// permissions of the role `admin` (`exceeds_own_permissions`).
+    /// permission `<service>:dead_letter:write`; for an event that erases somebody, and in the services `user` and `auth`, whose consumers
+    /// decide who may do what, also all permissions of the role `admin` (`exceeds_own_permissions`).
     #[oai(path = "/v1/dead-letters/:service/:letter/edit", method = "post", operation_id = "editDeadLetter")]
     async fn edit(
         &self,
@@ -170,8 +170,8 @@ impl Commands {
     /// Discard a dead letter
     ///
     /// Its consumer never sees the event, neither now nor in a later rebuild; the events that wait behind it continue without it. The log
-    /// does not change. Needs the permission `<service>:dead_letter:write`; in the services `user` and `auth`, whose consumers decide who
-    /// may do what, also all permissions of the role `admin` (`exceeds_own_permissions`).
+    /// does not change. Needs the permission `<service>:dead_letter:write`; for an event that erases somebody, and in the services `user` and
+    /// `auth`, whose consumers decide who may do what, also all permissions of the role `admin` (`exceeds_own_permissions`).
     #[oai(path = "/v1/dead-letters/:service/:letter/discard", method = "post", operation_id = "discardDeadLetter")]
     async fn discard(
         &self,
