@@ -15,7 +15,7 @@ use face::{
     SigningIn,
 };
 use kernel::{Aggregate, Refusal, TenantId, UserId};
-use projector::ReadModels;
+use projector::{BeginError, ReadModels};
 use uuid::Uuid;
 
 /// The most sessions, refused sign-ins and denials in an export, of each: the newest.
@@ -46,14 +46,17 @@ impl SignInRecords {
     /// The person's sessions, refused sign-ins and denials, up to the present head of the log: the newest, at most `most` of each.
     async fn found(&self, tenant: TenantId, user: UserId, most: usize) -> Result<Found, Refusal> {
         let head = self.store.head().await.map_err(|error| unavailable(&error))?;
-        self.read_models.wait_for(tenant, head, PATIENCE).await.map_err(|behind| {
-            let detail = format!(
-                "where somebody was signed in can't be told yet: the read models of signing in are at position {}, the log is at {}; try again",
-                behind.reached, behind.wanted
-            );
-            Refusal::timeout("read_model_behind", detail)
+        let begun = self.read_models.begin_at(tenant, head, PATIENCE).await;
+        let mut tables = begun.map_err(|error| match error {
+            BeginError::Behind(behind) => {
+                let detail = format!(
+                    "where somebody was signed in can't be told yet: the read models of signing in are at position {}, the log is at {}; try again",
+                    behind.reached, behind.wanted
+                );
+                Refusal::timeout("read_model_behind", detail)
+            }
+            BeginError::Unreadable(error) => unavailable(&error),
         })?;
-        let mut tables = self.read_models.begin(tenant).await.map_err(|error| unavailable(&error))?;
         // One more than wanted, to see whether there are more.
         let limit = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
         let sessions = sessions::of_user(&mut tables, tenant, user.uuid(), None, limit).await;

@@ -67,7 +67,8 @@ impl Admission for UserAdmission {
             }
             Err(refusal) => return Err(refusal),
         };
-        self.read_models.wait_for(tenant, done.position, READ_MODEL_TIMEOUT).await.map_err(|_| directory_behind())?;
-        UserDirectory::new(self.read_models.clone()).by_id(tenant, done.answer).await.map_err(|_| directory_behind())
+        let directory = UserDirectory::new(self.read_models.clone());
+        let admitted = directory.by_id_at(tenant, done.answer, done.position, READ_MODEL_TIMEOUT).await;
+        admitted.map_err(|_| directory_behind())
     }
 }

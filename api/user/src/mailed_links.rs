@@ -111,8 +111,8 @@ impl MailedLinks for UserMailedLinks {
         let Acceptance::Accepted { user } = done.answer else { return Ok(None) };
         let late =
             || Refusal::unavailable("directory_behind", "you are registered, but the directory does not know it yet");
-        self.read_models.wait_for(link.tenant, done.position, READ_MODEL_TIMEOUT).await.map_err(|_| late())?;
-        let person = UserDirectory::new(self.read_models.clone()).by_id(link.tenant, user).await;
+        let directory = UserDirectory::new(self.read_models.clone());
+        let person = directory.by_id_at(link.tenant, user, done.position, READ_MODEL_TIMEOUT).await;
         person.map_err(|_| late())?.ok_or_else(late).map(Some)
     }
 

@@ -1,10 +1,11 @@
 //! What other services can read about people: the port `face::People`, implemented with the directory.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use face::{People, PeopleError, Person};
-use kernel::{PictureFile, TenantId, UserId, is_picture_id};
+use kernel::{PictureFile, Position, TenantId, UserId, is_picture_id};
 use projector::{ReadModels, Transaction};
 use user_aggregates::UserStatus;
 use user_projections::people::{self, PersonRow};
@@ -22,6 +23,19 @@ impl UserDirectory {
         Self { read_models }
     }
 
+    /// The person of this id, from read models that contain the tenant's events up to `position`. Waits for them for at most `timeout`.
+    pub async fn by_id_at(
+        &self,
+        tenant: TenantId,
+        id: UserId,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<Option<Person>, PeopleError> {
+        let begun = self.read_models.begin_at(tenant, position, timeout).await;
+        let mut tables = begun.map_err(|error| PeopleError(error.to_string()))?;
+        person_of(&mut tables, tenant, id).await
+    }
+
     async fn begin(&self, tenant: TenantId) -> Result<Transaction, PeopleError> {
         self.read_models.begin(tenant).await.map_err(|error| PeopleError(error.to_string()))
     }
@@ -37,8 +51,7 @@ impl People for UserDirectory {
 
     async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError> {
         let mut tables = self.begin(tenant).await?;
-        let found = people::find(&mut tables, tenant, &[id.uuid()]).await.map_err(|error| unreadable(&error))?.pop();
-        person(&mut tables, tenant, found).await
+        person_of(&mut tables, tenant, id).await
     }
 
     async fn included_roles(&self, tenant: TenantId, given: &[String]) -> Result<Vec<String>, PeopleError> {
@@ -71,6 +84,11 @@ impl People for UserDirectory {
 
 fn unreadable(error: &sqlx::Error) -> PeopleError {
     PeopleError(error.to_string())
+}
+
+async fn person_of(tables: &mut Transaction, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError> {
+    let found = people::find(tables, tenant, &[id.uuid()]).await.map_err(|error| unreadable(&error))?.pop();
+    person(tables, tenant, found).await
 }
 
 async fn person(

@@ -7,7 +7,7 @@
 //! retried with exponential backoff (`retrying.rs`).
 //!
 //! [`rebuild()`] builds a projection again beside the live one and swaps them; [`drift()`] builds it to compare the two row by row
-//! (both use `build.rs`). Queries use [`ReadModels`], which reads as one tenant, and can wait for a position.
+//! (both use `build.rs`). Queries use [`ReadModels`], which reads as one tenant, on request at a position.
 //!
 //! To add a projection, implement [`Projection`] in the domain's crate under `projections/` and add it to that crate's list;
 //! [`migrate()`] creates its tables. When you change its tables or the way it applies past events, raise its version: it then
@@ -55,7 +55,7 @@ pub use partition::{MAX_PARTITIONS, Partition};
 pub use progress::Progress;
 pub use projection::{ApplyError, BoxFuture, Projection};
 pub use projector::Projector;
-pub use read_models::{CatchUpTimeout, ReadModels, Transaction};
+pub use read_models::{BeginError, CatchUpTimeout, ReadModels, Transaction};
 pub use rebuild::{Rebuilding, Rebuilt, rebuild};
 pub use settings::Settings;
 pub use status::{ProjectionState, ProjectionStatus};

@@ -12,6 +12,8 @@ use crate::partition::Partition;
 pub(crate) struct PartitionProgress {
     /// The events up to this position are visible to queries.
     pub(crate) position: Position,
+    /// The checkpoint that is stored with the rows. It is before `position` while later events change nothing in the tables.
+    pub(crate) checkpoint: Position,
     /// Whether this process applies the partition. If not, only its checkpoint in the database tells its position.
     pub(crate) active: bool,
     /// Whether applying failed in this process, and has not been resumed since.
@@ -37,6 +39,15 @@ impl Progress {
             partition.active.then_some(partition.position)
         };
         self.partitions.borrow().iter().map(of_tenant).min().flatten()
+    }
+
+    /// The checkpoint of each projection's partition of a tenant. `None` until all events up to `position` are visible here.
+    pub(crate) fn checkpoints_at(&self, tenant: TenantId, position: Position) -> Option<Vec<(&'static str, Position)>> {
+        let of_tenant = |(name, partitions): (&&'static str, &Vec<PartitionProgress>)| {
+            let partition = partitions[Partition::of_tenant(tenant.uuid(), partitions.len() as u32).index()];
+            (partition.active && partition.position >= position).then_some((*name, partition.checkpoint))
+        };
+        self.names.iter().zip(self.partitions.borrow().iter()).map(of_tenant).collect()
     }
 
     /// The position of a partition of a projection; `None` while this process does not apply it.

@@ -1,5 +1,5 @@
-//! Access of queries to the read models: as one tenant, in one read-only transaction, and after waiting for a position if the caller asks
-//! for it (read your writes).
+//! Access of queries to the read models: as one tenant, in one read-only transaction, and at a position if the caller asks for it (read your
+//! writes).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 const CONNECTIONS: u32 = 16;
 /// How long to wait before asking whether the position is one of the tenant's former cell.
 const SOON: Duration = Duration::from_millis(100);
+/// The pause before a transaction is begun again that did not see what was visible before.
+const TAKEN_BACK: Duration = Duration::from_millis(20);
 /// How long one statement of a query may take.
 const STATEMENT_TIMEOUT: &str = "10s";
 /// How long a transaction may be idle before the server ends it. If a transaction is ever left open by mistake, a rebuild's swap and vacuum
@@ -58,6 +60,23 @@ pub struct CatchUpTimeout {
     pub reached: Position,
 }
 
+/// A transaction at a position could not be begun.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// The read models did not reach the position in time.
+    #[error(transparent)]
+    Behind(#[from] CatchUpTimeout),
+    /// The read models can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] Error),
+}
+
+impl From<sqlx::Error> for BeginError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unreadable(error.into())
+    }
+}
+
 impl ReadModels {
     /// The read models of a service. With the `progress` of a projector in the same process, waiting does not query the database.
     pub fn new(database: &Database, projections: &[Arc<dyn Projection>], progress: Option<Progress>) -> Self {
@@ -88,7 +107,39 @@ impl ReadModels {
         Ok(eventstore::database::begin(&self.pool, &begin).await?)
     }
 
-    /// The position of the log's last event. After [`wait_for`](Self::wait_for) this position, all events up to it are in the read models.
+    /// Begins a transaction as [`begin`](Self::begin) does, whose snapshot contains the effect of the tenant's events up to `position`.
+    /// Waits for it for at most `timeout`.
+    ///
+    /// The transactions of projections do not wait for the disk, so a crash of Postgres can take back what was visible a moment ago; it is
+    /// applied again soon. Until the workers notice, the positions in memory are too high. So the checkpoints of the snapshot are compared
+    /// with them.
+    pub async fn begin_at(
+        &self,
+        tenant: TenantId,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<Transaction, BeginError> {
+        if position == Position::START {
+            return Ok(self.begin(tenant).await?);
+        }
+        let deadline = Instant::now() + timeout;
+        loop {
+            let expected = self.visible(tenant, position, deadline).await?;
+            let mut transaction = self.begin(tenant).await?;
+            let partition = Partition::of_tenant(tenant.uuid(), MAX_PARTITIONS);
+            let Some(reached) = status::taken_back(&mut transaction, partition, &expected).await? else {
+                return Ok(transaction);
+            };
+            transaction.rollback().await?;
+            tracing::info!(%position, %reached, "Postgres lost what projections had written; waiting until it is applied again");
+            if Instant::now() + TAKEN_BACK >= deadline {
+                return Err(CatchUpTimeout { wanted: position, reached }.into());
+            }
+            tokio::time::sleep(TAKEN_BACK).await;
+        }
+    }
+
+    /// The position of the log's last event. A transaction [at](Self::begin_at) this position sees all events up to it.
     pub async fn head(&self, tenant: TenantId) -> Result<Position, Error> {
         let mut transaction = eventstore::database::begin_as(&self.pool, tenant).await?;
         let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut *transaction).await?;
@@ -96,7 +147,7 @@ impl ReadModels {
         Ok(Position::from_i64(head))
     }
 
-    /// Waits until every projection has applied the tenant's events up to `position`.
+    /// Waits until every projection has applied the tenant's events up to `position`. To read them, use [`begin_at`](Self::begin_at).
     pub async fn wait_for(
         &self,
         tenant: TenantId,
@@ -106,11 +157,21 @@ impl ReadModels {
         if position == Position::START {
             return Ok(());
         }
-        let deadline = Instant::now() + timeout;
+        self.visible(tenant, position, Instant::now() + timeout).await.map(drop)
+    }
+
+    /// Waits until every projection has applied the tenant's events up to `position`. Returns the checkpoints that projections must have
+    /// stored for it.
+    async fn visible(
+        &self,
+        tenant: TenantId,
+        position: Position,
+        deadline: Instant,
+    ) -> Result<Vec<(&'static str, Position)>, CatchUpTimeout> {
         let mut reached = Position::START;
         let soon = deadline.min(Instant::now() + SOON);
-        if tokio::time::timeout_at(soon, self.wait(tenant, position, &mut reached)).await.is_ok() {
-            return Ok(());
+        if let Ok(checkpoints) = tokio::time::timeout_at(soon, self.wait(tenant, position, &mut reached)).await {
+            return Ok(checkpoints);
         }
         // The position may come from the tenant's former cell and be beyond this log's end. All events up to it were copied here, so
         // waiting for the end of this log is enough.
@@ -135,8 +196,13 @@ impl ReadModels {
         Ok(end.map(Position::from_i64))
     }
 
-    /// Waits without a timeout; `reached` is kept up to date meanwhile.
-    async fn wait(&self, tenant: TenantId, position: Position, reached: &mut Position) {
+    /// As [`visible`](Self::visible) without a timeout; `reached` is kept up to date meanwhile.
+    async fn wait(
+        &self,
+        tenant: TenantId,
+        position: Position,
+        reached: &mut Position,
+    ) -> Vec<(&'static str, Position)> {
         let mut progress = self.progress.clone();
         let mut pause = Duration::from_millis(2);
         loop {
@@ -144,8 +210,8 @@ impl ReadModels {
                 && let Some(here) = progress.reached(tenant)
             {
                 *reached = here;
-                if here >= position {
-                    return;
+                if let Some(checkpoints) = progress.checkpoints_at(tenant, position) {
+                    return checkpoints;
                 }
                 progress.changed().await;
                 continue;
@@ -154,7 +220,7 @@ impl ReadModels {
             if let Ok(stored) = self.stored(tenant).await {
                 *reached = stored;
                 if stored >= position {
-                    return;
+                    return self.projections.iter().map(|(name, _)| (*name, position)).collect();
                 }
             }
             tokio::time::sleep(pause).await;

@@ -1,7 +1,7 @@
 //! The status of projections: version, position, lag and parked events, read from the database.
 
 use kernel::Position;
-use sqlx::{PgPool, Row};
+use sqlx::{PgConnection, PgPool, Row};
 
 use crate::Progress;
 use crate::partition::{MAX_PARTITIONS, Partition};
@@ -67,6 +67,23 @@ pub(crate) async fn reached(pool: &PgPool, projections: &[(&'static str, u32)]) 
     let most = MAX_PARTITIONS.cast_signed();
     let reached: Vec<i64> = sqlx::query_scalar(query).bind(&names).bind(most).fetch_all(pool).await?;
     Ok(reached.into_iter().map(Position::from_i64).collect())
+}
+
+/// The lowest position among those projections whose stored checkpoint, for a tenant of `partition` of [`MAX_PARTITIONS`], is before the
+/// expected one. `None` when there is none.
+pub(crate) async fn taken_back(
+    connection: &mut PgConnection,
+    partition: Partition,
+    expected: &[(&'static str, Position)],
+) -> Result<Option<Position>, sqlx::Error> {
+    let (names, positions): (Vec<&str>, Vec<i64>) =
+        expected.iter().map(|(name, position)| (*name, position.as_i64())).unzip();
+    let query = "SELECT min(coalesce(c.position, 0))
+         FROM unnest($1::text[], $2::bigint[]) AS e (projection, position)
+         LEFT JOIN projector.checkpoints c ON c.projection = e.projection AND c.partition = $3 & (c.partitions - 1)
+         WHERE coalesce(c.position, 0) < e.position";
+    let query = sqlx::query_scalar(query).bind(names).bind(positions).bind(partition.number().cast_signed());
+    Ok(query.fetch_one(connection).await?.map(Position::from_i64))
 }
 
 /// The status of each partition of these projections. With `progress`, positions and failures of this process are included.

@@ -406,7 +406,12 @@ impl Worker {
         self.progress.set(
             self.index,
             self.partition,
-            PartitionProgress { position: active.position, active: true, failing: false },
+            PartitionProgress {
+                position: active.position,
+                checkpoint: active.checkpoint.position,
+                active: true,
+                failing: false,
+            },
         );
         self.show_parked(active.parked.events(), active.parked.aggregates());
     }

@@ -68,7 +68,7 @@ impl LeadEvent {
 
     /// The lead's current state, which includes this change.
     async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
-        context.wait_for(SERVICE, self.event.position).await?;
+        drop(context.reader_at(SERVICE, self.event.position).await?);
         Lead::of(context, self.lead_id_of_event()).await
     }
 }

@@ -14,6 +14,7 @@ use face::{Authenticated, Changed, Command, Erasure, Plain, Problem, Runtime};
 use kernel::{Aggregate, Caller, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
+use projector::BeginError;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::{Postgres, Transaction};
@@ -105,14 +106,17 @@ impl Erasures {
     async fn current_tables(&self, caller: &Caller) -> Result<Transaction<'static, Postgres>, Refusal> {
         let (runtime, tenant) = (&self.runtime, caller.tenant());
         let head = runtime.store.head().await.map_err(|error| unreadable("the log", &error))?;
-        runtime.read_models.wait_for(tenant, head, READ_MODEL_TIMEOUT).await.map_err(|behind| {
-            let detail = format!(
-                "it can't be determined yet which other records are the same person, and nothing was changed: the read models are at position {}, the log is at {}; try again",
-                behind.reached, behind.wanted
-            );
-            Refusal::timeout("read_model_behind", detail)
-        })?;
-        runtime.read_models.begin(tenant).await.map_err(|error| unreadable("the read models", &error))
+        let begun = runtime.read_models.begin_at(tenant, head, READ_MODEL_TIMEOUT).await;
+        begun.map_err(|error| match error {
+            BeginError::Behind(behind) => {
+                let detail = format!(
+                    "it can't be determined yet which other records are the same person, and nothing was changed: the read models are at position {}, the log is at {}; try again",
+                    behind.reached, behind.wanted
+                );
+                Refusal::timeout("read_model_behind", detail)
+            }
+            BeginError::Unreadable(error) => unreadable("the read models", &error),
+        })
     }
 
     /// Loads an aggregate from those of its events that can be read, and tells whether all could be. Unreadable events do not prevent an

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use folding::RolePeriod;
 use futures::Stream;
-use juniper::FieldResult;
+use juniper::{FieldError, FieldResult};
 use kernel::{Caller, Grant, Position, RecordedEvent, Refusal, Service};
-use projector::Transaction;
+use projector::{BeginError, Transaction};
 use sqlx::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
@@ -111,17 +111,18 @@ impl Session {
     /// # Errors
     /// When the service is not served here, the read models do not answer, or they do not reach the position in time.
     pub async fn reader(&self, service: Service) -> FieldResult<Reader<'_>> {
+        self.reader_at(service, self.min_positions.of(service).unwrap_or(Position::START)).await
+    }
+
+    /// As [`reader`](Self::reader), at `position` or later instead of the position that the request demands. Only the first call for a
+    /// service counts, because it fixes the transaction's snapshot.
+    pub async fn reader_at(&self, service: Service, position: Position) -> FieldResult<Reader<'_>> {
         let opened = self.opened(service)?;
         let mut transaction = opened.transaction.lock().await;
         if transaction.is_none() {
-            if let Some(position) = self.min_positions.of(service) {
-                self.wait(opened, position).await?;
-            }
-            let begun = opened.read_side.read_models.begin(self.caller.tenant()).await.map_err(|error| {
-                tracing::error!(%service, %error, "the read models can't be read");
-                refuse(Refusal::unavailable("read_models_unavailable", "the read models do not answer; try again"))
-            })?;
-            *transaction = Some(begun);
+            let read_models = &opened.read_side.read_models;
+            let begun = read_models.begin_at(self.caller.tenant(), position, self.patience).await;
+            *transaction = Some(begun.map_err(|error| not_begun(service, error))?);
         }
         Ok(Reader(transaction))
     }
@@ -168,12 +169,6 @@ impl Session {
         }
     }
 
-    /// Waits until a service's read models have reached `position`. Must be called before the first [`reader`](Self::reader), because
-    /// that fixes the transaction's snapshot.
-    pub async fn wait_for(&self, service: Service, position: Position) -> FieldResult<()> {
-        self.wait(self.opened(service)?, position).await
-    }
-
     /// The live events of a service for the caller's tenant, in order.
     pub async fn subscribe(
         &self,
@@ -200,22 +195,25 @@ impl Session {
             ))
         })
     }
+}
 
-    async fn wait(&self, opened: &Opened, position: Position) -> FieldResult<()> {
-        opened.read_side.read_models.wait_for(self.caller.tenant(), position, self.patience).await.map_err(|behind| {
-            refuse(
-                Refusal::timeout(
-                    "read_model_behind",
-                    format!(
-                        "the read models are at position {}, before the requested position {}",
-                        behind.reached, behind.wanted
-                    ),
-                )
+/// The GraphQL error for a transaction that could not be begun.
+fn not_begun(service: Service, error: BeginError) -> FieldError {
+    refuse(match error {
+        BeginError::Behind(behind) => {
+            let detail = format!(
+                "the read models are at position {}, before the requested position {}",
+                behind.reached, behind.wanted
+            );
+            Refusal::timeout("read_model_behind", detail)
                 .with("wanted", behind.wanted.0)
-                .with("reached", behind.reached.0),
-            )
-        })
-    }
+                .with("reached", behind.reached.0)
+        }
+        BeginError::Unreadable(error) => {
+            tracing::error!(%service, %error, "the read models can't be read");
+            Refusal::unavailable("read_models_unavailable", "the read models do not answer; try again")
+        }
+    })
 }
 
 impl Deref for Reader<'_> {

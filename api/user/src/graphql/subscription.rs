@@ -63,7 +63,7 @@ impl UserEvent {
 
     /// The current user, with this change applied.
     async fn user(&self, context: &Context) -> FieldResult<Option<User>> {
-        context.wait_for(SERVICE, self.event.position).await?;
+        drop(context.reader_at(SERVICE, self.event.position).await?);
         User::of(context, self.event.aggregate_id.parse().ok()).await
     }
 }

@@ -29,7 +29,7 @@ use kernel::{Refusal, TenantId};
 use poem::endpoint::{BoxEndpoint, EndpointExt, make};
 use poem::http::{Method, StatusCode, header};
 use poem::{PathPattern, Response};
-use projector::Transaction;
+use projector::{BeginError, Transaction};
 use serde_json::Value;
 use user_commands::Catalogue;
 
@@ -57,10 +57,13 @@ impl Scim {
     /// resource is there. If they don't catch up in time, they are read as they are.
     async fn current(&self, tenant: TenantId) -> Result<Transaction, ScimError> {
         let head = self.runtime.store.head().await.map_err(user::unreadable)?;
-        if let Err(behind) = self.runtime.read_models.wait_for(tenant, head, PATIENCE).await {
-            tracing::debug!(%behind, "SCIM is answered from read models that are behind");
+        match self.runtime.read_models.begin_at(tenant, head, PATIENCE).await {
+            Err(BeginError::Behind(behind)) => {
+                tracing::debug!(%behind, "SCIM is answered from read models that are behind");
+                self.runtime.read_models.begin(tenant).await.map_err(user::unreadable)
+            }
+            begun => begun.map_err(user::unreadable),
         }
-        self.runtime.read_models.begin(tenant).await.map_err(user::unreadable)
     }
 }
 

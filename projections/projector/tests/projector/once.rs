@@ -1,11 +1,14 @@
 //! Each event takes effect exactly once, whichever instance applies it and whatever is killed.
 
-use projector::ProjectionState;
+use std::sync::Arc;
+use std::time::Duration;
+
+use projector::{BeginError, CatchUpTimeout, ProjectionState, Settings};
 use sqlx::Executor;
 
 use crate::lamps::Lamps;
 use crate::parking::recovers;
-use crate::road::Road;
+use crate::road::{LONG, Road};
 
 #[tokio::test]
 async fn events_become_rows_and_those_that_nobody_wants_only_move_the_checkpoint() {
@@ -108,6 +111,33 @@ async fn commits_that_a_crash_took_back_are_made_again_although_nothing_new_come
     assert_eq!(road.cut().await, 1);
     road.visible(&road.distant_models()).await;
     assert_eq!(road.rows().await, road.expected(&[]).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_crash_took_back_is_not_missing_in_a_transaction_at_its_position() {
+    let road = Road::new(Lamps::new()).await;
+    let settings = Settings { poll_interval: Duration::from_secs(3_600), ..Settings::default() };
+    let running = road.start_with(vec![Arc::new(Lamps::new())], settings);
+    let last = road.append_many(50).await;
+    road.relay().await;
+    road.visible(&running.models).await;
+    road.visible(&road.distant_models()).await;
+
+    // As above. The worker notices with the next event at the earliest, and says until then that everything is visible.
+    let back = "BEGIN; TRUNCATE demo.lamps, demo.switches; UPDATE projector.checkpoints SET position = 0; COMMIT";
+    road.superuser().await.execute(back).await.unwrap();
+    assert_eq!(road.cut().await, 1);
+    let behind = running.models.begin_at(road.tenants[0], last, Duration::ZERO).await.unwrap_err();
+    assert!(matches!(behind, BeginError::Behind(CatchUpTimeout { wanted, .. }) if wanted == last), "{behind:?}");
+    let last = road.append(0, "hall", "demo.lamp.lit", "{}").await;
+    road.relay().await;
+    for tenant in road.tenants {
+        let mut tables = running.models.begin_at(tenant, last, LONG).await.unwrap();
+        let rows = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM switches").fetch_one(&mut *tables).await;
+        let expected = road.expected(&[]).await.switches.keys().filter(|(of, _)| *of == tenant.uuid()).count();
+        assert_eq!(rows.unwrap(), expected as i64);
+    }
     running.stop().await;
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn request(tenant: TenantId, role: Role, key: Option<&str>) -> deadle
 }
 
 pub(crate) const DEMO: Service = Service::new("demo");
-const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 /// The rows of both tables: (tenant, lamp) → (switches, lit); (tenant, position) → lamp.
 #[derive(Debug, Default, PartialEq, Eq)]
