@@ -171,8 +171,8 @@ impl Caller {
         .with("permission", permission))
     }
 
-    /// Checks that the caller has all of these permissions, before the caller grants or revokes them, or manages an account that has them:
-    /// nobody may act on permissions beyond their own.
+    /// Checks that the caller has all of these permissions: before the caller gives or takes them, acts on somebody or something that has
+    /// them, or decides what is left to those who have them. Nobody may act on permissions beyond their own.
     ///
     /// # Errors
     /// `exceeds_own_permissions`, which lists the permissions that the caller lacks.
@@ -182,7 +182,7 @@ impl Caller {
             return Ok(());
         }
         let detail = format!(
-            "this concerns an account with more permissions than the caller ({}); ask an administrator",
+            "this needs permissions that the caller does not have ({}); ask an administrator",
             abbreviate(&exceeding)
         );
         let exceeding: Vec<String> = exceeding.into_iter().map(str::to_owned).collect();
