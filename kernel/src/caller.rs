@@ -52,6 +52,11 @@ impl Role {
             Self::Auditor => "auditor",
         }
     }
+
+    /// The permissions that a permission table gives to this role.
+    pub fn permissions<'g>(self, grants: impl IntoIterator<Item = &'g Grant>) -> impl Iterator<Item = &'static str> {
+        grants.into_iter().filter(move |grant| grant.roles.contains(&self)).map(|grant| grant.permission)
+    }
 }
 
 impl fmt::Display for Role {
