@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use auth_aggregates::Machine;
 use executor::{DomainPolicy, Permissions, Work};
-use kernel::{Caller, FieldError, MachineId, Refusal, Role, UserId};
+use kernel::{Caller, FieldError, MachineId, Refusal, UserId};
 use uuid::Uuid;
 
 use crate::saml_connection::one_spelling;
@@ -122,6 +122,7 @@ impl Reach {
 
     /// Refuses to control something that can act for any user, unless the caller has all permissions of administrators.
     pub(crate) async fn over_anybody(&self, caller: &Caller) -> Result<(), Refusal> {
-        self.over_roles(caller, &[Role::Admin.to_string()]).await
+        let Self::Own { permissions, .. } = self else { return Ok(()) };
+        caller.require_all(permissions.of_administrators(caller.tenant()).await?)
     }
 }
