@@ -161,6 +161,11 @@ impl Caller {
         self.permissions.contains(permission)
     }
 
+    /// Whether the caller has all of these permissions.
+    pub fn may_all<'p>(&self, permissions: impl IntoIterator<Item = &'p str>) -> bool {
+        permissions.into_iter().all(|permission| self.may(permission))
+    }
+
     /// Checks that the caller has `permission`.
     ///
     /// # Errors
