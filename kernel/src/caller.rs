@@ -52,6 +52,11 @@ impl Role {
             Self::Auditor => "auditor",
         }
     }
+
+    /// The permissions that a permission table gives to this role.
+    pub fn permissions<'g>(self, grants: impl IntoIterator<Item = &'g Grant>) -> impl Iterator<Item = &'static str> {
+        grants.into_iter().filter(move |grant| grant.roles.contains(&self)).map(|grant| grant.permission)
+    }
 }
 
 impl fmt::Display for Role {
@@ -156,6 +161,11 @@ impl Caller {
         self.permissions.contains(permission)
     }
 
+    /// Whether the caller has all of these permissions.
+    pub fn may_all<'p>(&self, permissions: impl IntoIterator<Item = &'p str>) -> bool {
+        permissions.into_iter().all(|permission| self.may(permission))
+    }
+
     /// Checks that the caller has `permission`.
     ///
     /// # Errors
@@ -171,8 +181,8 @@ impl Caller {
         .with("permission", permission))
     }
 
-    /// Checks that the caller has all of these permissions, before the caller grants or revokes them, or manages an account that has them:
-    /// nobody may act on permissions beyond their own.
+    /// Checks that the caller has all of these permissions: before the caller gives or takes them, acts on somebody or something that has
+    /// them, or decides what is left to those who have them. Nobody may act on permissions beyond their own.
     ///
     /// # Errors
     /// `exceeds_own_permissions`, which lists the permissions that the caller lacks.
@@ -182,7 +192,7 @@ impl Caller {
             return Ok(());
         }
         let detail = format!(
-            "this concerns an account with more permissions than the caller ({}); ask an administrator",
+            "this needs permissions that the caller does not have ({}); ask an administrator",
             abbreviate(&exceeding)
         );
         let exceeding: Vec<String> = exceeding.into_iter().map(str::to_owned).collect();

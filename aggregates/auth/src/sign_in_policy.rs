@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use chrono::TimeDelta;
-use kernel::{Aggregate, Role};
+use kernel::Aggregate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub enum RequiredOf {
     /// Nobody. Users who have a second factor still have to use it.
     #[default]
     Off,
-    /// Users with the role `admin`: their own, by a group, or included in one of these roles.
+    /// Users who may do everything that the role `admin` allows, by whichever of their own and their groups' roles.
     Admins,
     /// All users.
     Everyone,
@@ -61,17 +61,6 @@ impl SignInPolicy {
     /// The idle timeout of sessions.
     pub fn session_idle(&self) -> TimeDelta {
         TimeDelta::minutes(self.session_idle_minutes().into())
-    }
-}
-
-impl RequiredOf {
-    /// Whether the requirement applies to a user with these roles.
-    pub fn includes(self, roles: &[String]) -> bool {
-        match self {
-            Self::Off => false,
-            Self::Admins => roles.iter().any(|role| role == Role::Admin.as_str()),
-            Self::Everyone => true,
-        }
     }
 }
 
@@ -121,14 +110,5 @@ mod tests {
         none().when(limit(30)).then_expect_events(vec![limited(30).into()]);
         let given = TestFramework::<SignInPolicy>::with(()).given(vec![limited(30).into()]);
         given.when(limit(SESSION_IDLE_MINUTES)).then_expect_events(vec![limited(SESSION_IDLE_MINUTES).into()]);
-    }
-
-    #[test]
-    fn it_asks_those_whom_it_means() {
-        let (admin, other) = (["viewer".to_owned(), "admin".to_owned()], ["administrator".to_owned()]);
-        let asked = |of: RequiredOf| (of.includes(&admin), of.includes(&other), of.includes(&[]));
-        assert_eq!(asked(RequiredOf::Off), (false, false, false));
-        assert_eq!(asked(RequiredOf::Admins), (true, false, false));
-        assert_eq!(asked(RequiredOf::Everyone), (true, true, true));
     }
 }

@@ -21,6 +21,7 @@ mod owners;
 mod preferences;
 mod registration_policy;
 mod role;
+mod role_hierarchy;
 mod tenant;
 mod user;
 
@@ -33,6 +34,7 @@ pub use owners::*;
 pub use preferences::*;
 pub use registration_policy::*;
 pub use role::*;
+pub use role_hierarchy::*;
 pub use tenant::*;
 pub use user::*;
 

@@ -183,7 +183,7 @@ struct Form {
     /// The missing permission. If several are listed, separated by spaces, any one of them is sufficient.
     #[serde(skip_serializing_if = "Option::is_none")]
     permission: Option<String>,
-    /// Permissions that the role would grant but that the caller does not have.
+    /// Permissions that the request needs and the caller does not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     permissions: Vec<String>,
     /// What is allowed instead of what was sent, or what is allowed in the current state.

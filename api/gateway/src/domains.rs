@@ -142,8 +142,7 @@ pub fn dead_letters_of(
     let dead_letters = deadletters::DeadLetters::open(database, store, bus, aggregates, dry_runners, domain.grants)?;
     let restricted =
         if domain.decides_access { deadletters::Restricted::All } else { deadletters::Restricted::Erasures };
-    let of_administrators = grants().into_iter().filter(|grant| grant.roles.contains(&Role::Admin));
-    let of_administrators: Vec<_> = of_administrators.map(|grant| grant.permission).collect();
+    let of_administrators: Vec<_> = Role::Admin.permissions(&grants()).collect();
     Some(dead_letters.restrict_changes_to(of_administrators, restricted))
 }
 

@@ -1,6 +1,5 @@
 //! What other services can read about people: the port `face::People`, implemented with the directory.
 
-use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,8 +7,8 @@ use face::{People, PeopleError, Person};
 use kernel::{PictureFile, Position, TenantId, UserId, is_picture_id};
 use projector::{ReadModels, Transaction};
 use user_aggregates::UserStatus;
+use user_projections::groups;
 use user_projections::people::{self, PersonRow};
-use user_projections::{groups, roles};
 
 /// The directory of users, from the read models. It may be a moment behind the log.
 #[derive(Clone)]
@@ -52,23 +51,6 @@ impl People for UserDirectory {
     async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError> {
         let mut tables = self.begin(tenant).await?;
         person_of(&mut tables, tenant, id).await
-    }
-
-    async fn included_roles(&self, tenant: TenantId, given: &[String]) -> Result<Vec<String>, PeopleError> {
-        let mut tables = self.begin(tenant).await?;
-        let defined = roles::list(&mut tables, tenant).await.map_err(|error| unreadable(&error))?;
-        let defined = defined.into_iter().filter(|role| !role.retired);
-        let includes: HashMap<String, BTreeSet<String>> = defined.map(|role| (role.name, role.includes.0)).collect();
-        let mut open: Vec<&String> = given.iter().collect();
-        let mut found = BTreeSet::new();
-        while let Some(role) = open.pop() {
-            for included in includes.get(role).into_iter().flatten() {
-                if found.insert(included.clone()) {
-                    open.push(included);
-                }
-            }
-        }
-        Ok(found.into_iter().collect())
     }
 
     async fn picture(&self, tenant: TenantId, picture: &str) -> Result<Option<PictureFile>, PeopleError> {

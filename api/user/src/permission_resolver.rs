@@ -6,20 +6,16 @@
 //! result when one of these changes ([`changed_dependency`]). Roles that do not exist (yet) are dependencies, too: a role's id is derived
 //! from its name.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use executor::{Executor, Standing};
 use face::Addressee;
 use kernel::{Aggregate, Caller, Grant, RecordedEvent, Refusal, TenantId, UserId};
-use user_aggregates::{Group, Owners, Role, RoleId, User, UserStatus};
+use user_aggregates::{Group, MOST_RESOLVED_ROLES, Owners, Role, RoleId, RoleTraversal, TooManyIncludedRoles, User};
 use uuid::Uuid;
 
 use crate::mailed_links::addressee;
-
-/// Maximum number of roles that are resolved for one bearer, with those that they include. A command does not let a role include as many,
-/// but the included roles may get more later.
-const MAX_ROLES: usize = 500;
 
 /// The permission of every user who may sign in, whatever their roles: to see and change their own data.
 const SELF: &str = "user:self:write";
@@ -51,9 +47,7 @@ impl EffectivePermissions {
     /// `too_many_roles`: some may be missing.
     fn all(self) -> Result<BTreeSet<&'static str>, Refusal> {
         if self.truncated {
-            let detail =
-                format!("these roles include more than {MAX_ROLES} other roles: include fewer, then try again");
-            return Err(Refusal::unprocessable("too_many_roles", detail));
+            return Err(TooManyIncludedRoles { limit: MOST_RESOLVED_ROLES }.into());
         }
         Ok(self.permissions)
     }
@@ -78,12 +72,11 @@ impl PermissionResolver {
             Err(_) => None,
         };
         let Some((id, user)) = user else { return self.with_roles(tenant, named).await };
-        if user.status != UserStatus::Active {
+        if !user.may_sign_in() {
             let detail = "the token's user can't sign in now: they are locked, deactivated or no longer a user";
             return Err(Refusal::unauthenticated("user_inactive", detail));
         }
-        let mut effective = self.with_roles_of(tenant, &user).await?;
-        effective.permissions.extend(self.permissions.get_key_value(SELF).map(|(permission, _)| *permission));
+        let mut effective = self.while_active(tenant, &user).await?;
         effective.depends_on.push(id.uuid());
         Ok(effective)
     }
@@ -107,7 +100,7 @@ impl PermissionResolver {
     pub async fn standing(&self, tenant: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal> {
         match self.executor.load::<User>(&reader(tenant), &user.to_string()).await? {
             Some((user, _)) if user.may_sign_in() => {
-                Ok(Standing::Active(self.with_roles_of(tenant, &user).await?.permissions))
+                Ok(Standing::Active(self.while_active(tenant, &user).await?.permissions))
             }
             Some(_) => Ok(Standing::Inactive),
             None => Ok(Standing::Unknown),
@@ -152,6 +145,13 @@ impl PermissionResolver {
         Ok(found.is_some_and(|(role, _)| !role.retired))
     }
 
+    /// The permissions of a user who may sign in.
+    async fn while_active(&self, tenant: TenantId, user: &User) -> Result<EffectivePermissions, Refusal> {
+        let mut effective = self.with_roles_of(tenant, user).await?;
+        effective.permissions.extend(self.permissions.get_key_value(SELF).map(|(permission, _)| *permission));
+        Ok(effective)
+    }
+
     async fn with_roles_of(&self, tenant: TenantId, user: &User) -> Result<EffectivePermissions, Refusal> {
         // Their own roles first, then those of their groups, the oldest group first.
         let mut roles: Vec<String> = user.roles.iter().cloned().collect();
@@ -180,21 +180,9 @@ impl PermissionResolver {
         names: impl IntoIterator<Item = &String>,
     ) -> Result<EffectivePermissions, Refusal> {
         let reader = reader(tenant);
-        // Built-in roles first, then breadth first: whoever may change one of these roles can't make it include so many that the others are
-        // not resolved.
-        let is_built_in = |name: &String| name.parse::<kernel::Role>().is_ok();
-        let (built_in, own): (Vec<String>, Vec<String>) = names.into_iter().cloned().partition(is_built_in);
-        let mut open: VecDeque<String> = built_in.into_iter().chain(own).collect();
-        let (mut seen, mut effective) = (BTreeSet::new(), EffectivePermissions::default());
-        while let Some(name) = open.pop_front() {
-            if seen.contains(&name) {
-                continue;
-            }
-            if seen.len() >= MAX_ROLES {
-                effective.truncated = true;
-                break;
-            }
-            seen.insert(name.clone());
+        let mut roles = RoleTraversal::new(names.into_iter().cloned(), MOST_RESOLVED_ROLES);
+        let mut effective = EffectivePermissions::default();
+        while let Some(name) = roles.next_role() {
             if let Ok(built_in) = name.parse::<kernel::Role>() {
                 let allowed = self.permissions.iter().filter(|(_, roles)| roles.contains(&built_in));
                 effective.permissions.extend(allowed.map(|(permission, _)| *permission));
@@ -207,8 +195,9 @@ impl PermissionResolver {
             // A role's permission that no longer exists grants nothing.
             let allowed = role.permissions.iter().filter_map(|name| self.permissions.get_key_value(name.as_str()));
             effective.permissions.extend(allowed.map(|(permission, _)| *permission));
-            open.extend(role.includes.iter().cloned());
+            roles.include(role.includes.iter().cloned());
         }
+        effective.truncated = roles.is_truncated();
         Ok(effective)
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use auth_aggregates::Machine;
 use executor::{DomainPolicy, Permissions, Work};
-use kernel::{Caller, FieldError, MachineId, Refusal, Role, UserId};
+use kernel::{Caller, FieldError, MachineId, Refusal, UserId};
 use uuid::Uuid;
 
 use crate::saml_connection::one_spelling;
@@ -62,9 +62,19 @@ impl Reach {
         self.over_roles(caller, roles).await
     }
 
+    /// The permissions of roles and users, if any of them can exceed the caller's.
+    ///
+    /// Nothing exceeds those of administrators, so what they act on is not looked up: roles that include too many others to be resolved
+    /// keep nobody out of their reach.
+    async fn limit(&self, caller: &Caller) -> Result<Option<&Arc<dyn Permissions>>, Refusal> {
+        let Self::Own { permissions, .. } = self else { return Ok(None) };
+        let of_administrators = permissions.of_administrators(caller.tenant()).await?;
+        Ok(if caller.may_all(of_administrators) { None } else { Some(permissions) })
+    }
+
     /// Refuses to control something that grants these roles if they have permissions that the caller lacks.
     pub(crate) async fn over_roles(&self, caller: &Caller, roles: &[String]) -> Result<(), Refusal> {
-        let Self::Own { permissions, .. } = self else { return Ok(()) };
+        let Some(permissions) = self.limit(caller).await? else { return Ok(()) };
         caller.require_all(permissions.of_roles(caller.tenant(), roles).await?)
     }
 
@@ -76,7 +86,7 @@ impl Reach {
         machine: MachineId,
         scopes: &[String],
     ) -> Result<(), Refusal> {
-        let Self::Own { permissions, .. } = self else { return Ok(()) };
+        let Some(permissions) = self.limit(work.caller()).await? else { return Ok(()) };
         let Some(machine) = work.rely::<Machine>(machine).await? else { return Ok(()) };
         let caller = work.caller();
         let mut allowed = permissions.of_roles(caller.tenant(), &machine.roles).await?;
@@ -88,7 +98,7 @@ impl Reach {
 
     /// Refuses to act on a user who has permissions that the caller lacks.
     pub(crate) async fn over_user(&self, caller: &Caller, user: UserId) -> Result<(), Refusal> {
-        let Self::Own { permissions, .. } = self else { return Ok(()) };
+        let Some(permissions) = self.limit(caller).await? else { return Ok(()) };
         caller.require_all(permissions.of_user(caller.tenant(), user).await?)
     }
 
@@ -122,6 +132,7 @@ impl Reach {
 
     /// Refuses to control something that can act for any user, unless the caller has all permissions of administrators.
     pub(crate) async fn over_anybody(&self, caller: &Caller) -> Result<(), Refusal> {
-        self.over_roles(caller, &[Role::Admin.to_string()]).await
+        let Some(permissions) = self.limit(caller).await? else { return Ok(()) };
+        caller.require_all(permissions.of_administrators(caller.tenant()).await?)
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use kernel::{Refusal, TenantId, UserId};
+use kernel::{Refusal, Role, TenantId, UserId};
 
 /// What a user or a machine of a tenant may do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,25 @@ pub trait Permissions: Send + Sync {
     /// # Errors
     /// If it can't be determined now.
     async fn standing(&self, tenant: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal>;
+
+    /// The permissions of administrators. Nobody can give themselves one that they lack, so nobody who lacks any of these can become an
+    /// administrator by themselves. They are needed for what affects everybody's access.
+    ///
+    /// # Errors
+    /// If they can't be determined now.
+    async fn of_administrators(&self, tenant: TenantId) -> Result<BTreeSet<&'static str>, Refusal> {
+        self.of_roles(tenant, &[Role::Admin.to_string()]).await
+    }
+
+    /// Whether a user may do everything that administrators may, whichever roles allow it: `admin`, one that includes it, or some that list
+    /// its permissions. A user who may not sign in may do nothing.
+    ///
+    /// # Errors
+    /// If it can't be determined now.
+    async fn is_administrator(&self, tenant: TenantId, user: UserId) -> Result<bool, Refusal> {
+        let Standing::Active(permissions) = self.standing(tenant, user).await? else { return Ok(false) };
+        Ok(permissions.is_superset(&self.of_administrators(tenant).await?))
+    }
 }
 
 /// An implementation for processes without the user service, such as tests: refuses every question.

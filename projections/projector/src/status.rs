@@ -83,7 +83,8 @@ pub(crate) async fn taken_back(
          LEFT JOIN projector.checkpoints c ON c.projection = e.projection AND c.partition = $3 & (c.partitions - 1)
          WHERE coalesce(c.position, 0) < e.position";
     let query = sqlx::query_scalar(query).bind(names).bind(positions).bind(partition.number().cast_signed());
-    Ok(query.fetch_one(connection).await?.map(Position::from_i64))
+    let lowest: Option<i64> = query.fetch_one(connection).await?;
+    Ok(lowest.map(Position::from_i64))
 }
 
 /// The status of each partition of these projections. With `progress`, positions and failures of this process are included.

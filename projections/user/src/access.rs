@@ -11,7 +11,7 @@ use folding::RolePeriod;
 use folding::as_of::AsOf;
 use kernel::{Grant, Role, TenantId, UserId};
 use sqlx::PgConnection;
-use user_aggregates::UserStatus;
+use user_aggregates::{MOST_RESOLVED_ROLES, RoleTraversal, UserStatus};
 use uuid::Uuid;
 
 use crate::people::{self, PersonHistoryRow};
@@ -87,8 +87,7 @@ impl Policy {
         defined: impl IntoIterator<Item = (String, BTreeSet<String>, BTreeSet<String>)>,
     ) -> Self {
         let built_in = Role::ALL.map(|role| {
-            let allowed = grants.iter().filter(|grant| grant.roles.contains(&role));
-            (role.as_str().to_owned(), (allowed.map(|grant| grant.permission.to_owned()).collect(), BTreeSet::new()))
+            (role.as_str().to_owned(), (role.permissions(grants).map(str::to_owned).collect(), BTreeSet::new()))
         });
         let defined = defined.into_iter().map(|(name, permissions, includes)| (name, (permissions, includes)));
         let parts: HashMap<String, (BTreeSet<String>, BTreeSet<String>)> =
@@ -129,16 +128,13 @@ impl Policy {
     }
 }
 
-/// The permissions of a role and of all roles that it includes, directly or not. Cycles are allowed.
+/// The permissions of a role and of all roles that it includes, as far as they are resolved for the bearer of that role alone.
 fn flattened(parts: &HashMap<String, (BTreeSet<String>, BTreeSet<String>)>, name: &str) -> BTreeSet<String> {
-    let (mut open, mut seen, mut allowed) = (vec![name], BTreeSet::new(), BTreeSet::new());
-    while let Some(name) = open.pop() {
-        if let (true, Some((permissions, includes))) = (seen.insert(name), parts.get(name)) {
-            allowed.extend(permissions.iter().cloned());
-            open.extend(includes.iter().map(String::as_str));
-        }
-    }
-    allowed
+    let found = RoleTraversal::through([name.to_owned()], MOST_RESOLVED_ROLES, |role| {
+        parts.get(role).map(|(_, includes)| includes)
+    });
+    let found = found.visited().iter().filter_map(|role| parts.get(role));
+    found.flat_map(|(permissions, _)| permissions).cloned().collect()
 }
 
 /// The access of a user as of a moment; `None` if the user did not exist or was not known then.

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened, SigningKeyAdded};
 use auth_commands::{AddFirstSigningKey, OpenKeyRing, ResealKeyRing, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
-use executor::{Command, Done, Executor};
+use executor::{Command, Done, Executor, Permissions};
 use face::{ActiveTenants, Admission, MailedLinks, People};
 use kernel::{Caller, Clock, Refusal, TenantId};
 use keys::{Context, DataKey, Enveloped, MasterKey, Random};
@@ -95,6 +95,8 @@ pub struct Parts {
     pub active_tenants: Arc<dyn ActiveTenants>,
     /// The directory of people; none: people can't sign in here.
     pub people: Option<Arc<dyn People>>,
+    /// What users may do.
+    pub permissions: Arc<dyn Permissions>,
     /// Validates mailed links; none: they can't be followed here.
     pub links: Option<Arc<dyn MailedLinks>>,
     /// Admits users whom an identity provider authenticated; none: SAML sign-in is not possible here.
@@ -132,6 +134,11 @@ impl Authority {
     /// The directory of people.
     pub fn people(&self) -> Option<&Arc<dyn People>> {
         self.parts.people.as_ref()
+    }
+
+    /// What users may do.
+    pub fn permissions(&self) -> &dyn Permissions {
+        &*self.parts.permissions
     }
 
     /// Validates mailed links.

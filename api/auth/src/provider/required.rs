@@ -11,13 +11,11 @@ use auth_commands::{Within, protocol};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use face::Person;
-use kernel::Role;
 use poem::Response;
 use serde::{Deserialize, Serialize};
 
 use super::authenticator::{enrol_shown, show_codes};
 use super::authorize::expired;
-use super::browser::unavailable;
 use super::form::Form;
 use super::goal::Goal;
 use super::pages::{self, RequiredPage};
@@ -45,17 +43,11 @@ impl Provider {
     /// # Errors
     /// When it can't be determined now.
     pub(super) async fn requires_second_factor(&self, visit: &Visit, person: &Person) -> Result<bool, OAuthError> {
-        let required = self.sign_in_policy(visit).await?.second_factor;
-        let asked = required.includes(&person.roles);
-        let (RequiredOf::Admins, false, Some(people)) = (required, asked, self.authority.people()) else {
-            return Ok(asked);
-        };
-        // A role of the tenant's own can include that of administrators; a built-in one includes none.
-        if person.roles.iter().all(|role| role.parse::<Role>().is_ok()) {
-            return Ok(false);
-        }
-        let included = people.included_roles(visit.tenant.id, &person.roles).await.map_err(unavailable)?;
-        Ok(required.includes(&included))
+        Ok(match self.sign_in_policy(visit).await?.second_factor {
+            RequiredOf::Off => false,
+            RequiredOf::Admins => self.authority.permissions().is_administrator(visit.tenant.id, person.id).await?,
+            RequiredOf::Everyone => true,
+        })
     }
 
     /// The tenant's sign-in policy.

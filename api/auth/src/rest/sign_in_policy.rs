@@ -26,7 +26,7 @@ impl SignInPolicies {
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"second_factor": "admins"}))]
 struct NewSignInPolicy {
-    /// Who must have a second factor: `off` (nobody), `admins` (users with the role `admin`, their own or by a group) or `everyone`.
+    /// Who must have a second factor: `off` (nobody), `admins` (users who may do all that the role `admin` allows) or `everyone`.
     #[serde(default)]
     second_factor: Option<RequiredOf>,
     /// Minutes of inactivity after which a session ends.

@@ -1,12 +1,15 @@
-//! A double of the user service: the directory of people, and the admission of users whom an identity provider authenticated.
+//! A double of the user service: the directory of people, what they may do, and the admission of users whom an identity provider
+//! authenticated.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use auth_commands::GRANTS;
+use executor::{Permissions, Standing};
 use face::{Admission, AssertedPerson, People, PeopleError, Person};
-use kernel::{IdSource, PictureFile, PictureFormat, Refusal, SystemIds, TenantId, UserId};
+use kernel::{IdSource, PictureFile, PictureFormat, Refusal, Role, SystemIds, TenantId, UserId};
 use tokio::sync::Notify;
 
 /// The known people.
@@ -14,8 +17,8 @@ use tokio::sync::Notify;
 pub struct PeopleDouble {
     known: Mutex<HashMap<(TenantId, UserId), Person>>,
     held: Mutex<Option<(usize, Arc<Gate>)>>,
-    /// The roles that roles of these names include.
-    pub includes: Mutex<HashMap<String, Vec<String>>>,
+    /// The permissions of roles that are not built in.
+    pub defined: Mutex<HashMap<String, BTreeSet<&'static str>>>,
     /// Whether the directory lags behind, so that new users are not known yet.
     pub behind: AtomicBool,
 }
@@ -77,17 +80,45 @@ impl People for PeopleDouble {
         Ok(self.known.lock().unwrap().get(&(tenant, id)).cloned())
     }
 
-    async fn included_roles(&self, _: TenantId, roles: &[String]) -> Result<Vec<String>, PeopleError> {
-        let includes = self.includes.lock().unwrap();
-        Ok(roles.iter().filter_map(|role| includes.get(role)).flatten().cloned().collect())
-    }
-
     async fn picture(&self, tenant: TenantId, picture: &str) -> Result<Option<PictureFile>, PeopleError> {
         let known = self.known.lock().unwrap();
         let is_theirs =
             known.iter().any(|((of, _), who)| *of == tenant && who.uploaded_picture.as_deref() == Some(picture));
         let file = || PictureFile { format: PictureFormat::Png, sha256: "5ha".to_owned(), bytes: picture.into() };
         Ok(is_theirs.then(file))
+    }
+}
+
+#[async_trait]
+impl Permissions for PeopleDouble {
+    async fn of_roles(&self, _: TenantId, roles: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
+        let defined = self.defined.lock().unwrap();
+        let mut allowed = BTreeSet::<&'static str>::new();
+        for role in roles {
+            match role.parse::<Role>() {
+                Ok(role) => allowed.extend(role.permissions(GRANTS)),
+                Err(_) => allowed.extend(defined.get(role).into_iter().flatten().copied()),
+            }
+        }
+        Ok(allowed)
+    }
+
+    async fn is_role(&self, _: TenantId, name: &str) -> Result<bool, Refusal> {
+        Ok(name.parse::<Role>().is_ok() || self.defined.lock().unwrap().contains_key(name))
+    }
+
+    async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
+        let found = self.known.lock().unwrap().get(&(tenant, user)).map(|person| person.roles.clone());
+        self.of_roles(tenant, &found.unwrap_or_default()).await
+    }
+
+    async fn standing(&self, tenant: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal> {
+        let found = self.known.lock().unwrap().get(&(tenant, user)).map(|person| person.may_sign_in);
+        match found {
+            Some(true) => self.of_user(tenant, user).await.map(Standing::Active),
+            Some(false) => Ok(Standing::Inactive),
+            None => Ok(Standing::Unknown),
+        }
     }
 }
 

@@ -37,14 +37,21 @@ const KEEPER: [&str; 8] = [
     "auth:key:write",
 ];
 
-/// Two roles, and one user who is an administrator.
+/// A role whose permissions can't be determined, because it includes too many others.
+const SHIELD: &str = "shield";
+
+/// Three roles, one user who is an administrator, and perhaps one with the role `shield`.
 struct Roles {
     administrator: UserId,
+    shielded: Option<UserId>,
 }
 
 #[async_trait]
 impl Permissions for Roles {
     async fn of_roles(&self, _: TenantId, roles: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
+        if roles.iter().any(|role| role == SHIELD) {
+            return Err(Refusal::unprocessable("too_many_roles", "it includes too many others"));
+        }
         let gives = |role: &String, grant: &Grant| {
             (role == "admin" && grant.roles.contains(&Role::Admin))
                 || (role == "keeper" && KEEPER.contains(&grant.permission))
@@ -54,12 +61,16 @@ impl Permissions for Roles {
     }
 
     async fn is_role(&self, _: TenantId, name: &str) -> Result<bool, Refusal> {
-        Ok(["admin", "keeper"].contains(&name))
+        Ok(["admin", "keeper", SHIELD].contains(&name))
     }
 
     async fn of_user(&self, tenant: TenantId, user: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
-        let roles = if user == self.administrator { texts(&["admin"]) } else { Vec::new() };
-        self.of_roles(tenant, &roles).await
+        let roles: &[&str] = match user {
+            user if user == self.administrator => &["admin"],
+            user if Some(user) == self.shielded => &[SHIELD],
+            _ => &[],
+        };
+        self.of_roles(tenant, &texts(roles)).await
     }
 
     async fn standing(&self, tenant: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal> {
@@ -79,6 +90,8 @@ struct Keeper {
     world: World,
     caller: Caller,
     administrator: UserId,
+    /// A user with the role `shield`.
+    shielded: Option<UserId>,
 }
 
 impl Keeper {
@@ -86,11 +99,11 @@ impl Keeper {
         let world = World::start().await;
         let administrator = world.person("root@example.com").await;
         let caller = Caller::holding(world.tenant.id, "keeper", BTreeSet::from(KEEPER));
-        Self { world, caller, administrator }
+        Self { world, caller, administrator, shielded: None }
     }
 
     fn reach(&self) -> Reach {
-        let permissions = Arc::new(Roles { administrator: self.administrator });
+        let permissions = Arc::new(Roles { administrator: self.administrator, shielded: self.shielded });
         Reach::Own { permissions, domains: face::no_names() }
     }
 
@@ -221,6 +234,30 @@ async fn attack_153_what_became_a_machine_that_may_do_more_meanwhile_is_out_of_r
     keeper.exceeds_meanwhile(WithdrawGrant { grant, reach: reach() }, becomes("admin")).await;
     keeper.world.run_as_admin(&becomes("keeper")).await;
     keeper.done(&WithdrawGrant { grant, reach: reach() }).await;
+}
+
+#[tokio::test]
+async fn attack_175_who_or_what_has_more_roles_than_are_resolved_is_in_the_reach_of_administrators() {
+    let mut keeper = Keeper::new().await;
+    let user = keeper.world.person("eve@example.com").await;
+    keeper.shielded = Some(user);
+    let machine = keeper.machine("sensor", &[SHIELD]).await;
+    let key = keeper.has_key(machine).await;
+    let (world, reach) = (&keeper.world, || keeper.reach());
+    let end = || EndSessions { user, reason: "stolen".to_owned(), reach: reach() };
+    let before = world.head().await;
+    let refused = [
+        world.provider.authority.run(&keeper.caller, &end()).await.map(drop),
+        world.provider.authority.run(&keeper.caller, &DeactivateMachine { machine, reach: reach() }).await.map(drop),
+    ];
+    for refusal in refused {
+        assert_eq!(refusal.unwrap_err().code(), "too_many_roles");
+    }
+    assert_eq!(world.head().await, before, "something was written");
+    world.run_as_admin(&end()).await;
+    world.run_as_admin(&ResetSecondFactor { user, reach: reach() }).await;
+    world.run_as_admin(&RevokeApiKey { key, reach: reach() }).await;
+    world.run_as_admin(&DeactivateMachine { machine, reach: reach() }).await;
 }
 
 #[tokio::test]

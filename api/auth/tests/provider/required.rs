@@ -1,10 +1,13 @@
 //! A required second factor.
 
+use std::collections::BTreeSet;
+
 use auth_aggregates::RequiredOf::{self, Admins, Everyone, Off};
 use auth_api::totp::Authenticator;
-use auth_commands::{Reach, ResetSecondFactor, SetSignInPolicy};
+use auth_commands::{GRANTS, Reach, ResetSecondFactor, SetSignInPolicy};
 use chrono::TimeDelta;
 use face::People;
+use kernel::Role;
 use reqwest::StatusCode;
 use serde_json::json;
 use testbed::{Browser, Shown, base32};
@@ -162,18 +165,28 @@ async fn those_whom_the_policy_does_not_mean_are_not_asked() {
 }
 
 #[tokio::test]
-async fn attack_162_whose_role_includes_that_of_administrators_needs_a_second_factor_like_them() {
+async fn attack_174_whoever_may_do_all_that_administrators_may_needs_a_second_factor_like_them() {
     let world = World::start().await;
     let eve = world.person("eve@example.com").await;
     let person = world.people.by_id(world.tenant.id, eve).await.unwrap().unwrap();
-    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    world.people.put(world.tenant.id, face::Person { roles: texts(&["lead"]), ..person });
+    let roles = ["lead", "helper"].map(str::to_owned).to_vec();
+    world.people.put(world.tenant.id, face::Person { roles, ..person });
     require(&world, Admins).await;
-    let in_by_password = Browser::default().signs_in(&world, "login", "eve@example.com", PASSWORD).await;
+    // All but one.
+    let mut all: BTreeSet<_> = Role::Admin.permissions(GRANTS).collect();
+    let last = all.pop_last().unwrap();
+    world.people.defined.lock().unwrap().insert("lead".to_owned(), all);
+    let mut browser = Browser::default();
+    let in_by_password = browser.signs_in(&world, "login", "eve@example.com", PASSWORD).await;
     assert_eq!(in_by_password.leads_to().0, "/t/acme/account");
-    world.people.includes.lock().unwrap().insert("lead".to_owned(), texts(&["viewer", "admin"]));
+    assert_eq!(browser.visit(&world, "account").await.status, StatusCode::OK);
+    // The missing one, by another role: no role has them all.
+    world.people.defined.lock().unwrap().insert("helper".to_owned(), BTreeSet::from([last]));
+    let before = world.head().await;
+    assert_eq!(browser.visit(&world, "account").await.leads_to().0, "/t/acme/login", "a session of before");
     let asked = Browser::default().signs_in(&world, "login", "eve@example.com", PASSWORD).await;
     assert!(asked.body.contains(ASKED), "{asked:?}");
+    assert_eq!(world.head().await, before, "something was written");
 }
 
 #[tokio::test]

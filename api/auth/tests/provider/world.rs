@@ -106,6 +106,7 @@ impl World {
             tenants: Arc::new(TwoTenants([tenant.clone(), other.clone()])),
             active_tenants: face::all_tenants_active(),
             people: Some(people.clone()),
+            permissions: people.clone(),
             links: None,
             admission: Some(people.clone()),
             master: Some(master_key()),

@@ -20,12 +20,6 @@ pub trait People: Send + Sync {
     /// When the lookup is not possible at the moment.
     async fn by_id(&self, tenant: TenantId, id: UserId) -> Result<Option<Person>, PeopleError>;
 
-    /// The roles that these roles of the tenant include, directly or not.
-    ///
-    /// # Errors
-    /// When the lookup is not possible at the moment.
-    async fn included_roles(&self, tenant: TenantId, roles: &[String]) -> Result<Vec<String>, PeopleError>;
-
     /// An uploaded picture by its id; none: it is not the current picture of a user of this tenant.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use user_api::permission_resolver::PermissionResolver;
 
 use super::Late;
 
-/// How long a job waits until the process has started.
+/// How long such a question waits until the process has started.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
 #[async_trait]
@@ -31,7 +31,8 @@ impl Permissions for Late<PermissionResolver> {
         permission_resolver.of_user(tenant, user).await
     }
 
-    /// Jobs ask, which may continue while the process is still starting: a refusal would cost them an attempt and a pause.
+    /// Jobs ask, which may continue while the process is still starting: a refusal would cost them an attempt and a pause. So may somebody
+    /// who signs in just then.
     async fn standing(&self, tenant: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal> {
         let Some(permission_resolver) = self.within(START_PATIENCE).await else {
             return NoPermissions.standing(tenant, user).await;

@@ -100,6 +100,7 @@ pub(crate) fn authority(config: &Config, address: SocketAddr, executor: Executor
         tenants: Arc::new(CachedTenants::new(Directory::open(config))),
         active_tenants: face::all_tenants_active(),
         people: None,
+        permissions: Arc::new(face::NoPermissions),
         links: None,
         admission: None,
         master: config.master_key(),

@@ -73,6 +73,7 @@ pub async fn open(
         tenants: Arc::new(CachedTenants::new(Directory::open(config))),
         active_tenants: Arc::new(adapters.suspended.clone()),
         people: people.as_ref().map(|known| known.people.clone()),
+        permissions: adapters.permission_resolver.clone(),
         links: people.as_ref().map(|known| known.links.clone()),
         admission: people.map(|known| known.admission),
         master,

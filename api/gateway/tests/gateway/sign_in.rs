@@ -3,12 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::{Config, Server, Services};
+use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use testbed::{Browser, Shown, form};
 
 use crate::issuers::{claims, issuer, reads, refused_within_a_second, token_endpoint};
+use crate::walk::grants;
 use crate::world::{Answer, Form, World};
 
 /// The codes with which the token of a locked user is refused: from the user service's log, or because the grant has ended, whichever is
@@ -225,6 +227,40 @@ async fn attack_162_a_role_of_the_tenants_own_is_no_way_around_what_is_required_
     assert!(accepted.status == StatusCode::OK && accepted.body.contains("more than a password"), "{accepted:?}");
     let account = browser.open(&format!("{}/account", issuer(&world))).await;
     assert_eq!(account.leads_to().0, "/t/acme/login", "in with a password alone");
+}
+
+#[tokio::test]
+async fn attack_174_roles_that_list_what_administrators_may_are_no_way_around_what_is_required_of_them() {
+    let world = world().await;
+    let set = world.post("/v1/auth/sign-in-policy/set", json!({ "second_factor": "admins" })).await;
+    assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    // Two roles that list it all together, without what every user may, whatever their roles.
+    let grants = grants();
+    let all: Vec<_> = Role::Admin.permissions(&grants).filter(|permission| *permission != "user:self:write").collect();
+    let (some, others) = all.split_at(all.len() / 2);
+    for (name, permissions) in [("deputy", some), ("vice", others)] {
+        let role = json!({ "name": name, "title": name, "permissions": permissions });
+        assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
+    }
+    let (mut browser, accepted) = accepts(&world, "eve@example.com", &["deputy", "vice"]).await;
+    assert!(accepted.status == StatusCode::OK && accepted.body.contains("more than a password"), "{accepted:?}");
+    let account = format!("{}/account", issuer(&world));
+    assert_eq!(browser.open(&account).await.leads_to().0, "/t/acme/login", "in with a password alone");
+
+    // Somebody who is signed in with one of them, and gets the other one by a group.
+    let mut browser = invited(&world, "ada@example.com", &["deputy"]).await;
+    let app = App::register(&world).await;
+    let tokens = app.tokens(&world, &mut browser).await;
+    let ada = claims(tokens["access_token"].as_str().unwrap())["sub"].clone();
+    let group = world.post("/v1/user/groups", json!({ "name": "Chiefs", "roles": ["vice"] })).await;
+    let members = format!("/v1/user/groups/{}/change-members", group.body["id"].as_str().unwrap());
+    let joined = world.post(&members, json!({ "join": [ada] })).await;
+    assert_eq!(joined.status, StatusCode::OK, "{joined:?}");
+    let before = world.head_of(&world.auth).await;
+    let refreshed = app.refreshes(&world, &tokens).await;
+    assert_eq!((refreshed.status, refreshed.body["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid_grant")));
+    assert_eq!(browser.open(&account).await.leads_to().0, "/t/acme/login", "in with a password alone");
+    assert_eq!(world.head_of(&world.auth).await, before, "something was written");
 }
 
 #[tokio::test]

@@ -312,6 +312,13 @@ pub fn may(grants: &[Grant], role: Role, permission: &str) -> bool {
     grant.roles.contains(&role)
 }
 
+/// Whoever has all permissions of administrators is taken to lack none.
+#[test]
+fn administrators_have_every_permission_that_a_role_can_have() {
+    let others: Vec<_> = grants().into_iter().filter(|grant| !grant.roles.contains(&Role::Admin)).collect();
+    assert!(others.iter().all(|grant| grant.roles.is_empty()), "{others:?}");
+}
+
 #[tokio::test]
 async fn every_operation_is_allowed_to_whom_the_table_says_and_to_nobody_else() {
     let world = World::unlimited().await;

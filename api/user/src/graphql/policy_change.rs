@@ -6,6 +6,7 @@ use face::graphql::{Context, refuse, unreadable};
 use juniper::{FieldResult, GraphQLInputObject};
 use kernel::{Refusal, Role};
 use sqlx::types::Json;
+use user_aggregates::{MOST_INCLUDED_ROLES, RoleTraversal};
 use user_commands::lengths;
 use user_projections::dry_run::{self, Definition};
 use user_projections::{groups, people, roles};
@@ -149,20 +150,15 @@ async fn known_roles(
     Ok(there.chain(built_in).chain(new).collect())
 }
 
-/// Refuses a role that would include an unknown role, or itself.
+/// Refuses a role that would include an unknown role, too many, or itself.
 fn check_includes(change: &dry_run::PolicyChange, known: &BTreeMap<String, BTreeSet<String>>) -> FieldResult<()> {
     for (name, definition) in &change.roles {
         let place = format!("change.roles ({name})");
         let includes = definition.iter().flat_map(|definition| definition.includes.iter().cloned()).collect::<Vec<_>>();
-        let mut open: Vec<String> = existing(&place, includes, known)?.into_iter().collect();
-        let mut seen = BTreeSet::new();
-        while let Some(next) = open.pop() {
-            if next == *name {
-                return Err(unknown(&place, "circular", format!("the role {name} would include itself")));
-            }
-            if let Some(further) = known.get(&next).filter(|_| seen.insert(next.clone())) {
-                open.extend(further.iter().cloned());
-            }
+        let includes = existing(&place, includes, known)?;
+        let included = RoleTraversal::through(includes, MOST_INCLUDED_ROLES, |role| known.get(role)).finish();
+        if included.map_err(|error| unknown(&place, "too_many", error.to_string()))?.contains(name) {
+            return Err(unknown(&place, "circular", format!("the role {name} would include itself")));
         }
     }
     Ok(())
@@ -213,4 +209,26 @@ async fn check_targets(context: &Context, change: &dry_run::PolicyChange) -> Fie
 
 fn unknown(place: &str, code: &'static str, detail: String) -> juniper::FieldError {
     refuse(Refusal::invalid(code, detail).with("argument", place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_would_include_too_many_is_refused_as_it_is_in_reality() {
+        // Each role includes the next one, so that the first one includes all others.
+        let chain = |length: usize| {
+            let name = |nth: usize| format!("role{nth}");
+            let mut known: BTreeMap<_, _> =
+                (1..length).map(|nth| (name(nth), BTreeSet::from([name(nth + 1)]))).collect();
+            known.insert(name(length), BTreeSet::new());
+            let first = Definition { includes: BTreeSet::from([name(1)]), ..Definition::default() };
+            let roles = BTreeMap::from([("first".to_owned(), Some(first))]);
+            check_includes(&dry_run::PolicyChange { roles, ..dry_run::PolicyChange::default() }, &known)
+        };
+        assert!(chain(MOST_INCLUDED_ROLES).is_ok());
+        let refused = chain(MOST_INCLUDED_ROLES + 1).unwrap_err();
+        assert!(refused.message().contains("more than 200 roles"), "{refused:?}");
+    }
 }

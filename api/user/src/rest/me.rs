@@ -1,7 +1,9 @@
 //! The caller's own user: read it, change the profile, verify the e-mail address and the telephone number.
 
-use face::operation::{ChangeResult, ReadResult, Target, change, find};
-use face::{Authenticated, Changed, Command, Empty};
+use std::sync::Arc;
+
+use face::operation::{ChangeResult, ReadResult, Target, change};
+use face::{Authenticated, Changed, Command, Empty, Resource};
 use kernel::{Caller, Refusal, UserId};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -24,11 +26,11 @@ impl Me {
         Self { service }
     }
 
-    /// As [`oneself`]; refused if there is no such user.
-    async fn existing(&self, caller: &Caller) -> Result<UserId, Refusal> {
+    /// The user that the caller is, with its state and version; refused if there is no such user.
+    async fn existing(&self, caller: &Caller) -> Result<(UserId, Arc<User>, u64), Refusal> {
         let user = oneself(caller)?;
         let found = self.service.runtime.executor.load::<User>(caller, &user.to_string()).await?;
-        if found.is_some() { Ok(user) } else { Err(not_a_user()) }
+        found.map(|(state, version)| (user, state, version)).ok_or_else(not_a_user)
     }
 }
 
@@ -63,9 +65,8 @@ impl Me {
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me", method = "get", operation_id = "getMe")]
     async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<UserResource> {
-        let user = self.existing(&caller).await?.uuid();
-        let show = |state: &User| self.service.shown(caller.tenant(), user, state);
-        find(&self.service.runtime, &caller, SELF, user, show).await
+        let (user, state, version) = self.existing(&caller).await?;
+        Ok(Resource { body: self.service.shown(caller.tenant(), user.uuid(), &state), version })
     }
 
     /// Replace the caller's profile
@@ -84,7 +85,7 @@ impl Me {
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/verify-email", method = "post", operation_id = "requestEmailVerification")]
     async fn verify_email(&self, command: Command<Empty>) -> ChangeResult {
-        let user = self.existing(&command.request.caller).await?;
+        let (user, ..) = self.existing(&command.request.caller).await?;
         change(&self.service.runtime, &command.request, user.uuid(), RequestEmailVerification { user }).await
     }
 
@@ -95,7 +96,7 @@ impl Me {
     /// more for a while; the answer does not reveal this.
     #[oai(path = "/v1/user/me/send-phone-code", method = "post", operation_id = "requestPhoneVerification")]
     async fn send_phone_code(&self, command: Command<Empty>) -> ChangeResult {
-        let user = self.existing(&command.request.caller).await?;
+        let (user, ..) = self.existing(&command.request.caller).await?;
         let ask = RequestPhoneVerification { user, reach: self.service.texts.clone() };
         change(&self.service.runtime, &command.request, user.uuid(), ask).await
     }
@@ -106,7 +107,7 @@ impl Me {
     /// one is sent (`code_not_good`).
     #[oai(path = "/v1/user/me/verify-phone", method = "post", operation_id = "verifyPhone")]
     async fn verify_phone(&self, command: Command<PhoneVerification>) -> ChangeResult {
-        let user = self.existing(&command.request.caller).await?;
+        let (user, ..) = self.existing(&command.request.caller).await?;
         let verify = VerifyPhone { user, code: command.body.code, key: self.service.codes.clone() };
         let done = self.service.runtime.executor.execute(&command.request, &verify).await?;
         if done.answer.is_some() {

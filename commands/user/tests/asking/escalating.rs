@@ -306,6 +306,39 @@ async fn attack_157_who_looks_after_roles_takes_by_them_nothing_that_they_may_no
 }
 
 #[tokio::test]
+async fn attack_175_a_role_that_includes_very_many_keeps_nobody_out_of_the_reach_of_administrators() {
+    let world = World::new().await;
+    let keeper = world.with_permissions(&["user:role:write"]);
+    let manager = world.as_roles(&[Role::Manager]);
+    let change = |name: &str, includes: Vec<String>| ChangeRole {
+        name: name.to_owned(),
+        fields: RoleFields { title: name.to_owned(), permissions: vec![], includes },
+        catalogue: catalogue(),
+    };
+    world.done(&role("shield", &[], &[])).await;
+    let eve = world.user("eve", &["shield"]).await;
+    // Each change includes few roles, and all together more than a command follows.
+    let outer: Vec<String> = (0..5).map(|nth| format!("outer{nth}")).collect();
+    for name in &outer {
+        world.done_as(&keeper, &role(name, &[], &[])).await;
+    }
+    world.done_as(&keeper, &change("shield", outer.clone())).await;
+    for name in &outer {
+        let inner: Vec<String> = (0..50).map(|nth| format!("{name}_{nth}")).collect();
+        for name in &inner {
+            world.done_as(&keeper, &role(name, &[], &[])).await;
+        }
+        world.done_as(&keeper, &change(name, inner)).await;
+    }
+    let lock = LockUser { user: eve, reason: "x".to_owned(), catalogue: catalogue() };
+    let refusal = world.refused_as(&manager, &lock).await;
+    assert_eq!(refusal.code(), "too_many_roles", "what she may is not known: {refusal}");
+    world.done(&lock).await;
+    world.done(&RevokeRole { user: eve, role: "shield".to_owned(), catalogue: catalogue() }).await;
+    world.done(&RetireRole { name: "shield".to_owned(), catalogue: catalogue() }).await;
+}
+
+#[tokio::test]
 async fn attack_161_a_manager_passes_no_group_of_administrators_off_as_another_one() {
     let world = World::new().await;
     let manager = world.as_roles(&[Role::Manager]);
