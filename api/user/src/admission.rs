@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use executor::Executor;
-use face::{Admission, AssertedPerson, People as _, Person};
+use face::{Admission, AssertedPerson, Person};
 use kernel::{Caller, Grant, Refusal, Role, TenantId};
 use projector::ReadModels;
 use user_commands::{AdmitUser, Known};

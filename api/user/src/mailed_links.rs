@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use executor::Executor;
-use face::{Addressee, Addressees, Invited, MailedLinks, People, Person};
+use face::{Addressee, Addressees, Invited, MailedLinks, Person};
 use kernel::{Caller, Grant, Refusal, Role, TenantId, UserId};
 use projector::ReadModels;
 use user_aggregates::{Invitation, RegistrationPolicy, User};
