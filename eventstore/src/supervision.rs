@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use metrics::Counter;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +21,19 @@ pub fn panicked() -> Vec<String> {
     names().clone()
 }
 
-/// Runs a background task until it ends. If it panics, that is logged as an error, and the task is started again after a pause, unless
-/// `shutdown` comes first. A panic is a bug, which must neither stop for good what the process does in the background, nor go unnoticed.
+/// Counts a panic of a background task that is not [`supervised`], because who spawned it starts it again by other rules.
+pub fn count_panic(task: &str) {
+    panics_of(task).increment(1);
+}
+
+/// The counter of a task's panics.
+fn panics_of(task: &str) -> Counter {
+    metrics::describe_counter!("inopsio_task_panics_total", "Panics of this process's background tasks");
+    metrics::counter!("inopsio_task_panics_total", "task" => task.to_owned())
+}
+
+/// Runs a background task until it ends. If it panics, that is logged as an error and counted, and the task is started again after a pause,
+/// unless `shutdown` comes first. A panic is a bug, which must neither stop for good what the process does in the background, nor go unnoticed.
 ///
 /// `start` begins the task, which ends at the token that it gets: a clone of `shutdown`. A task that is started again finds what it shares
 /// with others as the panic left it, and what `start` has by value as it was at the first start.
@@ -29,12 +41,16 @@ pub async fn supervised<F>(name: String, shutdown: CancellationToken, mut start:
 where
     F: Future<Output = ()>,
 {
+    let panics = panics_of(&name);
+    // So that the series begins at 0, and its first panic is an increase.
+    panics.increment(0);
     let mut pause = PAUSES.0;
     loop {
         let began = Instant::now();
         if AssertUnwindSafe(start(shutdown.clone())).catch_unwind().await.is_ok() {
             return;
         }
+        panics.increment(1);
         if began.elapsed() > PAUSES.1 {
             pause = PAUSES.0;
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{EventStore, Lock, LockKey, Role, supervised};
+use eventstore::{EventStore, Lock, LockKey, Role, count_panic, supervised};
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{ANSWER_RETENTION, ANSWER_SWEEP_INTERVAL, Position, TenantId, TypePatterns};
 use sqlx::Row;
@@ -120,6 +120,7 @@ impl Deliverer {
                     // A mistake in our code: start the worker again only at the next poll, so that it does not panic in a tight loop.
                     Err(error) => {
                         tracing::error!(%error, "a webhook's worker panicked");
+                        count_panic(&format!("webhooks/{service}/worker"));
                         running.retain(|_, now| now.task != error.id());
                         false
                     }

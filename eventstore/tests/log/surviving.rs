@@ -216,6 +216,36 @@ async fn fault_clock_jumps_under_load_lose_double_and_reorder_nothing_and_the_lo
     verify(&database, &store, clients).await;
 }
 
+/// A clock that panics once when it is told to, as a mistake in the committer would.
+#[derive(Default)]
+struct Faulty(AtomicBool);
+
+impl Clock for Faulty {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "as the test wants it");
+        kernel::SystemClock.now()
+    }
+}
+
+#[tokio::test]
+async fn fault_a_committer_that_panics_writes_nothing_of_what_it_had_and_takes_appends_again() {
+    let (database, clock) = (Database::fresh("crm").await, Arc::new(Faulty::default()));
+    let store = EventStore::open(&database, Settings::default(), clock.clone()).await.unwrap();
+    store.append(append(testbed::tenant(), vec![stream("one", 0, 1)])).await.unwrap();
+    let before = contents(&database).await;
+    clock.0.store(true, Ordering::SeqCst);
+    let refused = store.append(append(testbed::tenant(), vec![stream("two", 0, 1)])).await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
+    assert_eq!(contents(&database).await, before, "nothing of it was written");
+    eventually("appends are taken again", async || {
+        store.append(append(testbed::tenant(), vec![stream("three", 0, 1)])).await.ok()
+    })
+    .await;
+    assert_eq!(whole_log(&database, &store).await.len(), 2);
+    store.close().await;
+    assert!(!store.is_open(), "who closes it waits for the committer");
+}
+
 /// An append of another process whose clock is a month ahead of ours. It takes long enough that the next one waits for the lock meanwhile.
 const APPEND_ELSEWHERE: &str = "SELECT pg_advisory_xact_lock(7164702801);
      UPDATE log.head SET recorded_at = greatest(recorded_at, '2026-06-01T00:00:00Z') + interval '1 ms';
