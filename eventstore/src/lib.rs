@@ -61,7 +61,7 @@ pub use append::{Append, Appended, AskedJob, Claim, ClaimAct, CommandRecord, New
 pub use bounded::PAGE_BYTES;
 pub use channels::{Page, Relayed};
 pub use closed::Closure;
-pub use database::{Database, PoolUse, Role, Secret, within};
+pub use database::{Database, Patience, PoolUse, Role, Secret, within};
 pub use destroy::{History, destroy, history};
 pub use error::Error;
 pub use feed::FeedError;

@@ -22,7 +22,7 @@ use crate::backup::Copied;
 use crate::batch::PendingAppend;
 use crate::channels::{Channels, Relayed};
 use crate::committer::Committer;
-use crate::database::pool;
+use crate::database::patient_pool;
 use crate::meters::Meters;
 use crate::queue::Queue;
 use crate::read::{EventSlice, SILENCE};
@@ -98,7 +98,11 @@ impl EventStore {
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
                 slice_reads: Semaphore::new((settings.read_connections as usize / 2).max(1)),
-                followers: pool(follow_options(database), settings.follow_connections),
+                followers: patient_pool(
+                    follow_options(database),
+                    settings.follow_connections,
+                    settings.follow_patience,
+                ),
                 closing,
                 tasks,
                 settings,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use eventstore::append::Error;
-use eventstore::{Appended, EventStore, Settings};
+use eventstore::{Appended, EventStore, Patience, Settings};
 use kernel::{Clock, Position, TenantId};
 use sqlx::{ConnectOptions, Executor};
 use testbed::{Database, Postgres, Silence, eventually};
@@ -280,13 +280,14 @@ async fn fault_a_slow_clock_stops_no_append_while_others_write_without_a_pause()
 async fn fault_connections_that_nobody_closes_and_nobody_answers_are_replaced() {
     let database = Database::fresh("crm").await;
     let (way, silence) = Silence::on_the_way_to(&database).await;
-    let settings = Settings { follow_connections: 2, ..Settings::default() };
+    let follow_patience = Patience { unused: Duration::from_millis(200), given_back: Duration::from_millis(300) };
+    let settings = Settings { follow_connections: 2, follow_patience, ..Settings::default() };
     let store = EventStore::open(&way, settings, Arc::new(kernel::SystemClock)).await.unwrap();
     store.append(append(testbed::tenant(), vec![stream("lead", 0, 1)])).await.unwrap();
     // Idle connections.
     let (one, two) = tokio::join!(store.head(), store.head());
     assert_eq!((one.unwrap(), two.unwrap()), (Position(1), Position(1)));
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     silence.begin();
     for _ in 0..3 {
         let head = tokio::time::timeout(Duration::from_secs(5), store.head()).await;
