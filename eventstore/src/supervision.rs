@@ -1,11 +1,12 @@
 //! Background tasks that are started again when they panic.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use metrics::Counter;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,15 @@ pub fn count_panic(task: &str) {
 fn panics_of(task: &str) -> Counter {
     metrics::describe_counter!("inopsio_task_panics_total", "Panics of this process's background tasks");
     metrics::counter!("inopsio_task_panics_total", "task" => task.to_owned())
+}
+
+/// Goes on with the panic of a task that worked for its caller, so that what it left undone is not taken for done.
+pub fn resume_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        resume_unwind(panic);
+    }
 }
 
 /// Runs a background task until it ends. If it panics, that is logged as an error and counted, and the task is started again after a pause,
