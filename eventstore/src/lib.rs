@@ -76,4 +76,4 @@ pub use server_settings::server_settings;
 pub use settings::Settings;
 pub use snapshot::{Resumed, Snapshot};
 pub use store::{EventStore, StoredCommand};
-pub use supervision::{count_panic, panicked, resume_panic, supervised};
+pub use supervision::{panicked, panics_of, resume_panic, supervised};

@@ -22,15 +22,13 @@ pub fn panicked() -> Vec<String> {
     names().clone()
 }
 
-/// Counts a panic of a background task that is not [`supervised`], because who spawned it starts it again by other rules.
-pub fn count_panic(task: &str) {
-    panics_of(task).increment(1);
-}
-
-/// The counter of a task's panics.
-fn panics_of(task: &str) -> Counter {
+/// The counter of a background task's panics, for those who start such a task again by other rules than [`supervised`]. They get it before
+/// they start the task, so that the series begins at 0, and the first panic is an increase.
+pub fn panics_of(task: &str) -> Counter {
     metrics::describe_counter!("inopsio_task_panics_total", "Panics of this process's background tasks");
-    metrics::counter!("inopsio_task_panics_total", "task" => task.to_owned())
+    let panics = metrics::counter!("inopsio_task_panics_total", "task" => task.to_owned());
+    panics.increment(0);
+    panics
 }
 
 /// Goes on with the panic of a task that worked for its caller, so that what it left undone is not taken for done.
@@ -52,8 +50,6 @@ where
     F: Future<Output = ()>,
 {
     let panics = panics_of(&name);
-    // So that the series begins at 0, and its first panic is an increase.
-    panics.increment(0);
     let mut pause = PAUSES.0;
     loop {
         let began = Instant::now();
