@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use config::Config;
-use eventstore::{LockClass, within};
+use eventstore::{LockClass, Patience, within};
 use kernel::{Clock, IdSource, TenantId, is_slug};
 use serde::Serialize;
 use sqlx::pool::PoolConnection;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct Directory {
     pool: PgPool,
+    waits: Waits,
     /// The cell in which new tenants are created.
     cell: Option<String>,
 }
@@ -111,6 +112,21 @@ pub(crate) const ROLE: &str = "inopsio_directory";
 /// have a limit of their own.)
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 
+/// How long a directory waits for a server that may be gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// How long an answer may take for those who ask again and again, and whom nobody else ends.
+    pub answer: Duration,
+    /// What its connections wait for.
+    pub connections: Patience,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { answer: ANSWER, connections: Patience::default() }
+    }
+}
+
 /// Updates the status of a tenant, unless it is reserved.
 const NOTE_STANDING: &str =
     "UPDATE tenants SET status = CASE status WHEN 'reserved' THEN status ELSE $2 END WHERE tenant_id = $1";
@@ -118,6 +134,11 @@ const NOTE_STANDING: &str =
 impl Directory {
     /// The directory of this configuration. It connects when first used.
     pub fn open(config: &Config) -> Self {
+        Self::open_with(config, Waits::default())
+    }
+
+    /// As [`open`](Self::open), with other waits.
+    pub fn open_with(config: &Config, waits: Waits) -> Self {
         let postgres = &config.postgres;
         let options = PgConnectOptions::new_without_pgpass()
             .host(&postgres.host)
@@ -134,7 +155,8 @@ impl Directory {
         // The URL of a directory that several cells share. It was checked when the configuration was read.
         let shared = config.directory.url.reveal();
         let options = if shared.is_empty() { options } else { PgConnectOptions::from_str(shared).unwrap_or(options) };
-        Self { pool: eventstore::database::pool(options, 2), cell: config.directory.cell.clone() }
+        let pool = eventstore::database::patient_pool(options, 2, waits.connections);
+        Self { pool, waits, cell: config.directory.cell.clone() }
     }
 
     /// Locks a tenant's place, so that no other process moves or deletes the tenant. The lock is held as long as the returned connection.
@@ -252,7 +274,7 @@ impl Directory {
     pub async fn suspended(&self) -> Result<Vec<TenantId>, DirectoryError> {
         // No index, because each process asks only every few seconds.
         let asked = sqlx::query_scalar("SELECT tenant_id FROM tenants WHERE status IN ('suspended', 'deleting')");
-        let ids: Vec<Uuid> = within(ANSWER, asked.fetch_all(&self.pool)).await?;
+        let ids: Vec<Uuid> = within(self.waits.answer, asked.fetch_all(&self.pool)).await?;
         Ok(ids.into_iter().map(TenantId::vouched).collect())
     }
 

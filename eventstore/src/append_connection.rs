@@ -102,9 +102,14 @@ impl AppendConnection {
         Ok(connection)
     }
 
+    /// Gives the connection up; the next append opens another one.
+    pub(crate) fn give_up(&mut self) {
+        self.connection = None;
+    }
+
     /// Closes the connection gracefully.
-    pub(crate) async fn close(self) {
-        if let Some(connection) = self.connection
+    pub(crate) async fn close(&mut self) {
+        if let Some(connection) = self.connection.take()
             && let Err(error) = connection.close().await
         {
             tracing::debug!(%error, "the append connection did not close in good order");

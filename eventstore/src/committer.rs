@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Clock, Position, TenantId};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,7 @@ const CLOSED_TTL: Duration = Duration::from_millis(100);
 const LEAD: (TimeDelta, TimeDelta) = (TimeDelta::milliseconds(1), TimeDelta::seconds(1));
 
 /// Takes appends from the queue and commits them in batches.
+#[derive(Clone)]
 pub(crate) struct Committer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) settings: Settings,
@@ -34,6 +35,8 @@ pub(crate) struct Committer {
     pub(crate) pages: broadcast::Sender<Page>,
     pub(crate) meters: Meters,
     pub(crate) closing: CancellationToken,
+    /// Locked while it runs. One that is started again has to know the server process on which the former one may still be writing.
+    pub(crate) connection: Arc<Mutex<AppendConnection>>,
 }
 
 impl Drop for Committer {
@@ -51,8 +54,15 @@ struct NextBatch {
 }
 
 impl Committer {
-    /// Runs until the queue is closed and empty. Every append that it took gets an answer.
-    pub(crate) async fn run(mut self, connection: AppendConnection) {
+    /// Runs until the queue is closed and empty. Every append that it took gets an answer. Started again after a panic, it takes appends
+    /// again, which were refused meanwhile.
+    pub(crate) async fn run(mut self) {
+        let mut connection = Arc::clone(&self.connection).lock_owned().await;
+        // After a panic there may be something on it that was not read.
+        connection.give_up();
+        if !self.closing.is_cancelled() {
+            self.queue.open();
+        }
         let mut sender = BatchSender {
             connection,
             min_recorded_at: DateTime::<Utc>::MIN_UTC,
@@ -138,7 +148,7 @@ impl Committer {
 
 /// Sends batches to the database and answers their callers.
 struct BatchSender {
-    connection: AppendConnection,
+    connection: OwnedMutexGuard<AppendConnection>,
     /// The lower bound of the next `recorded_at`: the times in a log never decrease.
     min_recorded_at: DateTime<Utc>,
     settings: Settings,

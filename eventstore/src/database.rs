@@ -160,35 +160,50 @@ impl Database {
     }
 }
 
-/// A connection that was not used for this long is pinged before use, and replaced if there is no answer within the same time.
-const UNUSED: Duration = Duration::from_secs(1);
+/// How long a pool waits for a server that may be gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A connection that was not used for this long is pinged before use, and replaced if there is no answer within the same time.
+    pub unused: Duration,
+    /// How long a connection that is given back may take to answer, after which its place in the pool is free for another one. Longer than
+    /// the statements of tenants: the server may still be executing what nobody waits for any more.
+    pub given_back: Duration,
+}
 
-/// How long a connection that is given back may take to answer, after which its place in the pool is free for another one. Longer than the
-/// statements of tenants: the server may still be executing what nobody waits for any more.
-const GIVEN_BACK: Duration = Duration::from_secs(12);
+impl Default for Patience {
+    fn default() -> Self {
+        Self { unused: Duration::from_secs(1), given_back: Duration::from_secs(12) }
+    }
+}
 
 /// How long a transaction may take to begin, including the wait for a free connection and the replacement of broken ones.
 const BEGUN: Duration = Duration::from_secs(5);
 
 /// The [pool](Database::pool) of a database, also of one that is no service's.
 pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
+    patient_pool(options, max, Patience::default())
+}
+
+/// As [`pool`], with another patience.
+pub fn patient_pool(options: PgConnectOptions, max: u32, patience: Patience) -> PgPool {
+    let Patience { unused, given_back } = patience;
     PgPoolOptions::new()
         .max_connections(max)
         .min_connections(0)
         .acquire_timeout(Duration::from_secs(3))
         .test_before_acquire(false)
-        .before_acquire(|connection, used| {
+        .before_acquire(move |connection, used| {
             Box::pin(async move {
-                if used.idle_for >= UNUSED {
-                    within(UNUSED, connection.ping()).await?;
+                if used.idle_for >= unused {
+                    within(unused, connection.ping()).await?;
                 }
                 Ok(true)
             })
         })
-        .after_release(|connection, _| {
+        .after_release(move |connection, _| {
             Box::pin(async move {
                 // Waits for the answers to what nobody waited for. (SQLx then pings by itself, without a limit; that takes one round trip.)
-                within(GIVEN_BACK, connection.flush()).await?;
+                within(given_back, connection.flush()).await?;
                 Ok(true)
             })
         })

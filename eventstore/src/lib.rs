@@ -61,7 +61,7 @@ pub use append::{Append, Appended, AskedJob, Claim, ClaimAct, CommandRecord, New
 pub use bounded::PAGE_BYTES;
 pub use channels::{Page, Relayed};
 pub use closed::Closure;
-pub use database::{Database, PoolUse, Role, Secret, within};
+pub use database::{Database, Patience, PoolUse, Role, Secret, within};
 pub use destroy::{History, destroy, history};
 pub use error::Error;
 pub use feed::FeedError;
@@ -76,4 +76,4 @@ pub use server_settings::server_settings;
 pub use settings::Settings;
 pub use snapshot::{Resumed, Snapshot};
 pub use store::{EventStore, StoredCommand};
-pub use supervision::{panicked, supervised};
+pub use supervision::{panicked, panics_of, resume_panic, supervised};

@@ -38,7 +38,8 @@ struct State {
     small_since_bulk: usize,
     /// The two tenants that last queued small appends, and when.
     recent: [Option<(TenantId, Instant)>; 2],
-    closed: bool,
+    /// Why the queue is closed.
+    closed: Option<&'static str>,
 }
 
 impl Queue {
@@ -59,8 +60,8 @@ impl Queue {
         let tenant = pending.append.tenant;
         let is_bulk = pending.is_bulk();
         self.with(|state| {
-            if state.closed {
-                return Err(Error::Unavailable("it is closing".to_owned()));
+            if let Some(reason) = state.closed {
+                return Err(Error::Unavailable(reason.to_owned()));
             }
             if state.pending >= self.limit {
                 return Err(Error::Busy(format!("{} appends wait already", self.limit)));
@@ -101,7 +102,7 @@ impl Queue {
     async fn wait(&self, bulk: bool) -> Option<PendingAppend> {
         loop {
             let (taken, closed) = self.with(|state| (state.take(bulk), state.closed));
-            if taken.is_some() || closed {
+            if taken.is_some() || closed.is_some() {
                 return taken;
             }
             self.arrived.notified().await;
@@ -110,14 +111,22 @@ impl Queue {
 
     /// Refuses further appends; waiting ones can still be taken.
     pub(crate) fn close(&self) {
-        self.with(|state| state.closed = true);
+        self.with(|state| state.closed = Some("it is closing"));
         self.arrived.notify_one();
     }
 
-    /// Closes the queue and drops the waiting appends: their callers get an error.
+    /// Closes the queue until it is [opened](Self::open) again, and drops the waiting appends: their callers get an error.
     pub(crate) fn abandon(&self) {
-        let forgotten = self.with(|state| std::mem::replace(state, State { closed: true, ..State::default() }));
+        let forgotten = self.with(|state| {
+            let closed = state.closed.or(Some("it is started again after a fault"));
+            std::mem::replace(state, State { closed, ..State::default() })
+        });
         drop(forgotten);
+    }
+
+    /// Accepts appends again.
+    pub(crate) fn open(&self) {
+        self.with(|state| state.closed = None);
     }
 
     /// Whether another tenant queued a small append within this time.
@@ -127,7 +136,7 @@ impl Queue {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.with(|state| state.closed)
+        self.with(|state| state.closed.is_some())
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {

@@ -1,6 +1,8 @@
 //! Replay of a tenant's history.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 
 use chrono::{DateTime, Utc};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -11,6 +13,7 @@ use sqlx::{QueryBuilder, Row};
 use crate::Error;
 use crate::bounded::Bounded;
 use crate::read::{EventSlice, columns, head, with_retries};
+use crate::resume_panic;
 
 /// Events in one page.
 const PAGE: u32 = 5_000;
@@ -215,23 +218,35 @@ fn ahead<T: Send + 'static>(
 ) -> impl Stream<Item = Result<T, Error>> + Send {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
     let mut unread = Some((Box::pin(pages), sender));
+    let mut reader = None;
     stream::poll_fn(move |context| {
         // Started at the first poll: a stream that nobody reads costs nothing.
         if let Some((mut pages, sender)) = unread.take() {
-            tokio::spawn(async move {
+            reader = Some(tokio::spawn(async move {
                 while let Some(page) = pages.next().await {
                     if sender.send(page).await.is_err() {
                         break;
                     }
                 }
-            });
+            }));
         }
-        receiver.poll_recv(context)
+        let page = ready!(receiver.poll_recv(context));
+        if page.is_none()
+            && let Some(task) = &mut reader
+        {
+            let ended = ready!(Pin::new(task).poll(context));
+            reader = None;
+            resume_panic(ended);
+        }
+        Poll::Ready(page)
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::panic::AssertUnwindSafe;
+
+    use futures::FutureExt;
     use sqlx::postgres::PgPoolOptions;
 
     use super::*;
@@ -245,6 +260,19 @@ mod tests {
                now(), now(), sha256('leaf')
         FROM generate_series(1, 20000) n;
         UPDATE pg_class SET relpages = 1, reltuples = 10000 WHERE oid = 'log.events'::regclass";
+
+    #[tokio::test]
+    async fn a_reader_that_panics_is_not_taken_for_the_end() {
+        let mut pages = 0;
+        let pages = stream::poll_fn(move |_| {
+            pages += 1;
+            assert_eq!(pages, 1, "as the test wants it");
+            Poll::Ready(Some(Ok::<_, Error>(pages)))
+        });
+        let mut read = std::pin::pin!(ahead(pages));
+        assert_eq!(read.next().await.unwrap().unwrap(), 1);
+        assert!(AssertUnwindSafe(read.next()).catch_unwind().await.is_err(), "the second page is missing");
+    }
 
     #[tokio::test]
     async fn a_page_is_read_along_its_index_although_the_database_has_no_statistics() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Sealing;
+use crate::{Patience, Sealing};
 
 /// Limits and sizes of an [`EventStore`](crate::EventStore).
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Settings {
     pub read_connections: u32,
     /// Connections that read all tenants' events by position.
     pub follow_connections: u32,
+    /// How long those connections wait for a server that may be gone.
+    pub follow_patience: Patience,
 }
 
 impl Default for Settings {
@@ -49,6 +51,7 @@ impl Default for Settings {
             sealing: None,
             read_connections: 4,
             follow_connections: 4,
+            follow_patience: Patience::default(),
         }
     }
 }

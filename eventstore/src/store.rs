@@ -9,7 +9,7 @@ use kernel::{Clock, Position, RecordedEvent, Service, TenantId};
 use keys::{Context, DataKey, Sealed};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,14 +22,14 @@ use crate::backup::Copied;
 use crate::batch::PendingAppend;
 use crate::channels::{Channels, Relayed};
 use crate::committer::Committer;
-use crate::database::pool;
+use crate::database::patient_pool;
 use crate::meters::Meters;
 use crate::queue::Queue;
 use crate::read::{EventSlice, SILENCE};
 use crate::sealing::{KeyChanges, Keyring, holders};
 use crate::{
     Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, closed, read, replay,
-    snapshot,
+    snapshot, supervised,
 };
 
 /// A command that was executed.
@@ -83,8 +83,10 @@ impl EventStore {
             pages: channels.appended.clone(),
             meters: Meters::new(database.service),
             closing: closing.clone(),
+            connection: Arc::new(Mutex::new(AppendConnection::new(append_options(database, settings.append_timeout)))),
         };
-        tasks.spawn(committer.run(AppendConnection::new(append_options(database, settings.append_timeout))));
+        let committing = move |_| committer.clone().run();
+        tasks.spawn(supervised(format!("log/{}", database.service), closing.clone(), committing));
         Ok(Self {
             shared: Arc::new(Shared {
                 database: database.clone(),
@@ -96,7 +98,11 @@ impl EventStore {
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
                 slice_reads: Semaphore::new((settings.read_connections as usize / 2).max(1)),
-                followers: pool(follow_options(database), settings.follow_connections),
+                followers: patient_pool(
+                    follow_options(database),
+                    settings.follow_connections,
+                    settings.follow_patience,
+                ),
                 closing,
                 tasks,
                 settings,
@@ -195,7 +201,7 @@ impl EventStore {
         self.shared.queue.push(pending)?;
         match timeout(self.shared.settings.append_timeout, answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(append::Error::Unavailable("it closed".to_owned())),
+            Ok(Err(_)) => Err(append::Error::Unavailable("it stopped before it answered".to_owned())),
             Err(_) => Err(append::Error::Unavailable("no answer in time".to_owned())),
         }
     }
@@ -428,7 +434,7 @@ impl EventStore {
         read::head(&self.shared.followers).await
     }
 
-    /// Whether appends are accepted. False while the store is closing, and after the committer has ended, which only a bug can cause.
+    /// Whether appends are accepted. False while the store is closing, and after the committer panicked until it is started again.
     pub fn is_open(&self) -> bool {
         !self.shared.queue.is_closed()
     }

@@ -1,10 +1,12 @@
 //! Background tasks that are started again when they panic.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use metrics::Counter;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +22,26 @@ pub fn panicked() -> Vec<String> {
     names().clone()
 }
 
-/// Runs a background task until it ends. If it panics, that is logged as an error, and the task is started again after a pause, unless
-/// `shutdown` comes first. A panic is a bug, which must neither stop for good what the process does in the background, nor go unnoticed.
+/// The counter of a background task's panics, for those who start such a task again by other rules than [`supervised`]. They get it before
+/// they start the task, so that the series begins at 0, and the first panic is an increase.
+pub fn panics_of(task: &str) -> Counter {
+    metrics::describe_counter!("inopsio_task_panics_total", "Panics of this process's background tasks");
+    let panics = metrics::counter!("inopsio_task_panics_total", "task" => task.to_owned());
+    panics.increment(0);
+    panics
+}
+
+/// Goes on with the panic of a task that worked for its caller, so that what it left undone is not taken for done.
+pub fn resume_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        resume_unwind(panic);
+    }
+}
+
+/// Runs a background task until it ends. If it panics, that is logged as an error and counted, and the task is started again after a pause,
+/// unless `shutdown` comes first. A panic is a bug, which must neither stop for good what the process does in the background, nor go unnoticed.
 ///
 /// `start` begins the task, which ends at the token that it gets: a clone of `shutdown`. A task that is started again finds what it shares
 /// with others as the panic left it, and what `start` has by value as it was at the first start.
@@ -29,12 +49,14 @@ pub async fn supervised<F>(name: String, shutdown: CancellationToken, mut start:
 where
     F: Future<Output = ()>,
 {
+    let panics = panics_of(&name);
     let mut pause = PAUSES.0;
     loop {
         let began = Instant::now();
         if AssertUnwindSafe(start(shutdown.clone())).catch_unwind().await.is_ok() {
             return;
         }
+        panics.increment(1);
         if began.elapsed() > PAUSES.1 {
             pause = PAUSES.0;
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{EventStore, Lock, LockKey, Role, supervised};
+use eventstore::{EventStore, Lock, LockKey, Role, panics_of, supervised};
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{ANSWER_RETENTION, ANSWER_SWEEP_INTERVAL, Position, TenantId, TypePatterns};
 use sqlx::Row;
@@ -93,6 +93,7 @@ impl Deliverer {
             let notifying = move |stop| notifier.clone().run(stop);
             beside.spawn(supervised(format!("webhooks/{service}/notices"), stop.clone(), notifying));
         }
+        let panics = panics_of(&format!("webhooks/{service}/workers"));
         let mut workers = JoinSet::new();
         let mut running: HashMap<Uuid, Running> = HashMap::new();
         let mut wakes = self.wakes().await;
@@ -120,6 +121,7 @@ impl Deliverer {
                     // A mistake in our code: start the worker again only at the next poll, so that it does not panic in a tight loop.
                     Err(error) => {
                         tracing::error!(%error, "a webhook's worker panicked");
+                        panics.increment(1);
                         running.retain(|_, now| now.task != error.id());
                         false
                     }

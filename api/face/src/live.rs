@@ -1,12 +1,15 @@
 //! Live events for subscriptions: one bus consumer per service, shared by all subscribers.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use eventstore::supervised;
 use futures::{Stream, StreamExt};
-use kernel::{RecordedEvent, Service, TenantId};
+use kernel::{Position, RecordedEvent, Service, TenantId};
 use nats::Bus;
 use tokio::sync::{Mutex, broadcast};
+use tokio_util::sync::CancellationToken;
 
 /// How many events are buffered for a subscriber. One that lags further behind gets [`MissedEvents`].
 const CAPACITY: usize = 4_096;
@@ -68,49 +71,81 @@ impl LiveEvents {
             return Ok((sender, receiver));
         }
         let last = self.bus.stream_state(self.service).await?.map(|state| state.last).unwrap_or_default();
-        let start = kernel::Position(last).next();
         let (sender, receiver) = broadcast::channel(CAPACITY);
         let sender = Arc::new(sender);
         *running = Arc::downgrade(&sender);
-        tokio::spawn(pump(self.bus.clone(), self.service, start, Arc::downgrade(&sender)));
+        let pump = Pump {
+            bus: self.bus.clone(),
+            service: self.service,
+            next: Arc::new(AtomicU64::new(Position(last).next().0)),
+            subscribers: Arc::downgrade(&sender),
+        };
+        let mut failed = false;
+        // It ends with its last subscriber.
+        let pumping = supervised(format!("live events/{}", self.service), CancellationToken::new(), move |_| {
+            pump.clone().run(std::mem::replace(&mut failed, true))
+        });
+        tokio::spawn(pumping);
         Ok((sender, receiver))
     }
 }
 
-/// Passes the events from the bus to the subscribers, until there are none left.
-async fn pump(bus: Bus, service: Service, mut next: kernel::Position, subscribers: Weak<Sender>) {
-    loop {
-        let mut feed = std::pin::pin!(bus.feed(service, next));
+/// Passes the events from the bus to the subscribers of a service.
+#[derive(Clone)]
+struct Pump {
+    bus: Bus,
+    service: Service,
+    /// The position of the next event; shared by clones.
+    next: Arc<AtomicU64>,
+    subscribers: Weak<Sender>,
+}
+
+impl Pump {
+    /// Runs until there are no subscribers left. `failed`: it ran before, and came to an end that it should not have.
+    async fn run(self, mut failed: bool) {
         loop {
-            let batch = tokio::time::timeout(IDLE_CHECK, feed.next()).await;
-            let Some(sender) = subscribers.upgrade() else { return };
-            match batch {
-                Ok(Some(Ok(events))) => {
-                    for event in events {
-                        next = event.position.next();
-                        // Fails if the last subscriber has just left, which is no error.
-                        drop(sender.send(Ok(Arc::new(event))));
+            if failed {
+                tokio::time::sleep(RETRY_PAUSE).await;
+                if !self.skip().await {
+                    return;
+                }
+            }
+            failed = true;
+            let mut feed = std::pin::pin!(self.bus.feed(self.service, Position(self.next.load(Ordering::Relaxed))));
+            loop {
+                let batch = tokio::time::timeout(IDLE_CHECK, feed.next()).await;
+                let Some(sender) = self.subscribers.upgrade() else { return };
+                match batch {
+                    Ok(Some(Ok(events))) => {
+                        for event in events {
+                            self.next.store(event.position.next().0, Ordering::Relaxed);
+                            // Fails if the last subscriber has just left, which is no error.
+                            drop(sender.send(Ok(Arc::new(event))));
+                        }
                     }
+                    Ok(Some(Err(error))) => {
+                        tracing::warn!(service = %self.service, %error, "the live feed failed and begins anew");
+                        break;
+                    }
+                    Ok(None) => break,
+                    // Timeout: no events. The check above has seen that there are still subscribers.
+                    Err(_) => {}
                 }
-                Ok(Some(Err(error))) => {
-                    tracing::warn!(%service, %error, "the live feed failed and begins anew");
-                    break;
-                }
-                Ok(None) => break,
-                // Timeout: no events. The check above has seen that there are still subscribers.
-                Err(_) => {}
             }
         }
-        tokio::time::sleep(RETRY_PAUSE).await;
-        // Events that the stream has lost or can't deliver would stop the next feed, too. So it skips to the end of the stream, and tells
-        // the subscribers how many events they missed.
-        if let Ok(Some(state)) = bus.stream_state(service).await
-            && state.last >= next.0
+    }
+
+    /// Skips to the end of the stream, and tells the subscribers how many events they missed: events that the stream has lost or can't
+    /// deliver would stop the next feed, too. False: there are no subscribers left.
+    async fn skip(&self) -> bool {
+        let next = self.next.load(Ordering::Relaxed);
+        if let Ok(Some(state)) = self.bus.stream_state(self.service).await
+            && state.last >= next
         {
-            let missed = state.last + 1 - next.0;
-            next = kernel::Position(state.last).next();
-            let Some(sender) = subscribers.upgrade() else { return };
-            drop(sender.send(Err(MissedEvents(missed))));
+            self.next.store(Position(state.last).next().0, Ordering::Relaxed);
+            let Some(sender) = self.subscribers.upgrade() else { return false };
+            drop(sender.send(Err(MissedEvents(state.last + 1 - next))));
         }
+        true
     }
 }

@@ -1,6 +1,5 @@
 //! Health checks: polls each instance's `/health` (is it alive?) and `/ready` (can it carry out requests?).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, StatusCode, Uri};
@@ -21,8 +20,8 @@ const READINESS_INTERVAL: Duration = Duration::from_secs(2);
 const READINESS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Checks an instance until `shutdown`.
-pub(super) async fn watch(instance: Arc<Instance>, client: HttpClient, shutdown: CancellationToken) {
-    let asking = async { tokio::join!(alive(&instance, &client), ready(&instance, &client)) };
+pub(super) async fn watch(instance: &Instance, client: &HttpClient, shutdown: CancellationToken) {
+    let asking = async { tokio::join!(alive(instance, client), ready(instance, client)) };
     shutdown.run_until_cancelled(asking).await;
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`Remote`] is a service with its instances, and [`Forward`] is the endpoint that forwards to them. A request goes to the instance
 //! that its tenant's hash prefers (`instance`): always the same one as long as it is healthy, so that a tenant's requests use one
-//! cache and keep their order. Health comes from regular checks (`health`) and from the results of requests (`breaker`). A failed
+//! cache and keep their order. Health comes from regular [checks](Remote::watch) (`health`) and from the results of requests (`breaker`). A failed
 //! request is repeated at another instance only if that is safe: nothing was sent yet, or sending it twice does no harm (it only
 //! reads, or it carries an `Idempotency-Key`). A `budget` limits repetitions, so that they never become the main load. `body` keeps
 //! what may have to be sent again. Which operations belong to which service is decided by the gateway.
@@ -26,7 +26,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kernel::Service;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use budget::Budget;
 pub use forward::{Forward, ForwardedHeaders};
@@ -51,15 +50,9 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// A service with instances at these URLs. Spawns their health checks among `tasks`; they run until `shutdown`. Bodies of at most
-    /// `kept_bytes` bytes are buffered for retries.
-    pub fn open(
-        service: Service,
-        urls: &[http::Uri],
-        kept_bytes: usize,
-        tasks: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) -> Arc<Self> {
+    /// A service with instances at these URLs. Bodies of at most `kept_bytes` bytes are buffered for retries. Each instance has to be
+    /// [watched](Self::watch); until it is, it counts as healthy.
+    pub fn open(service: Service, urls: &[http::Uri], kept_bytes: usize) -> Arc<Self> {
         describe();
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -68,21 +61,22 @@ impl Remote {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build(connector);
-        let instances: Vec<_> = urls
+        let instances = urls
             .iter()
             .filter_map(|url| url.authority().cloned())
             .map(|authority| Arc::new(Instance::new(service, authority)))
             .collect();
-        for instance in &instances {
-            let client = client.clone();
-            tasks.spawn(health::watch(instance.clone(), client, shutdown.clone()));
-        }
         Arc::new(Self { service, instances, client, budget: Budget::default(), kept_bytes })
     }
 
     /// The instances of the service.
     pub fn instances(&self) -> &[Arc<Instance>] {
         &self.instances
+    }
+
+    /// Checks the health of one of its instances until `shutdown`.
+    pub async fn watch(self: Arc<Self>, instance: Arc<Instance>, shutdown: CancellationToken) {
+        health::watch(&instance, &self.client, shutdown).await;
     }
 }
 

@@ -1,11 +1,13 @@
 //! Writes snapshots of long streams in a background task, so that no command waits for one.
 
 use std::any::Any;
+use std::sync::Arc;
 
-use eventstore::{EventStore, Snapshot};
+use eventstore::{EventStore, Snapshot, supervised};
 use kernel::{Aggregate, TenantId};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Baseline, StreamKey};
 use crate::work::to_marked_json;
@@ -66,7 +68,9 @@ impl Snapshots {
     pub(crate) fn new(store: EventStore, every: u64) -> Self {
         let (queue, pending) = mpsc::channel(QUEUE_CAPACITY);
         if every > 0 {
-            tokio::spawn(write_all(store, pending));
+            let (name, pending) = (format!("snapshots/{}", store.service()), Arc::new(Mutex::new(pending)));
+            let writing = move |_| write_all(store.clone(), pending.clone());
+            tokio::spawn(supervised(name, CancellationToken::new(), writing));
         }
         Self { every, queue }
     }
@@ -94,7 +98,8 @@ impl Snapshots {
     }
 }
 
-async fn write_all(store: EventStore, mut queue: mpsc::Receiver<PendingSnapshot>) {
+async fn write_all(store: EventStore, queue: Arc<Mutex<mpsc::Receiver<PendingSnapshot>>>) {
+    let mut queue = queue.lock().await;
     while let Some(PendingSnapshot { tenant, aggregate_type, id, form, baseline }) = queue.recv().await {
         let Some(state) = (form.write)(&*baseline.state, &id) else { continue };
         let result = match state {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use eventstore::append::Error;
-use eventstore::{Appended, EventStore, Settings};
+use eventstore::{Appended, EventStore, Patience, Settings};
 use kernel::{Clock, Position, TenantId};
 use sqlx::{ConnectOptions, Executor};
 use testbed::{Database, Postgres, Silence, eventually};
@@ -216,6 +216,36 @@ async fn fault_clock_jumps_under_load_lose_double_and_reorder_nothing_and_the_lo
     verify(&database, &store, clients).await;
 }
 
+/// A clock that panics once when it is told to, as a mistake in the committer would.
+#[derive(Default)]
+struct Faulty(AtomicBool);
+
+impl Clock for Faulty {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "as the test wants it");
+        kernel::SystemClock.now()
+    }
+}
+
+#[tokio::test]
+async fn fault_a_committer_that_panics_writes_nothing_of_what_it_had_and_takes_appends_again() {
+    let (database, clock) = (Database::fresh("crm").await, Arc::new(Faulty::default()));
+    let store = EventStore::open(&database, Settings::default(), clock.clone()).await.unwrap();
+    store.append(append(testbed::tenant(), vec![stream("one", 0, 1)])).await.unwrap();
+    let before = contents(&database).await;
+    clock.0.store(true, Ordering::SeqCst);
+    let refused = store.append(append(testbed::tenant(), vec![stream("two", 0, 1)])).await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_)), "{refused:?}");
+    assert_eq!(contents(&database).await, before, "nothing of it was written");
+    eventually("appends are taken again", async || {
+        store.append(append(testbed::tenant(), vec![stream("three", 0, 1)])).await.ok()
+    })
+    .await;
+    assert_eq!(whole_log(&database, &store).await.len(), 2);
+    store.close().await;
+    assert!(!store.is_open(), "who closes it waits for the committer");
+}
+
 /// An append of another process whose clock is a month ahead of ours. It takes long enough that the next one waits for the lock meanwhile.
 const APPEND_ELSEWHERE: &str = "SELECT pg_advisory_xact_lock(7164702801);
      UPDATE log.head SET recorded_at = greatest(recorded_at, '2026-06-01T00:00:00Z') + interval '1 ms';
@@ -250,13 +280,14 @@ async fn fault_a_slow_clock_stops_no_append_while_others_write_without_a_pause()
 async fn fault_connections_that_nobody_closes_and_nobody_answers_are_replaced() {
     let database = Database::fresh("crm").await;
     let (way, silence) = Silence::on_the_way_to(&database).await;
-    let settings = Settings { follow_connections: 2, ..Settings::default() };
+    let follow_patience = Patience { unused: Duration::from_millis(200), given_back: Duration::from_millis(300) };
+    let settings = Settings { follow_connections: 2, follow_patience, ..Settings::default() };
     let store = EventStore::open(&way, settings, Arc::new(kernel::SystemClock)).await.unwrap();
     store.append(append(testbed::tenant(), vec![stream("lead", 0, 1)])).await.unwrap();
     // Idle connections.
     let (one, two) = tokio::join!(store.head(), store.head());
     assert_eq!((one.unwrap(), two.unwrap()), (Position(1), Position(1)));
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     silence.begin();
     for _ in 0..3 {
         let head = tokio::time::timeout(Duration::from_secs(5), store.head()).await;

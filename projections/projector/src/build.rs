@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deadletters::{Decisions, Part};
-use eventstore::{Database, EventSlice, EventStore, LockClass};
+use eventstore::{Database, EventSlice, EventStore, LockClass, resume_panic};
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::mpsc;
@@ -200,8 +200,8 @@ impl<'p> Build<'p> {
                 analyze_at *= 4;
             }
         }
-        // The reader has ended, because the channel is closed.
-        drop(reader);
+        drop(batches);
+        resume_panic(reader.await);
         Ok(())
     }
 

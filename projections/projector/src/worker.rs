@@ -4,6 +4,8 @@
 //! feed. Whenever the feed has a gap or is silent for long, it reads the log again. Each batch and its checkpoint are written in one
 //! transaction (`writing.rs`), so that each event takes effect once.
 
+#[cfg(test)]
+mod giving_up;
 mod takeover;
 
 use std::panic::AssertUnwindSafe;

@@ -20,6 +20,7 @@
 //! [`Station::may_use`].
 
 pub mod metadata;
+pub mod sources;
 pub mod station;
 
 use metadata::{Kind, Workspace};

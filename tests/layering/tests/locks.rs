@@ -3,31 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+
+use layering::sources::{files, root};
 
 /// The file with the enumeration.
 const KEYS: &str = "eventstore/src/lock/keys.rs";
 /// The part of the name that all functions for advisory locks have.
 const FUNCTION: &str = "advisory";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
-}
-
-/// The sources of the programs, without tests: these take locks by number to block a program.
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() {
-            if !name.starts_with('.') && !matches!(name.as_str(), "target" | "tests" | "node_modules") {
-                sources(&path, found);
-            }
-        } else if matches!(path.extension().and_then(|extension| extension.to_str()), Some("rs" | "sql")) {
-            found.push(path);
-        }
-    }
-}
 
 /// The first argument of each call of an advisory lock function in a text.
 fn keys(text: &str) -> Vec<&str> {
@@ -57,8 +39,8 @@ fn every_advisory_lock_has_a_key_of_the_list() {
     let list = fs::read_to_string(root.join(KEYS)).unwrap();
     let listed = listed(&list);
     assert!(listed.len() > 15, "the list was not read: {listed:?}");
-    let mut files = Vec::new();
-    sources(&root, &mut files);
+    // Without tests: these take locks by number to block a program.
+    let files = files(&root, &["rs", "sql"]).unwrap();
     let (mut taken, mut wrong) = (0, Vec::new());
     for file in files.iter().filter(|file| !file.ends_with(KEYS)) {
         let text = fs::read_to_string(file).unwrap();

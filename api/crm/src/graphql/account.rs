@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use crm_projections::accounts::{self, AccountHistoryRow, AccountRow};
-use face::connection;
-use face::graphql::{Context, Fetching, Node, Period, int, page, page_size};
+use face::graphql::{Context, Fetching, Node, int, page, page_size};
+use face::{change_object, connection};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -101,41 +101,18 @@ impl Account {
     }
 }
 
-/// A change of an account, and what was true of the account from this change until the next one.
-#[derive(Clone, Debug)]
-pub struct AccountChange(AccountHistoryRow);
+change_object! {
+    /// A change of an account, and what was true of the account from this change until the next one.
+    pub struct AccountChange(AccountHistoryRow) {
+        /// On whose behalf the change was made: the subject of a token.
+        fn actor(&self) -> &str {
+            &self.0.actor
+        }
 
-/// A change of an account, and what was true of the account from this change until the next one.
-#[graphql_object(context = Context)]
-impl AccountChange {
-    /// The account's version after the change.
-    fn version(&self) -> i32 {
-        int(self.0.version)
-    }
-
-    /// The kind of change, such as `reassigned`.
-    fn change(&self) -> &str {
-        &self.0.change
-    }
-
-    /// On whose behalf the change was made: the subject of a token.
-    fn actor(&self) -> &str {
-        &self.0.actor
-    }
-
-    /// The responsible user after the change.
-    fn owner(&self) -> Option<&str> {
-        self.0.owner.as_deref()
-    }
-
-    /// Valid time: the period in which this version was in effect.
-    fn valid(&self) -> Period {
-        Period { from: self.0.valid_from, to: self.0.valid_to.0 }
-    }
-
-    /// Transaction time: from when the event log recorded this version until it recorded a later one.
-    fn known(&self) -> Period {
-        Period { from: self.0.known_from, to: self.0.known_to.0 }
+        /// The responsible user after the change.
+        fn owner(&self) -> Option<&str> {
+            self.0.owner.as_deref()
+        }
     }
 }
 

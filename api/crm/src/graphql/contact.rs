@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use crm_projections::contacts::{self, ContactHistoryRow, ContactRow};
-use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, Period, PostalAddress, Session, Share, distribute, int, load, owners, page,
+    Context, Fetch, Fetching, Node, PostalAddress, Session, Share, distribute, int, load, owners, page,
 };
+use face::{change_object, connection};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -92,46 +92,23 @@ impl Contact {
     }
 }
 
-/// A change of a contact, and what was true of the contact from this change until the next one.
-#[derive(Clone, Debug)]
-pub struct ContactChange(ContactHistoryRow);
+change_object! {
+    /// A change of a contact, and what was true of the contact from this change until the next one.
+    pub struct ContactChange(ContactHistoryRow) {
+        /// On whose behalf the change was made: the subject of a token.
+        fn actor(&self) -> &str {
+            &self.0.actor
+        }
 
-/// A change of a contact, and what was true of the contact from this change until the next one.
-#[graphql_object(context = Context)]
-impl ContactChange {
-    /// The contact's version after the change.
-    fn version(&self) -> i32 {
-        int(self.0.version)
-    }
+        /// The account to which they belong after the change.
+        fn account_id(&self) -> Option<Uuid> {
+            self.0.account_id
+        }
 
-    /// The kind of change, such as `reassigned`.
-    fn change(&self) -> &str {
-        &self.0.change
-    }
-
-    /// On whose behalf the change was made: the subject of a token.
-    fn actor(&self) -> &str {
-        &self.0.actor
-    }
-
-    /// The account to which they belong after the change.
-    fn account_id(&self) -> Option<Uuid> {
-        self.0.account_id
-    }
-
-    /// The responsible user after the change.
-    fn owner(&self) -> Option<&str> {
-        self.0.owner.as_deref()
-    }
-
-    /// Valid time: the period in which this version was in effect.
-    fn valid(&self) -> Period {
-        Period { from: self.0.valid_from, to: self.0.valid_to.0 }
-    }
-
-    /// Transaction time: from when the event log recorded this version until it recorded a later one.
-    fn known(&self) -> Period {
-        Period { from: self.0.known_from, to: self.0.known_to.0 }
+        /// The responsible user after the change.
+        fn owner(&self) -> Option<&str> {
+            self.0.owner.as_deref()
+        }
     }
 }
 

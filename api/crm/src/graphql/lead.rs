@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
 use crm_projections::leads::{self, LeadHistoryRow, LeadRow};
-use face::connection;
-use face::graphql::{Context, Fetching, Node, Period, PostalAddress, forward, int, page, unreadable};
+use face::graphql::{Context, Fetching, Node, PostalAddress, forward, int, page, unreadable};
+use face::{change_object, connection};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -178,51 +178,28 @@ impl Lead {
     }
 }
 
-/// A change of a lead, and the lead's state from this change until the next one.
-#[derive(Clone, Debug)]
-pub struct LeadChange(LeadHistoryRow);
+change_object! {
+    /// A change of a lead, and the lead's state from this change until the next one.
+    pub struct LeadChange(LeadHistoryRow) {
+        /// On whose behalf the change was made: the subject of a token.
+        fn actor(&self) -> &str {
+            &self.0.actor
+        }
 
-/// A change of a lead, and the lead's state from this change until the next one.
-#[graphql_object(context = Context)]
-impl LeadChange {
-    /// The lead's version after the change.
-    fn version(&self) -> i32 {
-        int(self.0.version)
-    }
+        /// The lead's status after the change.
+        fn status(&self) -> LeadStatus {
+            self.0.status.0.into()
+        }
 
-    /// The kind of change, such as `qualified`.
-    fn change(&self) -> &str {
-        &self.0.change
-    }
+        /// The responsible user after the change.
+        fn owner(&self) -> Option<&str> {
+            self.0.owner.as_deref()
+        }
 
-    /// On whose behalf the change was made: the subject of a token.
-    fn actor(&self) -> &str {
-        &self.0.actor
-    }
-
-    /// The lead's status after the change.
-    fn status(&self) -> LeadStatus {
-        self.0.status.0.into()
-    }
-
-    /// The responsible user after the change.
-    fn owner(&self) -> Option<&str> {
-        self.0.owner.as_deref()
-    }
-
-    /// The reason or note that was given with the change.
-    fn note(&self) -> Option<&str> {
-        self.0.note.as_deref()
-    }
-
-    /// Valid time: the period in which this version was in effect.
-    fn valid(&self) -> Period {
-        Period { from: self.0.valid_from, to: self.0.valid_to.0 }
-    }
-
-    /// Transaction time: from when the event log recorded this version until it recorded a later one.
-    fn known(&self) -> Period {
-        Period { from: self.0.known_from, to: self.0.known_to.0 }
+        /// The reason or note that was given with the change.
+        fn note(&self) -> Option<&str> {
+            self.0.note.as_deref()
+        }
     }
 }
 

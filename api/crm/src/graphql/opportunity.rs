@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use crm_projections::opportunities::{self, OpportunityHistoryRow, OpportunityRow};
-use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, Period, Session, Share, bad_argument, distribute, forward, int, keyed, load,
-    owners, page, window,
+    Context, Fetch, Fetching, Node, Session, Share, bad_argument, distribute, forward, int, keyed, load, owners, page,
+    window,
 };
+use face::{change_object, connection};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
 use kernel::{Currency, Service, TenantId};
 use sqlx::PgConnection;
@@ -164,56 +164,33 @@ impl Opportunity {
     }
 }
 
-/// A change of an opportunity, and the opportunity's state from this change until the next one.
-#[derive(Clone, Debug)]
-pub struct OpportunityChange(OpportunityHistoryRow);
+change_object! {
+    /// A change of an opportunity, and the opportunity's state from this change until the next one.
+    pub struct OpportunityChange(OpportunityHistoryRow) {
+        /// The opportunity's status after the change.
+        fn status(&self) -> OpportunityStatus {
+            self.0.status.0.into()
+        }
 
-/// A change of an opportunity, and the opportunity's state from this change until the next one.
-#[graphql_object(context = Context)]
-impl OpportunityChange {
-    /// The opportunity's version after the change.
-    fn version(&self) -> i32 {
-        int(self.0.version)
-    }
+        /// The amount after the change.
+        fn amount(&self) -> Money {
+            Money::new(self.0.amount_minor.into(), self.0.currency.0)
+        }
 
-    /// The kind of change, such as `stage_changed`.
-    fn change(&self) -> &str {
-        &self.0.change
-    }
+        /// The expected close date after the change.
+        fn close_date(&self) -> NaiveDate {
+            self.0.close_date
+        }
 
-    /// The opportunity's status after the change.
-    fn status(&self) -> OpportunityStatus {
-        self.0.status.0.into()
-    }
+        /// The stage after the change.
+        fn stage_id(&self) -> Uuid {
+            self.0.stage_id
+        }
 
-    /// The amount after the change.
-    fn amount(&self) -> Money {
-        Money::new(self.0.amount_minor.into(), self.0.currency.0)
-    }
-
-    /// The expected close date after the change.
-    fn close_date(&self) -> NaiveDate {
-        self.0.close_date
-    }
-
-    /// The stage after the change.
-    fn stage_id(&self) -> Uuid {
-        self.0.stage_id
-    }
-
-    /// The responsible user after the change.
-    fn owner(&self) -> Option<&str> {
-        self.0.owner.as_deref()
-    }
-
-    /// Valid time: the period in which this version was in effect.
-    fn valid(&self) -> Period {
-        Period { from: self.0.valid_from, to: self.0.valid_to.0 }
-    }
-
-    /// Transaction time: from when the event log recorded this version until it recorded a later one.
-    fn known(&self) -> Period {
-        Period { from: self.0.known_from, to: self.0.known_to.0 }
+        /// The responsible user after the change.
+        fn owner(&self) -> Option<&str> {
+            self.0.owner.as_deref()
+        }
     }
 }
 

@@ -56,10 +56,7 @@ pub(crate) async fn serve(
     let cells = config.cells.iter().map(|(name, cell)| {
         // For forwarding, a cell counts as a service with instances. The name is leaked once, because a service's name is static.
         let named = Service::new(Box::leak(format!("cell_{}", name.replace('-', "_")).into_boxed_str()));
-        (
-            name.clone(),
-            Remote::open(named, &config.cell_urls(cell), http.body_limit, &background.tasks, &background.shutdown),
-        )
+        (name.clone(), background.remote(named, &config.cell_urls(cell), http.body_limit))
     });
     let map = Arc::new(CellMap::new(Placements::of(&Directory::open(config))));
     if let Err(error) = map.catch_up().await {
@@ -133,7 +130,8 @@ impl Cells {
 
     fn ready(&self) -> Response {
         let mut statuses = BTreeMap::new();
-        let (mut some, mut all) = (false, self.map.is_known());
+        let panicked = eventstore::panicked();
+        let (mut some, mut all) = (false, self.map.is_known() && panicked.is_empty());
         for (name, remote) in &self.remotes {
             let of_cell: Vec<_> = remote.instances().iter().map(|instance| instance.status()).collect();
             some |= of_cell.iter().any(|status| status.state != "down");
@@ -146,7 +144,7 @@ impl Cells {
             (true, true) => ("ready", StatusCode::OK),
         };
         let directory = if self.map.is_known() { "up" } else { "down" };
-        said(code, &json!({ "status": status, "directory": directory, "cells": statuses }))
+        said(code, &json!({ "status": status, "directory": directory, "cells": statuses, "panicked": panicked }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! GET: WebSockets with graphql-transport-ws, for subscriptions and other operations, or else the GraphiQL page.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use super::request::ParsedRequest;
 use super::{Engine, explorer};
 use crate::auth::Bearer;
 use crate::auth::denials::of_fields;
+use crate::front::failure::panicked;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -208,9 +210,12 @@ impl Connection {
         let (name, seen) = (id.clone(), self.seen.clone());
         let task = tokio::spawn(async move {
             let context = engine.context(caller, MinPositions::default());
-            let last = match run_operation(&engine, &request, &context, &seen, &name, &outbox).await {
-                Ok(()) => message::complete(&name),
-                Err(errors) => message::error(&name, &errors),
+            let running = run_operation(&engine, &request, &context, &seen, &name, &outbox);
+            let last = match AssertUnwindSafe(running).catch_unwind().await {
+                Ok(Ok(())) => message::complete(&name),
+                Ok(Err(errors)) => message::error(&name, &errors),
+                // As for a request: the client must not wait for what does not come.
+                Err(_) => message::error(&name, &refused(&panicked())),
             };
             context.renew().await;
             // Fails if the connection is gone, with all its operations.

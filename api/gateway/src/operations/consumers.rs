@@ -1,6 +1,7 @@
 //! The lag of sagas, webhooks and feeds behind their service's log, for `/ready` and metrics. (Relays, projections and sealers report
 //! their own.)
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use events_api::feed::RunningFeeds;
@@ -75,6 +76,7 @@ pub async fn ask(running: &Running, running_feeds: &RunningFeeds) -> Result<Cons
 
 /// Spawns a task that regularly sets the gauges, until the shutdown.
 pub fn observe(services: Vec<Running>, running_feeds: RunningFeeds, background: &Background) {
+    let services: Arc<[Running]> = services.into();
     metrics::describe_gauge!(
         "inopsio_webhook_lag_events",
         "Largest lag of a webhook in positions of the log, by state"
@@ -83,13 +85,15 @@ pub fn observe(services: Vec<Running>, running_feeds: RunningFeeds, background: 
     metrics::describe_gauge!("inopsio_feed_lag_events", "Largest lag of a feed in positions of the log");
     metrics::describe_gauge!("inopsio_feeds", "Open feeds");
     metrics::describe_gauge!("inopsio_saga_lag_events", "Events of the log that sagas have not read yet");
-    let shutdown = background.shutdown.clone();
-    background.tasks.spawn(async move {
-        let mut ticks = tokio::time::interval(METRICS_INTERVAL);
-        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            for running in &services {
-                if let Err(error) = set(running, &running_feeds).await {
-                    tracing::debug!(service = %running.runtime.service, error, "the lag of consumers is not known now");
+    background.spawn("lag of consumers", move |shutdown| {
+        let (services, running_feeds) = (services.clone(), running_feeds.clone());
+        async move {
+            let mut ticks = tokio::time::interval(METRICS_INTERVAL);
+            while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+                for running in &*services {
+                    if let Err(error) = set(running, &running_feeds).await {
+                        tracing::debug!(service = %running.runtime.service, error, "the lag of consumers is not known now");
+                    }
                 }
             }
         }

@@ -149,7 +149,7 @@ impl Readiness {
         let logs = futures::future::join_all(self.services.iter().map(|Running { runtime, .. }| {
             ask(format!("postgres/{}", runtime.service), Status::Unavailable, async {
                 if !runtime.store.is_open() {
-                    return Err("the log accepts no appends: it is closing, or its committer has ended".to_owned());
+                    return Err("the log accepts no appends: it is closing, or its committer panicked and is started again in a moment".to_owned());
                 }
                 runtime.store.head().await.map(drop).map_err(|error| error.to_string())
             })

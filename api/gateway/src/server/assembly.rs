@@ -96,13 +96,7 @@ impl Assembly<'_> {
         let mut opened = Opened { here: Vec::new(), running: Vec::new(), elsewhere: Vec::new() };
         for domain in domains::all_with(self.adapters).into_iter().filter(|domain| services.includes(domain.service)) {
             if let Some(urls) = services.elsewhere(domain.service, config)? {
-                let remote = Remote::open(
-                    domain.service,
-                    &urls,
-                    config.http.body_limit,
-                    &background.tasks,
-                    &background.shutdown,
-                );
+                let remote = background.remote(domain.service, &urls, config.http.body_limit);
                 let read_side =
                     service::read_side(&domain, config, self.bus, self.grants.clone(), self.adapters.url.clone());
                 opened.elsewhere.push((domain, remote, read_side));

@@ -18,6 +18,7 @@ use jobs::{Jobs, Kinds, Runner};
 use kernel::{Clock, Grant, IdSource, Position, Service};
 use nats::Bus;
 use projector::{Projector, ReadModels};
+use remote::Remote;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use webhooks::{Deliverer, SystemRandomSource, Webhooks};
@@ -44,6 +45,19 @@ impl Background {
         F: Future<Output = ()> + Send + 'static,
     {
         self.tasks.spawn(supervised(name.into(), self.shutdown.clone(), start));
+    }
+
+    /// A service (or cell) with instances at these URLs, whose health is checked until the shutdown. Bodies of at most `kept_bytes` bytes
+    /// are buffered for retries.
+    pub fn remote(&self, service: Service, urls: &[http::Uri], kept_bytes: usize) -> Arc<Remote> {
+        let remote = Remote::open(service, urls, kept_bytes);
+        for instance in remote.instances() {
+            let (watching, watched) = (remote.clone(), instance.clone());
+            self.spawn(format!("health of {}/{service}", instance.authority), move |shutdown| {
+                watching.clone().watch(watched.clone(), shutdown)
+            });
+        }
+        remote
     }
 }
 

@@ -67,6 +67,24 @@ async fn panics() {
 }
 
 #[tokio::test]
+async fn metrics_count_the_panics_of_each_background_task_from_zero_on() {
+    let world = World::start().await;
+    let counted = async |task: &str| {
+        let text = world.get("/metrics").await.body.as_str()?.to_owned();
+        let series = format!("inopsio_task_panics_total{{task=\"{task}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(series.as_str())?.parse::<u64>().ok())
+    };
+    for task in ["log/crm", "snapshots/crm", "relay/crm", "projections/crm/leads", "lag of consumers"] {
+        assert_eq!(eventually(task, async || counted(task).await).await, 0, "{task}");
+    }
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(eventstore::supervised("stumbling".to_owned(), shutdown.clone(), |_| panics()));
+    eventually("its panic is counted", async || counted("stumbling").await.filter(|count| *count > 0)).await;
+    shutdown.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test]
 async fn metrics_count_requests_by_route_and_status() {
     let world = World::start().await;
     let lead = world.lead("Ada").await;

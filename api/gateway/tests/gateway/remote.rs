@@ -180,6 +180,8 @@ async fn without_any_instance_commands_are_refused_queries_answered_and_ready_sa
     let metrics = world.get("/metrics").await.body;
     let up = metrics.as_str().unwrap().lines().find(|line| line.starts_with("inopsio_remote_up{")).unwrap().to_owned();
     assert!(up.ends_with(" 0"), "{up}");
+    let watched = metrics.as_str().unwrap().contains("inopsio_task_panics_total{task=\"health of ");
+    assert!(watched, "its health checks are started again if they panic");
 }
 
 /// An instance that reports to be healthy, but breaks each connection after it has received the request.

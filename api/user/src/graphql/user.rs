@@ -1,11 +1,10 @@
 //! Users in GraphQL.
 
 use chrono::{DateTime, Utc};
-use face::connection;
 use face::graphql::{
-    Context, Fetch, Fetching, Node, Page, PageRequest, Period, PostalAddress, Session, int, keyed, load, unlistable,
-    unreadable,
+    Context, Fetch, Fetching, Node, Page, PageRequest, PostalAddress, Session, int, keyed, load, unlistable, unreadable,
 };
+use face::{change_object, connection};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, TenantId, UserId, picture_address};
 use sqlx::PgConnection;
@@ -183,46 +182,23 @@ impl User {
     }
 }
 
-/// A change of a user, and their state after it.
-#[derive(Clone, Debug)]
-pub struct UserChange(PersonHistoryRow);
+change_object! {
+    /// A change of a user, and their state after it.
+    pub struct UserChange(PersonHistoryRow) {
+        /// Subject of the caller who made the change.
+        fn actor(&self) -> &str {
+            &self.0.actor
+        }
 
-/// A change of a user, and their state after it.
-#[graphql_object(context = Context)]
-impl UserChange {
-    /// Version of the user after the change.
-    fn version(&self) -> i32 {
-        int(self.0.version)
-    }
+        /// State of the user after the change.
+        fn status(&self) -> UserStatus {
+            self.0.status.0.into()
+        }
 
-    /// Type of change, such as `role_granted`.
-    fn change(&self) -> &str {
-        &self.0.change
-    }
-
-    /// Subject of the caller who made the change.
-    fn actor(&self) -> &str {
-        &self.0.actor
-    }
-
-    /// State of the user after the change.
-    fn status(&self) -> UserStatus {
-        self.0.status.0.into()
-    }
-
-    /// The user's own roles after the change.
-    fn roles(&self) -> Vec<String> {
-        self.0.roles.iter().cloned().collect()
-    }
-
-    /// Period in which this state was valid.
-    fn valid(&self) -> Period {
-        Period { from: self.0.valid_from, to: self.0.valid_to.0 }
-    }
-
-    /// Period in which this was the latest knowledge of the log.
-    fn known(&self) -> Period {
-        Period { from: self.0.known_from, to: self.0.known_to.0 }
+        /// The user's own roles after the change.
+        fn roles(&self) -> Vec<String> {
+            self.0.roles.iter().cloned().collect()
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Executor as _, PgPool, Row};
 use uuid::Uuid;
 
-use super::lamp::{Dust, Lamp};
+use super::lamp::{Dust, Lamp, UNWRITABLE};
 use super::support::{SNAPSHOTS, World};
 
 /// A world and its database, also as its superuser.
@@ -22,7 +22,11 @@ async fn world() -> (World, testbed::Database, PgPool) {
 
 /// A lamp that was dusted this many times, in one append that bypasses the executor.
 async fn dusted(world: &World, times: usize) -> Uuid {
-    let lamp = world.lamp(&times.to_string()).await;
+    labelled_and_dusted(world, &times.to_string(), times).await
+}
+
+async fn labelled_and_dusted(world: &World, label: &str, times: usize) -> Uuid {
+    let lamp = world.lamp(label).await;
     let dusting = || NewEvent {
         event_id: SystemIds.next(),
         event_type: "demo.lamp.dusted",
@@ -151,6 +155,18 @@ async fn snapshots_are_their_tenants_own() {
         let refused = connection.execute("SELECT * FROM log.snapshots").await.unwrap_err();
         assert!(refused.to_string().contains("permission denied"), "{role}: {refused}");
     }
+}
+
+#[tokio::test]
+async fn fault_a_state_that_panics_when_it_is_written_costs_no_other_stream_its_snapshot() {
+    let (world, _database, superuser) = world().await;
+    let executor = world.elsewhere();
+    let unwritable = labelled_and_dusted(&world, UNWRITABLE, 200).await;
+    loaded(&world, &executor, unwritable).await;
+    let other = dusted(&world, 300).await;
+    loaded(&world, &executor, other).await;
+    eventually_kept(&superuser, other, 301).await;
+    assert_eq!(kept(&superuser, unwritable).await, None);
 }
 
 #[tokio::test]
