@@ -60,9 +60,7 @@ impl Committer {
         let mut connection = Arc::clone(&self.connection).lock_owned().await;
         // After a panic there may be something on it that was not read.
         connection.give_up();
-        if !self.closing.is_cancelled() {
-            self.queue.open();
-        }
+        self.queue.open();
         let mut sender = BatchSender {
             connection,
             min_recorded_at: DateTime::<Utc>::MIN_UTC,

@@ -18,6 +18,12 @@ use crate::batch::PendingAppend;
 /// After this many small appends a waiting bulk append is taken.
 const SMALL_BEFORE_BULK: usize = 64;
 
+/// Why it is closed for good.
+const CLOSING: &str = "it is closing";
+
+/// Why it is closed until the committer runs again.
+const FAULT: &str = "it is started again after a fault";
+
 pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Notify,
@@ -38,7 +44,7 @@ struct State {
     small_since_bulk: usize,
     /// The two tenants that last queued small appends, and when.
     recent: [Option<(TenantId, Instant)>; 2],
-    /// Why the queue is closed.
+    /// Why the queue is closed: [`CLOSING`] or [`FAULT`].
     closed: Option<&'static str>,
 }
 
@@ -111,22 +117,22 @@ impl Queue {
 
     /// Refuses further appends; waiting ones can still be taken.
     pub(crate) fn close(&self) {
-        self.with(|state| state.closed = Some("it is closing"));
+        self.with(|state| state.closed = Some(CLOSING));
         self.arrived.notify_one();
     }
 
     /// Closes the queue until it is [opened](Self::open) again, and drops the waiting appends: their callers get an error.
     pub(crate) fn abandon(&self) {
         let forgotten = self.with(|state| {
-            let closed = state.closed.or(Some("it is started again after a fault"));
+            let closed = state.closed.or(Some(FAULT));
             std::mem::replace(state, State { closed, ..State::default() })
         });
         drop(forgotten);
     }
 
-    /// Accepts appends again.
+    /// Accepts appends again after [`abandon`](Self::abandon), unless the log is closing.
     pub(crate) fn open(&self) {
-        self.with(|state| state.closed = None);
+        self.with(|state| state.closed = state.closed.filter(|reason| *reason != FAULT));
     }
 
     /// Whether another tenant queued a small append within this time.

@@ -128,7 +128,11 @@ impl Worker {
                 Ok(Err(error)) => {
                     tracing::warn!(projection = self.projection.name(), %error, "the projection waits and tries again");
                 }
-                Err(_) => tracing::error!(projection = self.projection.name(), "the projection's worker panicked"),
+                Err(_) => {
+                    let (service, name) = (self.database.service, self.projection.name());
+                    tracing::error!(projection = name, "the projection's worker panicked");
+                    eventstore::panics_of(&format!("projections/{service}/{name}")).increment(1);
+                }
             }
             pause = if began.elapsed() > self.settings.max_backoff { Duration::from_millis(50) } else { pause * 2 };
             pause = pause.min(self.settings.max_backoff);
