@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{PgConnection, Row, ValueRef};
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use crate::Error;
 use crate::bounded::Bounded;
+use crate::database::begin_as;
 use crate::failure::{Failure, classify};
 
 /// The columns that [`event`] reads, in its order.
@@ -26,6 +28,9 @@ pub(crate) use columns;
 pub(crate) const COLUMNS: usize = 12;
 
 const LOAD: &str = concat!("SELECT ", columns!(), " FROM log.load($1, $2, $3, $4)");
+
+const BEGAN: &str = "SELECT occurred_at FROM log.events
+     WHERE tenant_id = $1 AND aggregate_type = $2 AND aggregate_id = $3 AND sequence = 1";
 
 const AFTER: &str = concat!("SELECT ", columns!(), " FROM log.events WHERE position > $1 ORDER BY position LIMIT $2");
 
@@ -179,6 +184,21 @@ pub(crate) async fn load(
             .fetch_all(pool)
             .await?;
         rows.iter().map(event).collect()
+    })
+    .await
+}
+
+/// When the first event of a stream happened. `None` if there is no such stream.
+pub(crate) async fn began_at(
+    pool: &PgPool,
+    tenant: TenantId,
+    aggregate_type: &str,
+    aggregate_id: &str,
+) -> Result<Option<DateTime<Utc>>, Error> {
+    with_retries(|| async move {
+        let mut transaction = begin_as(pool, tenant).await?;
+        let began = sqlx::query_scalar(BEGAN).bind(tenant.uuid()).bind(aggregate_type).bind(aggregate_id);
+        Ok(began.fetch_optional(&mut *transaction).await?)
     })
     .await
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::Stream;
 use kernel::{Clock, Position, RecordedEvent, Service, TenantId};
 use keys::{Context, DataKey, Sealed};
@@ -298,6 +299,16 @@ impl EventStore {
         after: u64,
     ) -> Result<Vec<RecordedEvent>, Error> {
         self.opened(read::load(&self.shared.readers, tenant, aggregate_type, aggregate_id, after).await?).await
+    }
+
+    /// When the first event of a stream happened. `None` if there is no such stream.
+    pub async fn began_at(
+        &self,
+        tenant: TenantId,
+        aggregate_type: &str,
+        aggregate_id: &str,
+    ) -> Result<Option<DateTime<Utc>>, Error> {
+        read::began_at(&self.shared.readers, tenant, aggregate_type, aggregate_id).await
     }
 
     /// A stream's snapshot of this form, if there is one, and the events after it, in order, opened; one round trip.

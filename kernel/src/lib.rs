@@ -61,7 +61,7 @@ pub use instant::{NotATime, deserialize_optional_time, read_time, write_time};
 pub use last_times::LastTimes;
 pub use leaf::{Leaf, LeafHash};
 pub use listed::listed;
-pub use machines::{LookedUp, MachineStanding, Machines};
+pub use machines::{LookedUp, MachineStanding, Machines, NoMachines};
 pub use metadata::EventMetadata;
 pub use money::{Currency, Money};
 pub use patterns::{PatternError, TypePatterns};
@@ -76,7 +76,7 @@ pub use sent_links::SentLinks;
 pub use service::Service;
 pub use tenant::{TenantId, is_slug};
 pub use tree::{Leaves, Tree, root_by_path};
-pub use unicode::{composed, folded};
+pub use unicode::{compatible, composed, folded};
 pub use upcast::Upcast;
 pub use versions::Versions;
 

@@ -2,14 +2,24 @@
 
 use std::borrow::Cow;
 
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfkc_quick};
 
 /// A text in normalization form C: `e` with a combining accent becomes `é`. Borrowed if it already has that form.
 ///
 /// Text that people type is stored and searched in this form. Values of other systems that are compared byte by byte (subjects, external
-/// ids, secrets) are not normalised.
+/// ids, secrets) are not normalised. Passwords are hashed in the form of [`compatible`].
 pub fn composed(text: &str) -> Cow<'_, str> {
     if is_composed(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
+}
+
+/// A text in normalization form KC: as [`composed`], and a compatibility character becomes what it stands for: a fullwidth `Ａ` an `A`, a
+/// no-break space a space, `ﬁ` two letters. Borrowed if it already has that form. The text may become longer (`U+FDFA` 18 characters).
+pub fn compatible(text: &str) -> Cow<'_, str> {
+    if is_nfkc_quick(text.chars()) == IsNormalized::Yes {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.nfkc().collect())
+    }
 }
 
 /// A text for case-insensitive comparison: [`composed`] and in lower case. (The lower case of some letters with marks has to be composed
@@ -48,6 +58,22 @@ mod tests {
         ] {
             assert_eq!(composed(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_stands_for_the_same_becomes_the_same() {
+        for (text, expected) in [
+            ("Cafe\u{301}", "Café"),
+            ("ＡＢＣ１", "ABC1"),
+            ("a\u{a0}b\u{3000}c\u{2009}d", "a b c d"),
+            ("ﬁn²", "fin2"),
+            ("\u{ff76}\u{ff9e}", "ガ"),
+        ] {
+            assert_eq!(compatible(text), expected, "{text:?}");
+            assert_eq!(compatible(expected), expected, "{expected:?} changes again");
+        }
+        assert!(matches!(compatible("tin roof Café"), Cow::Borrowed(_)));
+        assert_eq!(compatible("\u{fdfa}").chars().count(), 18);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Aggregate, Personal, Refusal, SentLinks, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::GroupId;
 
@@ -29,6 +30,10 @@ kernel::events! {
             /// Whether the invitation is based on the tenant's registration policy alone: the person asked for it themselves.
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             pub by_policy: bool,
+            /// The user or machine who sent it. Absent if neither did (the registration policy, the saga that creates a tenant, a token of
+            /// another issuer), and in events from before it was recorded.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub sent_by: Option<Uuid>,
             /// When the link expires.
             pub expires_at: DateTime<Utc>,
         },
@@ -37,6 +42,9 @@ kernel::events! {
         InvitationResent = "user.invitation.resent" @ 1 {
             /// Number of the link, counted from 1.
             pub turn: u32,
+            /// The user or machine who sent it again; from then on the invitation is theirs.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub sent_by: Option<Uuid>,
             pub expires_at: DateTime<Utc>,
         },
         /// The invitation was accepted: the person became a user.
@@ -104,6 +112,9 @@ pub struct Invitation {
     /// Whether the person asked for it themselves.
     #[serde(default)]
     pub by_policy: bool,
+    /// The user or machine who sent the last link. `None`: neither did, or it was not recorded.
+    #[serde(default)]
+    pub sent_by: Option<Uuid>,
     /// Number of the last link that was sent.
     pub turn: u32,
     /// When the last link expires.
@@ -126,6 +137,8 @@ pub enum InvitationCommand {
     Send(InvitationSent),
     Resend {
         expires_at: DateTime<Utc>,
+        /// The user or machine who sends it again.
+        sent_by: Option<Uuid>,
     },
     Accept {
         turn: u32,
@@ -196,7 +209,7 @@ impl Invitation {
 
 impl Aggregate for Invitation {
     const TYPE: &'static str = "user.invitation";
-    const FORM: u32 = 4;
+    const FORM: u32 = 5;
     const SEALED: bool = true;
     type Command = InvitationCommand;
     type Event = InvitationEvent;
@@ -205,9 +218,9 @@ impl Aggregate for Invitation {
     fn decide(&self, command: InvitationCommand) -> Result<Vec<InvitationEvent>, InvitationError> {
         Ok(match command {
             InvitationCommand::Send(sent) => vec![sent.into()],
-            InvitationCommand::Resend { expires_at } => {
+            InvitationCommand::Resend { expires_at, sent_by } => {
                 self.pending()?;
-                vec![InvitationResent { turn: self.turn + 1, expires_at }.into()]
+                vec![InvitationResent { turn: self.turn + 1, sent_by, expires_at }.into()]
             }
             InvitationCommand::Accept { turn, at, user } => {
                 self.link(turn, at).map_err(|_| InvitationError::Link)?;
@@ -232,10 +245,13 @@ impl Aggregate for Invitation {
         match event {
             InvitationEvent::InvitationSent(e) => {
                 (self.email, self.name, self.roles, self.groups) = (e.email, e.name, e.roles, e.groups);
-                self.by_policy = e.by_policy;
+                (self.by_policy, self.sent_by) = (e.by_policy, e.sent_by);
                 self.send(1, e.expires_at);
             }
-            InvitationEvent::InvitationResent(e) => self.send(e.turn, e.expires_at),
+            InvitationEvent::InvitationResent(e) => {
+                self.sent_by = e.sent_by;
+                self.send(e.turn, e.expires_at);
+            }
             InvitationEvent::InvitationAccepted(e) => {
                 (self.status, self.user) = (InvitationStatus::Accepted, Some(e.user));
             }
@@ -258,7 +274,6 @@ kernel::aggregate!(Invitation);
 #[cfg(test)]
 mod tests {
     use cqrs_es::test::{AggregateTestExecutor, TestFramework};
-    use uuid::Uuid;
 
     use super::*;
 
@@ -277,6 +292,7 @@ mod tests {
             roles: vec![],
             groups: vec![],
             by_policy,
+            sent_by: None,
             expires_at: at(100),
         };
         events.insert(0, sent.into());
@@ -290,7 +306,7 @@ mod tests {
     #[test]
     fn a_link_is_good_once_in_its_time_and_only_the_last_one() {
         let accepted = || InvitationAccepted { user: UserId::new(Uuid::nil()) }.into();
-        let resent = || InvitationResent { turn: 2, expires_at: at(200) }.into();
+        let resent = || InvitationResent { turn: 2, sent_by: None, expires_at: at(200) }.into();
         given(vec![]).when(accept(1, 99)).then_expect_events(vec![accepted()]);
         given(vec![resent()]).when(accept(2, 199)).then_expect_events(vec![accepted()]);
         for (events, command) in [
@@ -309,7 +325,7 @@ mod tests {
     #[test]
     fn each_link_of_the_policys_is_good_for_its_time_until_one_of_them_is_used() {
         let accepted = || InvitationAccepted { user: UserId::new(Uuid::nil()) }.into();
-        let resent = |turn, second| InvitationResent { turn, expires_at: at(second) }.into();
+        let resent = |turn, second| InvitationResent { turn, sent_by: None, expires_at: at(second) }.into();
         let given = |events: Vec<_>| given_of(true, [vec![resent(2, 200), resent(3, 300)], events].concat());
         for (turn, second) in [(1, 99), (2, 199), (3, 299)] {
             given(vec![]).when(accept(turn, second)).then_expect_events(vec![accepted()]);
@@ -330,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_link_of_the_policys_by_a_clock_that_was_ahead_is_good_until_the_next_one_is_sent() {
-        let resent = |turn, second| InvitationResent { turn, expires_at: at(second) }.into();
+        let resent = |turn, second| InvitationResent { turn, sent_by: None, expires_at: at(second) }.into();
         let accepted = || InvitationAccepted { user: UserId::new(Uuid::nil()) }.into();
         given_of(true, vec![resent(2, 900)]).when(accept(2, 250)).then_expect_events(vec![accepted()]);
         let given = || given_of(true, vec![resent(2, 900), resent(3, 300)]);
@@ -351,7 +367,7 @@ mod tests {
     #[test]
     fn what_is_decided_is_not_sent_again_nor_taken_back() {
         let accepted = || vec![InvitationAccepted { user: UserId::new(Uuid::nil()) }.into()];
-        let resend = InvitationCommand::Resend { expires_at: at(300) };
+        let resend = InvitationCommand::Resend { expires_at: at(300), sent_by: None };
         for command in [resend.clone(), InvitationCommand::Revoke] {
             given(accepted()).when(command).then_expect_error(InvitationError::NotPending(InvitationStatus::Accepted));
         }

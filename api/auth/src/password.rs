@@ -1,5 +1,9 @@
 //! Passwords: hashed with Argon2id, a few at a time and on low-priority threads, so that sign-ins do not slow down other requests.
+//!
+//! Keyboards and systems type the same letters in different code points (macOS may send an `e` and an accent, others `é`), so a password is
+//! hashed in [one form](Password), as NIST SP 800-63B section 5.1.1.2 recommends.
 
+use std::iter;
 use std::sync::{Arc, OnceLock};
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
@@ -14,11 +18,39 @@ use crate::low_priority::at_low_priority;
 /// OWASP's recommended parameters for Argon2id: memory in KiB, passes, lanes.
 const PARAMETERS: (u32, u32, u32) = (19 * 1_024, 2, 1);
 
-/// The longest password, in bytes: a longer one is not more secure, and takes time to hash.
+/// The longest password, in characters of the form in which it is hashed: a longer one is not more secure.
 pub const LONGEST: usize = 256;
 
 /// The lowest accepted zxcvbn score: 3, "safely unguessable: moderate protection from offline slow-hash scenario".
 const STRENGTH: zxcvbn::Score = zxcvbn::Score::Three;
+
+/// A password that somebody typed.
+#[derive(Clone)]
+pub struct Password {
+    /// In the form in which passwords are hashed: normalization form KC.
+    normalized: Zeroizing<String>,
+    /// As it was typed, if that differs. Passwords were hashed like this before there was a form for them.
+    typed: Option<Zeroizing<String>>,
+}
+
+impl Password {
+    /// A password as it was typed.
+    pub fn typed(text: &str) -> Self {
+        let normalized = Zeroizing::new(kernel::compatible(text).into_owned());
+        let typed = (normalized.as_str() != text).then(|| Zeroizing::new(text.to_owned()));
+        Self { normalized, typed }
+    }
+
+    /// Whether no password can be like this. (Passwords of at most so many bytes were hashed as they were typed.)
+    pub fn is_too_long(&self) -> bool {
+        self.normalized.chars().count() > LONGEST && self.typed.as_ref().is_none_or(|typed| typed.len() > LONGEST)
+    }
+
+    /// The texts that may have been hashed. How many these are depends on what was typed alone, not on the account.
+    fn candidates(&self) -> impl Iterator<Item = &str> {
+        iter::once(&self.normalized).chain(&self.typed).map(|text| text.as_str())
+    }
+}
 
 /// Hashes, verifies and checks passwords. There is one instance per process.
 #[derive(Default)]
@@ -40,10 +72,10 @@ impl Passwords {
     ///
     /// # Errors
     /// With advice on how to improve it; `password_breached` when it was found in a breach.
-    pub async fn check(&self, password: &str, about: &[&str]) -> Result<(), Refusal> {
+    pub async fn check(&self, password: &Password, about: &[&str]) -> Result<(), Refusal> {
         check_strength(password, about)?;
         match &self.breaches {
-            Some(breaches) if is_breached(&**breaches, password).await => {
+            Some(breaches) if is_breached(&**breaches, &password.normalized).await => {
                 let detail = "it was seen in a breach of another service, so it is among the first that are tried; choose another one, and \
                               change it wherever else you use it";
                 let (pointer, detail) = ("/password".to_owned(), detail.to_owned());
@@ -57,24 +89,29 @@ impl Passwords {
     ///
     /// # Errors
     /// `sign_in_busy` when too many requests wait.
-    pub async fn hash(&self, password: Zeroizing<String>, random: &dyn Random) -> Result<String, Refusal> {
+    pub async fn hash(&self, password: Password, random: &dyn Random) -> Result<String, Refusal> {
         let mut salt = [0; 16];
         random.fill(&mut salt).map_err(crate::authority::refused)?;
-        turn(move || hash(&password, &salt)).await?
+        turn(move || hash(&password.normalized, &salt)).await?
     }
 
-    /// Whether a password has this hash. Without a hash it does not, and the check takes as long.
+    /// Whether a password has this hash, in its form or as it was typed. Without a hash it does not. How long the check takes depends on
+    /// what was typed alone: whether the hash is right or missing, as many are computed.
     ///
     /// # Errors
     /// `sign_in_busy` when too many requests wait.
-    pub async fn verify(&self, password: Zeroizing<String>, phc: Option<String>) -> Result<bool, Refusal> {
+    pub async fn verify(&self, password: Password, phc: Option<String>) -> Result<bool, Refusal> {
         let known = phc.is_some();
         let phc = match phc {
             Some(phc) => phc,
             None => self.nobodys().await?,
         };
         let same = turn(move || {
-            PasswordHash::new(&phc).is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
+            let verifies = |text: &str| {
+                PasswordHash::new(&phc).is_ok_and(|hash| argon2().verify_password(text.as_bytes(), &hash).is_ok())
+            };
+            // Not `any`, which would stop at the first that is right.
+            password.candidates().map(verifies).filter(|right| *right).count() > 0
         })
         .await?;
         Ok(same && known)
@@ -99,11 +136,16 @@ async fn turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> R
 ///
 /// # Errors
 /// With advice on how to improve it.
-pub fn check_strength(password: &str, about: &[&str]) -> Result<(), Refusal> {
+pub fn check_strength(password: &Password, about: &[&str]) -> Result<(), Refusal> {
+    let password = password.normalized.as_str();
     let refuse =
         |code, detail: String| Err(Refusal::fields(vec![FieldError { pointer: "/password".to_owned(), code, detail }]));
-    if password.len() > LONGEST {
-        return refuse("too_long", format!("a password has at most {LONGEST} bytes"));
+    if password.chars().count() > LONGEST {
+        return refuse("too_long", format!("a password has at most {LONGEST} characters"));
+    }
+    if password.contains(char::is_control) {
+        let detail = "a password can't contain control characters, such as a tab: not every keyboard can type them";
+        return refuse("control_character", detail.to_owned());
     }
     // Each name counts as a whole and in parts.
     let parts = about.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
@@ -146,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_verified_against_its_own_hash_and_nobodys_is_never_right() {
         let passwords = Passwords::default();
-        let text = |text: &str| Zeroizing::new(text.to_owned());
+        let text = Password::typed;
         let phc = passwords.hash(text("correct horse"), &SystemRandom).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
         assert_ne!(phc, passwords.hash(text("correct horse"), &SystemRandom).await.unwrap(), "salted");
@@ -157,15 +199,50 @@ mod tests {
 
     #[test]
     fn a_password_that_is_easily_guessed_is_refused_with_advice() {
-        for weak in ["", "password1", "qwertyuiop", "lovelace1", "Acme2026"] {
-            let refusal = check_strength(weak, &["Ada Lovelace", "ada@example.com", "Acme"]).unwrap_err();
+        for weak in ["", "password1", "qwertyuiop", "lovelace1", "Acme2026", "ｐａｓｓｗｏｒｄ１"] {
+            let weak = Password::typed(weak);
+            let refusal = check_strength(&weak, &["Ada Lovelace", "ada@example.com", "Acme"]).unwrap_err();
             assert_eq!(
                 (refusal.errors()[0].pointer.as_str(), refusal.errors()[0].code),
                 ("/password", "weak"),
-                "{weak}"
+                "{}",
+                *weak.normalized
             );
         }
-        assert_eq!(check_strength("tin-roof-ocelot-parable", &["ada"]), Ok(()));
-        assert_eq!(check_strength(&"x".repeat(300), &[]).unwrap_err().errors()[0].code, "too_long");
+        assert_eq!(check_strength(&Password::typed("tin-roof-ocelot-parable"), &["ada"]), Ok(()));
+    }
+
+    #[test]
+    fn a_password_is_as_long_as_it_is_hashed() {
+        let code = |text: &str| check_strength(&Password::typed(text), &[]).map_err(|refusal| refusal.errors()[0].code);
+        // Each accent becomes a part of its letter.
+        let longest = "tin-roof-ocele\u{301}t-parable ".repeat(10) + "tin-roof-ocelots";
+        assert_eq!((longest.chars().count(), kernel::composed(&longest).chars().count()), (266, 256));
+        assert_eq!(code(&longest), Ok(()));
+        assert_eq!(code(&format!("{longest}x")), Err("too_long"));
+        assert_eq!(code(&"\u{fdfa}".repeat(15)), Err("too_long"));
+        assert_eq!(code("tin-roof\tocelot-parable"), Err("control_character"));
+        // A password from before was at most so many bytes, as they were typed.
+        assert!(!Password::typed(&"\u{fdfa}".repeat(85)).is_too_long());
+        assert!(
+            Password::typed(&"\u{fdfa}".repeat(86)).is_too_long() && Password::typed(&"x".repeat(257)).is_too_long()
+        );
+        assert!(!Password::typed(&longest).is_too_long());
+    }
+
+    #[tokio::test]
+    async fn what_was_hashed_as_it_was_typed_is_verified_as_it_is_typed() {
+        let (passwords, decomposed) = (Passwords::default(), "cafe\u{301} ocelot");
+        let verifies = async |typed: &str, phc: &str| {
+            passwords.verify(Password::typed(typed), Some(phc.to_owned())).await.unwrap()
+        };
+        let before = hash(decomposed, &[7; 16]).unwrap();
+        assert!(verifies(decomposed, &before).await);
+        assert!(!verifies("café ocelot", &before).await, "nobody knows how it was typed");
+        let now = passwords.hash(Password::typed(decomposed), &SystemRandom).await.unwrap();
+        for typed in [decomposed, "café ocelot", "café\u{3000}ｏｃｅｌｏｔ"] {
+            assert!(verifies(typed, &now).await, "{typed:?}");
+        }
+        assert!(!verifies("cafe ocelot", &now).await);
     }
 }

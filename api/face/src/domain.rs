@@ -62,6 +62,8 @@ pub struct Runtime {
     pub signing_in: Arc<dyn SigningIn>,
     /// Port: the permissions of subjects.
     pub permissions: Arc<dyn Permissions>,
+    /// Port: the current state of machines.
+    pub machines: Arc<dyn Machines>,
     /// Port: creates the keys that sign tokens.
     pub signing_keys: Arc<dyn SigningKeys>,
     /// The service's secret, from which keys are derived. It never changes.

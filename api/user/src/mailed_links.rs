@@ -1,16 +1,18 @@
 //! What people can do with a link from an e-mail of ours, for the REST operations and for pages (the port `face::MailedLinks`).
 //! People who follow a link have no token: the link, which only this service can issue, identifies them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use executor::Executor;
 use face::{Addressee, Addressees, Invited, MailedLinks, Person};
-use kernel::{Caller, Grant, Refusal, Role, TenantId, UserId};
+use kernel::{Caller, Grant, Machines, Refusal, Role, TenantId, UserId};
 use projector::ReadModels;
 use user_aggregates::{Invitation, RegistrationPolicy, User};
 use user_commands::{
-    AcceptInvitation, Acceptance, Link, LinkKey, Purpose, Registration, RequestRegistration, ShowEmail, VerifyEmail,
+    AcceptInvitation, Acceptance, Catalogue, Link, LinkKey, Purpose, Registration, RequestRegistration, ShowEmail,
+    SubjectLookup, VerifyEmail,
 };
 
 use crate::UserDirectory;
@@ -29,12 +31,22 @@ pub struct UserMailedLinks {
     executor: Executor,
     read_models: ReadModels,
     links: LinkKey,
+    /// Looks up who sent an invitation.
+    senders: SubjectLookup,
 }
 
 impl UserMailedLinks {
-    /// Writes to the user service's log, and reads its directory. The key of the links is derived from the service's own `secret`.
-    pub fn new(executor: Executor, read_models: ReadModels, secret: &[u8; 32]) -> Self {
-        Self { executor, read_models, links: LinkKey::derive(secret) }
+    /// Writes to the user service's log, and reads its directory. The key of the links is derived from the service's own `secret`. `grants`
+    /// are the permission tables of all services.
+    pub fn new(
+        executor: Executor,
+        read_models: ReadModels,
+        secret: &[u8; 32],
+        grants: &[Grant],
+        machines: Arc<dyn Machines>,
+    ) -> Self {
+        let senders = SubjectLookup { catalogue: Catalogue::from(grants.to_vec()), machines };
+        Self { executor, read_models, links: LinkKey::derive(secret), senders }
     }
 }
 
@@ -103,7 +115,8 @@ impl MailedLinks for UserMailedLinks {
 
     async fn accept(&self, link: &str, name: &str) -> Result<Option<Person>, Refusal> {
         let Some(link) = self.links.read(Purpose::Invitation, link) else { return Ok(None) };
-        let accept = AcceptInvitation { invitation: link.id.into(), turn: link.turn, name: name.to_owned() };
+        let (invitation, name, senders) = (link.id.into(), name.to_owned(), self.senders.clone());
+        let accept = AcceptInvitation { invitation, turn: link.turn, name, senders };
         let done = match self.executor.run(&acceptor(&link), &accept).await {
             Err(refusal) if refusal.code() == NOT_GOOD => return Ok(None),
             done => done?,

@@ -18,6 +18,8 @@ pub(crate) struct Baseline {
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     /// The stream's version: the number of its events.
     pub(crate) version: u64,
+    /// When the first event happened. `None`: the state is from a snapshot, which does not tell.
+    pub(crate) began_at: Option<DateTime<Utc>>,
     /// When the last event happened.
     pub(crate) occurred_at: DateTime<Utc>,
     /// Bytes of the payloads of its events: an estimate of the state's size in memory.
@@ -86,7 +88,7 @@ mod tests {
     }
 
     fn baseline(version: u64, bytes: u64) -> Baseline {
-        Baseline { state: Arc::new(()), version, occurred_at: DateTime::UNIX_EPOCH, bytes }
+        Baseline { state: Arc::new(()), version, began_at: None, occurred_at: DateTime::UNIX_EPOCH, bytes }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cache::{Baseline, StreamKey};
 use crate::claim::ClaimHasher;
-use crate::history::{Found, Freshness, Histories, Undecodable};
+use crate::history::{Freshness, Histories, Undecodable};
 use crate::repetition::{self, Answer};
 use crate::work::{Stream, Work, already_exists, version_differs};
 use crate::{Command, Done, Request, prepare, refused, time};
@@ -59,6 +59,8 @@ pub struct Current<A> {
     pub state: Arc<A>,
     /// The stream's version: the number of its events.
     pub version: u64,
+    /// When the first event happened.
+    pub created_at: DateTime<Utc>,
     /// When the last event happened.
     pub changed_at: DateTime<Utc>,
 }
@@ -203,18 +205,34 @@ impl Executor {
     /// # Errors
     /// When the log can't be read.
     pub async fn load<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<(Arc<A>, u64)>, Refusal> {
-        Ok(self.current::<A>(caller, id).await?.map(|Current { state, version, .. }| (state, version)))
+        let found = self.found::<A>(caller, id).await?;
+        Ok(found.and_then(|Baseline { state, version, .. }| Some((state.downcast().ok()?, version))))
     }
 
-    /// As [`load`](Self::load), with the time of the last change.
+    /// As [`load`](Self::load), with the times of the first and the last event.
     ///
     /// # Errors
     /// When the log can't be read.
     pub async fn current<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<Current<A>>, Refusal> {
+        let Some(Baseline { state, version, began_at, occurred_at, .. }) = self.found::<A>(caller, id).await? else {
+            return Ok(None);
+        };
+        let began_at = match began_at {
+            Some(began_at) => Some(began_at),
+            None => {
+                let began_at = self.inner.store.began_at(caller.tenant(), A::TYPE, id).await;
+                began_at.map_err(|error| refused::by_the_log(&error))?
+            }
+        };
+        // A stream without a first event is gone.
+        let current = began_at.zip(state.downcast().ok());
+        Ok(current.map(|(created_at, state)| Current { state, version, created_at, changed_at: occurred_at }))
+    }
+
+    /// An aggregate as of the end of the log.
+    async fn found<A: Aggregate>(&self, caller: &Caller, id: &str) -> Result<Option<Baseline>, Refusal> {
         let found = self.inner.histories.find::<A>(caller.tenant(), id, Freshness::Log, Undecodable::Fail).await?;
-        Ok(found.and_then(|Found { baseline: Baseline { state, version, occurred_at, .. }, .. }| {
-            Some(Current { state: state.downcast().ok()?, version, changed_at: occurred_at })
-        }))
+        Ok(found.map(|found| found.baseline))
     }
 
     /// As [`load`](Self::load), but skips events that can't be decoded (see [`Work::load_lossy`]). The flag is true if no relevant event

@@ -100,6 +100,7 @@ impl Histories {
         let mut baseline = known.unwrap_or_else(|| Baseline {
             state: Arc::new(()),
             version: 0,
+            began_at: None,
             occurred_at: DateTime::UNIX_EPOCH,
             bytes: 0,
         });
@@ -115,6 +116,9 @@ impl Histories {
                     complete = false;
                 }
                 Err(error) => return Err(refused::by_history(&error)),
+            }
+            if event.sequence == 1 {
+                baseline.began_at = Some(event.occurred_at);
             }
             baseline.version = event.sequence;
             baseline.occurred_at = event.occurred_at;
@@ -142,7 +146,8 @@ impl Histories {
         let Some(Snapshot { sequence: version, occurred_at, state }) = snapshot else { return Ok((None, events)) };
         if let Ok(decoded) = serde_json::from_slice::<A>(&state) {
             let bytes = state.len() as u64;
-            return Ok((Some(Baseline { state: Arc::new(decoded), version, occurred_at, bytes }), events));
+            let state = Arc::new(decoded);
+            return Ok((Some(Baseline { state, version, began_at: None, occurred_at, bytes }), events));
         }
         // Serde's message is not logged: it quotes values, which may be personal data.
         tracing::warn!(%tenant, aggregate_type = A::TYPE, id, form, "a snapshot can't be read; it is passed over");

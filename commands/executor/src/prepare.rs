@@ -25,6 +25,9 @@ pub(crate) fn settle_times(work: &mut Work<'_>) -> Result<(), Refusal> {
     }
     for stream in work.streams.iter_mut().filter(|stream| !stream.events.is_empty()) {
         stream.baseline.occurred_at = stream.occurred_at.unwrap_or(common);
+        if stream.expected == 0 {
+            stream.baseline.began_at = Some(stream.baseline.occurred_at);
+        }
     }
     Ok(())
 }

@@ -416,7 +416,7 @@ pub(crate) fn to_marked_json<A: Aggregate>(
 fn initial<A: Aggregate>(now: DateTime<Utc>) -> Found {
     // A placeholder: the first event sets the time.
     let occurred_at = DateTime::UNIX_EPOCH.min(now);
-    let baseline = Baseline { state: Arc::new(A::default()), version: 0, occurred_at, bytes: 0 };
+    let baseline = Baseline { state: Arc::new(A::default()), version: 0, began_at: None, occurred_at, bytes: 0 };
     Found { baseline, from_cache: false, complete: true }
 }
 

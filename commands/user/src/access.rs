@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use executor::Work;
-use kernel::{Caller, FieldError, Grant, Refusal, TenantId};
+use executor::{Standing, Work};
+use kernel::{Caller, FieldError, Grant, Machines, Refusal, TenantId, UserId};
 use user_aggregates::{Group, GroupId, MOST_INCLUDED_ROLES, Role, RoleId, RoleTraversal, User};
+use uuid::Uuid;
 
 use crate::references::unknown;
 
@@ -49,6 +50,39 @@ impl Catalogue {
 
     fn of_administrators(&self) -> impl Iterator<Item = &'static str> {
         kernel::Role::Admin.permissions(&*self.0)
+    }
+}
+
+/// With what a command looks up what somebody else than its caller may do now. Users, roles and groups are in the service's own log.
+#[derive(Clone)]
+pub struct SubjectLookup {
+    pub catalogue: Catalogue,
+    /// Looks up machines.
+    pub machines: Arc<dyn Machines>,
+}
+
+impl fmt::Debug for SubjectLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SubjectLookup({:?})", self.catalogue)
+    }
+}
+
+impl SubjectLookup {
+    /// What the user or machine with this id may do now.
+    pub(crate) async fn standing(&self, work: &mut Work<'_>, subject: Uuid) -> Result<Standing<String>, Refusal> {
+        let roles = if let Some(user) = work.rely::<User>(UserId::new(subject)).await? {
+            if !user.may_sign_in() {
+                return Ok(Standing::Inactive);
+            }
+            roles_of(work, &user).await?
+        } else {
+            match self.machines.standing(work.caller().tenant(), subject).await? {
+                Some(machine) if machine.active => machine.roles.into_iter().collect(),
+                Some(_) => return Ok(Standing::Inactive),
+                None => return Ok(Standing::Unknown),
+            }
+        };
+        Ok(Standing::Active(allowed(work, &self.catalogue, roles).await?.permissions))
     }
 }
 

@@ -51,7 +51,11 @@ pub const GRANTS: &[Grant] = &[
     grant("user:domain:write", &[Admin], "Claim, verify and release domains"),
     grant("user:preference:read", EVERYBODY, "See the tenant's default preferences"),
     grant("user:preference:write", &[Admin], "Change the tenant's default preferences"),
-    grant("user:access:read", OVERSEERS, "See what users may do now, what they could do earlier, and what changed"),
+    grant(
+        "user:access:read",
+        OVERSEERS,
+        "See what users may do now, what they could do earlier, and what changed; test a change of roles on the services whose history one may read",
+    ),
     grant("user:saga:read", OVERSEERS, "See sagas and their results"),
     grant("user:saga:write", LEADERS, "Resume stuck sagas, and cancel sagas"),
     grant("user:job:read", OVERSEERS, "See jobs, such as imports, and their results"),

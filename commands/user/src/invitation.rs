@@ -1,14 +1,15 @@
 //! Invitations: a person gets a link by mail, and becomes a user by accepting.
 
-use executor::{ClaimKind, Command, Work};
+use executor::{ClaimKind, Command, Standing, Work};
 use kernel::{Checks, Personal, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 use user_aggregates::{
     GroupId, INVITATION_GOOD_FOR, Invitation, InvitationCommand, InvitationError, InvitationFault, InvitationId,
     InvitationSent, Login, UserRegistered,
 };
+use uuid::Uuid;
 
-use crate::access::{self, Catalogue, require_within_own};
+use crate::access::{self, Catalogue, SubjectLookup, require_within_own};
 use crate::user::{LOGIN, begin, check_initial_access, named};
 use crate::values::{self, present};
 use crate::{lengths, references, registration};
@@ -48,7 +49,8 @@ pub struct RevokeInvitation {
     pub catalogue: Catalogue,
 }
 
-/// Accepts an invitation through its link: registers the user.
+/// Accepts an invitation through its link: registers the user. Refused with `inviter_not_allowed` as long as whoever sent the invitation
+/// could not send it now.
 #[derive(Clone, Debug)]
 pub struct AcceptInvitation {
     pub invitation: InvitationId,
@@ -56,6 +58,8 @@ pub struct AcceptInvitation {
     pub turn: u32,
     /// The name that the user chose.
     pub name: String,
+    /// Looks up who sent the invitation.
+    pub senders: SubjectLookup,
 }
 
 /// The outcome of accepting an invitation.
@@ -97,9 +101,15 @@ pub(crate) fn send(
     work.absent(&LOGIN, &email, invitation);
     work.take(&EMAIL, &email, invitation);
     let expires_at = kernel::to_micros(work.now() + INVITATION_GOOD_FOR);
-    let sent = InvitationSent { email: email.into(), name, roles, groups, by_policy, expires_at };
+    let sent_by = sender(work);
+    let sent = InvitationSent { email: email.into(), name, roles, groups, by_policy, sent_by, expires_at };
     work.create::<Invitation>(invitation, InvitationCommand::Send(sent))?;
     Ok(invitation)
+}
+
+/// The caller, if they may be a user or a machine: the subjects of these are ids.
+fn sender(work: &Work<'_>) -> Option<Uuid> {
+    work.caller().subject().parse().ok()
 }
 
 impl Command for ResendInvitation {
@@ -110,7 +120,8 @@ impl Command for ResendInvitation {
         let invitation = work.read::<Invitation>(self.invitation).await?;
         authorize_over_invitation(work, &self.catalogue, &invitation).await?;
         let expires_at = kernel::to_micros(work.now() + INVITATION_GOOD_FOR);
-        work.update::<Invitation>(self.invitation, InvitationCommand::Resend { expires_at }).await
+        let resend = InvitationCommand::Resend { expires_at, sent_by: sender(work) };
+        work.update::<Invitation>(self.invitation, resend).await
     }
 }
 
@@ -131,11 +142,17 @@ async fn authorize_over_invitation(
     catalogue: &Catalogue,
     invitation: &Invitation,
 ) -> Result<(), Refusal> {
+    let given = roles_of(work, invitation).await?;
+    require_within_own(work, catalogue, given).await
+}
+
+/// The roles that an invitation gives: its own and those of its groups.
+async fn roles_of(work: &mut Work<'_>, invitation: &Invitation) -> Result<Vec<String>, Refusal> {
     let mut given = invitation.roles.clone();
     for group in &invitation.groups {
         given.extend(access::group_roles(work, *group).await?);
     }
-    require_within_own(work, catalogue, given).await
+    Ok(given)
 }
 
 /// Revokes an invitation, whatever permissions it gives.
@@ -147,6 +164,27 @@ pub(crate) async fn take_back(work: &mut Work<'_>, id: InvitationId) -> Result<(
 }
 
 impl AcceptInvitation {
+    /// Refuses an invitation whose sender may not sign in any more, or may not invite or give what it gives. Of a sender who is neither a
+    /// user nor a machine nothing can be looked up: what they could give when they sent it counts.
+    async fn require_sender(&self, work: &mut Work<'_>, invitation: &Invitation) -> Result<(), Refusal> {
+        let Some(sender) = invitation.sent_by else { return Ok(()) };
+        let may = match self.senders.standing(work, sender).await? {
+            Standing::Unknown => true,
+            Standing::Inactive => false,
+            Standing::Active(held) => {
+                let roles = roles_of(work, invitation).await?;
+                let given = access::allowed(work, &self.senders.catalogue, roles).await?.permissions;
+                held.contains(InviteUser::PERMISSION) && given.is_subset(&held)
+            }
+        };
+        if may {
+            return Ok(());
+        }
+        let detail =
+            "whoever sent this invitation may no longer give what it gives; ask somebody else there to send it again";
+        Err(Refusal::conflict("inviter_not_allowed", detail))
+    }
+
     /// Records that an invalid link was used.
     async fn refuse(
         &self,
@@ -183,6 +221,8 @@ impl Command for AcceptInvitation {
                 return self.refuse(work, &invitation, InvitationFault::Revoked).await;
             };
             roles.retain(|role| given.contains(role));
+        } else {
+            self.require_sender(work, &invitation).await?;
         }
         let user: UserId = work.new_id();
         let accept = InvitationCommand::Accept { turn: self.turn, at, user };

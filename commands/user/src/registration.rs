@@ -162,7 +162,8 @@ impl Command for RequestRegistration {
                 if found.by_policy {
                     if !kernel::pauses(found.expires_at - INVITATION_GOOD_FOR, PAUSE, work.now()) {
                         let expires_at = kernel::to_micros(work.now() + INVITATION_GOOD_FOR);
-                        work.update::<Invitation>(before, InvitationCommand::Resend { expires_at }).await?;
+                        let resend = InvitationCommand::Resend { expires_at, sent_by: None };
+                        work.update::<Invitation>(before, resend).await?;
                     }
                 } else if work.now() >= found.expires_at {
                     // An expired invitation by a person is not renewed by a registration: the person gets what the policy gives.

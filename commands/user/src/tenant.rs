@@ -135,7 +135,8 @@ impl Command for InviteOwner {
         work.take(&EMAIL, email.reveal(), invitation);
         let expires_at = kernel::to_micros(work.now() + INVITATION_GOOD_FOR);
         let roles = vec![Role::Admin.as_str().to_owned()];
-        let sent = InvitationSent { email, name: None, roles, groups: vec![], by_policy: false, expires_at };
+        let sent =
+            InvitationSent { email, name: None, roles, groups: vec![], by_policy: false, sent_by: None, expires_at };
         work.create::<Invitation>(invitation, InvitationCommand::Send(sent))
     }
 }

@@ -4,7 +4,6 @@ use auth_aggregates::{Account, Moment};
 use face::Person;
 use kernel::UserId;
 use keys::{Context, Sealed};
-use zeroize::Zeroizing;
 
 use super::attempts::AttemptTarget;
 use super::browser::unavailable;
@@ -12,7 +11,7 @@ use super::form::Form;
 use super::passwords::advice;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::refused;
-use crate::password::LONGEST;
+use crate::password::Password;
 
 /// The text for every failed sign-in, whether the name or the password is wrong.
 const WRONG: &str = "This name and password do not belong together, or you may not sign in now.";
@@ -39,7 +38,8 @@ impl Provider {
     ) -> Result<Result<PasswordHolder, &'static str>, OAuthError> {
         let name = Some(name.trim()).filter(|name| name.len() <= LONGEST_NAME).unwrap_or_default();
         let Some(people) = self.authority.people() else { return Ok(Err(WRONG)) };
-        let person = if name.is_empty() || password.len() > LONGEST {
+        let password = Password::typed(password);
+        let person = if name.is_empty() || password.is_too_long() {
             None
         } else {
             people.by_login(visit.tenant.id, name).await.map_err(unavailable)?
@@ -54,7 +54,7 @@ impl Provider {
         let user = person.as_ref().map_or_else(|| self.authority.executor().new_id(), |person| person.id);
         let (kept, phc) = self.password_of(visit, user).await?.unzip();
         let has_password = phc.is_some();
-        let right = self.passwords.verify(Zeroizing::new(password.to_owned()), phc).await?;
+        let right = self.passwords.verify(password, phc).await?;
         let reason = match &person {
             Some(person) if right => {
                 // Looked up again: verifying takes a while, and the person may have been locked in the meantime.
@@ -92,12 +92,12 @@ impl Provider {
         form: &Form,
         about: &[&str],
     ) -> Result<Result<String, String>, OAuthError> {
-        let password = form.get("password").unwrap_or_default();
+        let password = Password::typed(form.get("password").unwrap_or_default());
         let about: Vec<_> = about.iter().copied().chain([visit.tenant.name.as_str()]).collect();
-        if let Err(refusal) = self.passwords.check(password, &about).await {
+        if let Err(refusal) = self.passwords.check(&password, &about).await {
             return Ok(Err(advice(&refusal)));
         }
-        Ok(Ok(self.passwords.hash(Zeroizing::new(password.to_owned()), self.authority.random()).await?))
+        Ok(Ok(self.passwords.hash(password, self.authority.random()).await?))
     }
 
     /// A password hash, sealed for storage.

@@ -141,26 +141,29 @@ async fn attack_15_finding_out_who_has_an_account() {
     let (id, sso) = (UserId::new(SystemIds.next()), "sso@example.com".to_owned());
     let known = world.person_of("ada@example.com").await;
     world.people.put(world.tenant.id, Person { id, login: sso.clone(), email: Some(sso), ..known });
-    let mut took = Vec::new();
     let mut seen = Vec::new();
-    for (login, reason) in [
-        ("ada@example.com", "password_wrong"),
-        ("nobody@example.com", "unknown"),
-        ("sso@example.com", "password_missing"),
-    ] {
-        let before = world.head().await;
-        let start = worked();
-        let shown = browser.signs_in(&world, &app.asks(&[]), login, "wrong").await;
-        took.push(worked().saturating_sub(start));
-        assert_eq!(shown.status, StatusCode::UNAUTHORIZED);
-        assert_eq!(world.head().await, before + 1, "one record of {login}");
-        let (event, payload) = world.last_event().await;
-        assert_eq!((event.as_str(), &payload["reason"]), ("auth.sign_in.refused", &json!(reason)));
-        seen.push(shown.alert().to_owned());
+    // The second one may have been hashed in either of two forms.
+    for wrong in ["wrong", "wrong\u{301}"] {
+        let mut took = Vec::new();
+        for (login, reason) in [
+            ("ada@example.com", "password_wrong"),
+            ("nobody@example.com", "unknown"),
+            ("sso@example.com", "password_missing"),
+        ] {
+            let before = world.head().await;
+            let start = worked();
+            let shown = browser.signs_in(&world, &app.asks(&[]), login, wrong).await;
+            took.push(worked().saturating_sub(start));
+            assert_eq!(shown.status, StatusCode::UNAUTHORIZED);
+            assert_eq!(world.head().await, before + 1, "one record of {login}");
+            let (event, payload) = world.last_event().await;
+            assert_eq!((event.as_str(), &payload["reason"]), ("auth.sign_in.refused", &json!(reason)));
+            seen.push(shown.alert().to_owned());
+        }
+        // Nearly all of the time is spent on hashing, which is done in each case. If it were skipped, the time would be a tenth of that.
+        assert!(took.iter().all(|one| took.iter().all(|other| *one < *other * 4)), "{took:?}");
     }
     assert!(seen.iter().all(|one| *one == seen[0]), "they are told apart by what is said: {seen:?}");
-    // Nearly all of the time is spent on hashing, which is done in each case. If it were skipped, the time would be a tenth of that.
-    assert!(took.iter().all(|one| took.iter().all(|other| *one < *other * 4)), "{took:?}");
     // A user who may not sign in gets the same response, even with the right password.
     let locked = Person { may_sign_in: false, ..world.people.by_id(world.tenant.id, ada).await.unwrap().unwrap() };
     world.people.put(world.tenant.id, locked);

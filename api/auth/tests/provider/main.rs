@@ -13,6 +13,7 @@ mod flow;
 mod identity_provider;
 mod idle;
 mod idp;
+mod keyboards;
 mod meanwhile;
 mod pages;
 mod passkey_attacks;

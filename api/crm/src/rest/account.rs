@@ -96,6 +96,8 @@ struct AccountResource {
     /// The lead that was converted into it.
     #[serde(skip_serializing_if = "Option::is_none")]
     lead: Option<Uuid>,
+    /// When it was created.
+    created_at: DateTime<Utc>,
     /// When it last changed.
     changed_at: DateTime<Utc>,
 }
@@ -110,7 +112,8 @@ impl Example for AccountResource {
             employees: Some(134),
         };
         let (owner, lead) = (Some("ada".to_owned()), Some(example::id(1)));
-        Self { id: example::id(2), details, owner, lead, changed_at: example::time(5) }
+        let (created_at, changed_at) = (example::time(1), example::time(5));
+        Self { id: example::id(2), details, owner, lead, created_at, changed_at }
     }
 }
 
@@ -138,6 +141,7 @@ impl Accounts {
                 details: found.state.details.clone(),
                 owner: found.state.owner.clone(),
                 lead: found.state.lead.map(LeadId::uuid),
+                created_at: found.created_at,
                 changed_at: found.changed_at,
             }
         })

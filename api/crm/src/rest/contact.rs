@@ -136,6 +136,8 @@ struct ContactResource {
     leads: Vec<Uuid>,
     /// Whether their personal data was erased.
     erased: bool,
+    /// When it was created.
+    created_at: DateTime<Utc>,
     /// When it last changed.
     changed_at: DateTime<Utc>,
 }
@@ -154,6 +156,7 @@ impl Example for ContactResource {
             lead: Some(example::id(1)),
             leads: Vec::new(),
             erased: false,
+            created_at: example::time(1),
             changed_at: example::time(5),
         }
     }
@@ -192,6 +195,7 @@ impl Contacts {
                 lead: state.lead.map(LeadId::uuid),
                 leads: state.leads.iter().copied().map(LeadId::uuid).collect(),
                 erased: state.erased,
+                created_at: found.created_at,
                 changed_at: found.changed_at,
             }
         })

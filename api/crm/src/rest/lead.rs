@@ -188,6 +188,8 @@ struct LeadResource {
     /// The result of the conversion. Absent until the lead is converted.
     #[serde(skip_serializing_if = "Option::is_none")]
     conversion: Option<LeadConversion>,
+    /// When it was captured.
+    captured_at: DateTime<Utc>,
     /// When it last changed.
     changed_at: DateTime<Utc>,
 }
@@ -216,6 +218,7 @@ impl Example for LeadResource {
             reason: None,
             note: None,
             conversion: Some(conversion),
+            captured_at: example::time(1),
             changed_at: example::time(5),
         }
     }
@@ -280,6 +283,7 @@ impl Leads {
                     contact: conversion.contact.uuid(),
                     opportunity: conversion.opportunity.map(OpportunityId::uuid),
                 }),
+                captured_at: found.created_at,
                 changed_at: found.changed_at,
             }
         })

@@ -212,6 +212,8 @@ struct OpportunityResource {
     /// Why it was lost. Present only while its status is lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost_reason: Option<String>,
+    /// When it was opened.
+    opened_at: DateTime<Utc>,
     /// When it last changed.
     changed_at: DateTime<Utc>,
 }
@@ -232,6 +234,7 @@ impl Example for OpportunityResource {
             close_date: example::day(330),
             owner: Some("ada".to_owned()),
             lost_reason: None,
+            opened_at: example::time(1),
             changed_at: example::time(5),
         }
     }
@@ -283,6 +286,7 @@ impl Opportunities {
                 close_date: state.close_date,
                 owner: state.owner.clone(),
                 lost_reason: state.lost_reason.clone(),
+                opened_at: found.created_at,
                 changed_at: found.changed_at,
             }
         })

@@ -75,6 +75,7 @@ impl World {
             jobs,
             grants,
             permissions: Arc::new(face::NoPermissions),
+            machines: Arc::new(kernel::NoMachines),
             signing_keys: Arc::new(face::NoSigningKeys),
             signing_in: Arc::new(face::NobodySignsIn),
             names: face::no_names(),

@@ -22,7 +22,8 @@ pub trait MailedLinks: Addressees {
     /// is not valid; if it once was, the attempt is recorded.
     ///
     /// # Errors
-    /// When the name is invalid, when another user has the address by now, or when it is not possible at the moment.
+    /// When the name is invalid, when another user has the address by now, when whoever sent the invitation may no longer give what it
+    /// gives, or when it is not possible at the moment.
     async fn accept(&self, link: &str, name: &str) -> Result<Option<Person>, Refusal>;
 
     /// Verifies the address to which a link was mailed; false: the link is not valid.

@@ -16,7 +16,7 @@ use directory::{Directory, WriteSideError};
 use eventstore::EventStore;
 use executor::Executor;
 use face::{Admission, Domain, MailedLinks, People, Runtime};
-use kernel::{Clock, IdSource, Service};
+use kernel::{Clock, Grant, IdSource, Service};
 use keys::SystemRandom;
 use projector::ReadModels;
 
@@ -52,6 +52,7 @@ pub async fn open(
     address: SocketAddr,
     served: &[(DomainDefinition, Runtime)],
     adapters: &Adapters,
+    grants: &[Grant],
     (clock, ids): (Arc<dyn Clock>, Arc<dyn IdSource>),
     background: &Background,
 ) -> Result<Issuers, StartError> {
@@ -60,7 +61,7 @@ pub async fn open(
     // Only the issuers need to look up people; the verification of tokens does not.
     let (people, users) = if here {
         let users = Written::open(config, user_api::SERVICE, served, clock.clone(), ids).await?;
-        (Some(people(config, served, &users)?), Some(users))
+        (Some(people(config, served, &users, adapters, grants)?), Some(users))
     } else {
         (None, None)
     };
@@ -129,12 +130,19 @@ struct Known {
 }
 
 /// The user service's implementations of these ports.
-fn people(config: &Config, served: &[(DomainDefinition, Runtime)], log: &Written) -> Result<Known, StartError> {
+fn people(
+    config: &Config,
+    served: &[(DomainDefinition, Runtime)],
+    log: &Written,
+    adapters: &Adapters,
+    grants: &[Grant],
+) -> Result<Known, StartError> {
     let service = user_api::SERVICE;
     let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
     let read_models = read_models_of(served, service).unwrap_or_else(elsewhere);
     let secret = claim_key(config).ok_or(WriteSideError::ClaimKey)?;
-    let links = user_api::UserMailedLinks::new(log.executor.clone(), read_models.clone(), &secret);
+    let (executor, machines) = (log.executor.clone(), adapters.machines.clone());
+    let links = user_api::UserMailedLinks::new(executor, read_models.clone(), &secret, grants, machines);
     Ok(Known {
         admission: Arc::new(user_api::UserAdmission::new(log.executor.clone(), read_models.clone())),
         people: Arc::new(user_api::UserDirectory::new(read_models)),

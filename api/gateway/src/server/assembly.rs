@@ -114,7 +114,8 @@ impl Assembly<'_> {
     /// Sets up authentication, and binds the adapters that depend on it.
     pub async fn callers(&self, here: &[Here]) -> Result<Callers, StartError> {
         let (config, adapters, background) = (self.config, self.adapters, self.background);
-        let issuers = issuers::open(config, self.address, here, adapters, self.sources(), background).await?;
+        let issuers =
+            issuers::open(config, self.address, here, adapters, &self.grants, self.sources(), background).await?;
         if let Some(provider) = &issuers.provider {
             adapters.authority.bind(provider.authority.clone());
         }

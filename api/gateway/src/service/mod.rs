@@ -195,6 +195,7 @@ pub async fn open(
         active_tenants: Arc::new(adapters.suspended.clone()),
         signing_in: adapters.sign_in_records.clone(),
         permissions: adapters.permission_resolver.clone(),
+        machines: adapters.machines.clone(),
         signing_keys: adapters.authority.clone(),
         secret,
         calls_private: config.webhooks.allow_private,

@@ -63,6 +63,7 @@ async fn what_is_given_up_sent_back_or_lost_says_why_as_long_as_it_is() {
     let lead = captured.header("location").to_owned();
     let shown = world.get(&lead).await.body;
     assert_eq!((&shown["changed_at"], shown.get("reason"), shown.get("note")), (&json!(long_ago), None, None));
+    assert_eq!(shown["captured_at"], long_ago, "when it happened, not when it was recorded");
     let given_up = json!({ "reason": "no_budget", "note": "next year" });
     for (step, body, reason, note) in [
         ("recycle", json!({ "reason": "on leave" }), Some("on leave"), None),
@@ -72,6 +73,7 @@ async fn what_is_given_up_sent_back_or_lost_says_why_as_long_as_it_is() {
         assert_eq!(world.post(&format!("{lead}/{step}"), body).await.status, StatusCode::OK, "{step}");
         let shown = world.get(&lead).await.body;
         assert_eq!((shown["reason"].as_str(), shown["note"].as_str()), (reason, note), "{step}: {shown}");
+        assert_eq!(shown["captured_at"], long_ago, "{step}: {shown}");
     }
 
     let stages = json!([{ "name": "Offer", "probability": 50 }]);
@@ -86,7 +88,8 @@ async fn what_is_given_up_sent_back_or_lost_says_why_as_long_as_it_is() {
         assert_eq!(world.post(&format!("{deal}/{step}"), body).await.status, StatusCode::OK, "{step}");
         let shown = world.get(&deal).await.body;
         assert_eq!(shown["lost_reason"].as_str(), reason, "{step}: {shown}");
-        assert!(shown["changed_at"].is_string(), "{shown}");
+        assert!(shown["changed_at"].is_string() && shown["opened_at"].is_string(), "{shown}");
+        assert_ne!(shown["changed_at"], shown["opened_at"], "{shown}");
     }
 }
 

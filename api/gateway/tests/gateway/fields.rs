@@ -107,7 +107,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ),
     ("PipelineBoardStage", "stage count rotten sums total weighted", &[]),
     ("PipelineMovement", "totals deals", &[]),
-    ("PolicyDryRun", "refused examined otherwise unrecorded endCursor", &[]),
+    ("PolicyDryRun", "services refused examined otherwise unrecorded endCursor", &[]),
     ("PolicyEventCount", "event commands", &[]),
     ("PostalAddress", "street locality region postalCode country", &[]),
     ("RefusedCommands", "subject permission commands firstAt lastAt events", &[("user", "user:user:read")]),
@@ -143,13 +143,15 @@ const SUBSCRIPTIONS: &[(&str, &str)] = &[
     ("auth.accessChanged", "auth:history:read"),
 ];
 
-/// Permissions that fields need in addition to those in [`QUESTIONS`]: whoever may see an event may see its subject.
+/// Permissions that fields need in addition to those in [`QUESTIONS`]: whoever may see an event may see its subject, and the history.
 const BESIDES: &[(&str, &str)] = &[
     ("crm.leadHistory", "crm:lead:read"),
     ("crm.leadStanding", "crm:lead:read"),
     ("crm.contactHistory", "crm:contact:read"),
     ("crm.accountHistory", "crm:account:read"),
     ("user.userHistory", "user:user:read"),
+    // A dry run examines the services whose history one may read, and is refused to who may read none.
+    ("user.policyDryRun", "crm:history:read"),
 ];
 
 /// The fields of a type in the table.

@@ -27,7 +27,7 @@ async fn captures(world: &World, token: &str, name: &str) -> String {
 
 const QUERY: &str = "query ($change: PolicyChange!, $from: DateTime, $to: DateTime, $first: Int, $after: String) {
     user { policyDryRun(change: $change, from: $from, to: $to, first: $first, after: $after) {
-        refused { subject user { name } permission commands firstAt lastAt events { event commands } }
+        services refused { subject user { name } permission commands firstAt lastAt events { event commands } }
         examined otherwise unrecorded endCursor
     } } }";
 
@@ -205,4 +205,46 @@ async fn a_change_that_could_not_be_made_is_refused_and_another_tenants_history_
     let nothing = json!({ "change": { "roles": [{ "name": "seller", "retired": true }] } });
     let stranger = Answer::of(question(&world, &world.stranger(), &nothing)).await;
     assert_eq!(stranger.body["data"]["user"]["policyDryRun"]["examined"], 0, "{stranger:?}");
+}
+
+#[tokio::test]
+async fn attack_182_a_dry_run_tells_who_did_what_only_where_one_may_read_the_history() {
+    let world = World::start().await;
+    sales(&world).await;
+    for (name, permissions) in [
+        ("planner", json!(["user:access:read"])),
+        ("reader", json!(["crm:history:read"])),
+        ("crm_planner", json!(["user:access:read", "crm:history:read"])),
+    ] {
+        made(&world, "/v1/user/roles", json!({ "name": name, "title": name, "permissions": permissions })).await;
+    }
+    // The same end for all, because some events are appended asynchronously.
+    let change = json!({ "roles": [{ "name": "seller", "permissions": ["crm:lead:read"] }] });
+    let variables = json!({ "change": change, "to": SystemClock.now() });
+    let whole = ask(&world, variables.clone()).await;
+    assert_eq!(whole["services"], json!(["auth", "crm", "user"]), "{whole}");
+    let before = world.head().await;
+    for (role, missing) in
+        [("planner", "auth:history:read crm:history:read user:history:read"), ("reader", "user:access:read")]
+    {
+        let answer = Answer::of(question(&world, &world.token_with(&[role]), &variables)).await;
+        let refused = &answer.body["errors"][0]["extensions"];
+        assert_eq!(
+            (&refused["code"], &refused["permission"]),
+            (&json!("permission_missing"), &json!(missing)),
+            "{answer:?}"
+        );
+        assert_eq!(answer.body["data"]["user"]["policyDryRun"], Value::Null, "{answer:?}");
+    }
+    for (token, services) in [
+        (world.token_with(&["crm_planner"]), json!(["crm"])),
+        // Managers do not read who signed in, and what was done in the service that signs people in.
+        (world.token(&[Role::Manager]), json!(["crm", "user"])),
+    ] {
+        let mut answer = Answer::of(question(&world, &token, &variables)).await;
+        let found = answer.body["data"]["user"]["policyDryRun"].take();
+        assert_eq!((&found["services"], tallied(&found)), (&services, tallied(&whole)), "{answer:?}");
+        assert!(found["examined"].as_i64() < whole["examined"].as_i64(), "{found} {whole}");
+    }
+    assert_eq!(world.head().await, before, "a question writes nothing");
 }

@@ -102,6 +102,29 @@ async fn whoever_has_an_invitations_link_becomes_a_user_without_a_token_once() {
 }
 
 #[tokio::test]
+async fn attack_181_the_invitation_of_somebody_who_was_locked_waits_until_another_sends_it_again() {
+    let world = Box::pin(town()).await;
+    let boss = register(&world, "boss", &["manager"]).await;
+    let boss = boss.body["id"].as_str().unwrap();
+    let body = json!({ "email": "ada@example.com", "roles": ["member"] });
+    let invite = world.anonymous(Method::POST, "/v1/user/invitations").bearer_auth(world.token_of_user(boss));
+    let invited = Answer::of(invite.json(&body)).await;
+    assert_eq!(invited.status, StatusCode::CREATED, "{invited:?}");
+    let id = invited.body["id"].as_str().unwrap();
+    let accept = |turn| {
+        let body = json!({ "link": link(&world, Purpose::Invitation, id, turn), "name": "Ada Lovelace" });
+        world.anonymous(Method::POST, "/v1/user/invitations/accept").json(&body)
+    };
+    let locked = world.post(&format!("/v1/user/users/{boss}/lock"), json!({ "reason": "left" })).await;
+    assert_eq!(locked.status, StatusCode::OK, "{locked:?}");
+    world.refuses(vec![(accept(1), StatusCode::CONFLICT, "inviter_not_allowed")]).await;
+    let resent = world.post(&format!("/v1/user/invitations/{id}/resend"), json!({})).await;
+    assert_eq!(resent.status, StatusCode::OK, "{resent:?}");
+    let accepted = Answer::of(accept(2)).await;
+    assert_eq!(accepted.status, StatusCode::CREATED, "{accepted:?}");
+}
+
+#[tokio::test]
 async fn users_and_invitations_come_from_a_file_as_a_dry_run_said() {
     let world = Box::pin(town()).await;
     register(&world, "taken", &[]).await;

@@ -108,6 +108,39 @@ async fn a_request_names_one_host_that_can_be_one() {
 }
 
 #[tokio::test]
+async fn attack_183_a_request_with_two_lengths_carries_no_other_request() {
+    let world = World::start().await;
+    let token = world.token(&[kernel::Role::Admin]);
+    let head = |name: &str, framing: &str| {
+        format!(
+            "POST /v1/crm/leads HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\nidempotency-key: {name}\r\n{framing}\r\n"
+        )
+    };
+    let chunked = "e\r\n{\"name\":\"Ada\"}\r\n0\r\n\r\n";
+    let hidden = format!("{}{{\"name\":\"Eve\"}}", head("hidden", "content-length: 14\r\n"));
+    // The length for which the hidden request is a part of the body, and one for which it begins within the chunks.
+    let lengths = [chunked.len() + hidden.len(), 3];
+    for (place, length) in lengths.into_iter().enumerate() {
+        let (by_length, by_chunks) = (format!("content-length: {length}\r\n"), "transfer-encoding: chunked\r\n");
+        for (order, framing) in
+            [format!("{by_length}{by_chunks}"), format!("{by_chunks}{by_length}")].iter().enumerate()
+        {
+            let before = world.head().await;
+            let name = format!("shown-{place}-{order}");
+            let sent = format!("{}{chunked}{hidden}", head(&name, framing));
+            let answer = told_once(&world, sent.as_bytes()).await;
+            assert_eq!(
+                (answer.status, answer.header("connection")),
+                (StatusCode::CREATED, "close"),
+                "{framing}: {answer:?}"
+            );
+            assert_eq!(world.head().await, before + 1, "{framing}: the hidden request was carried out");
+        }
+    }
+}
+
+#[tokio::test]
 async fn over_http_2_requests_share_a_connection_and_need_not_name_their_host_twice() {
     let world = World::start().await;
     let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<String>();

@@ -16,6 +16,8 @@ use crate::SERVICE;
 
 /// The permission to run a dry run of a policy.
 const READ: &str = "user:access:read";
+/// The permission of each service whose commands are examined, without the service's name: the result tells who did what there.
+const HISTORY: &str = "history:read";
 const ORDER: &str = "POLICY_DRY_RUN";
 /// Maximum number of events examined for one response, which then ends with a cursor.
 const EVENTS: u32 = 50_000;
@@ -27,6 +29,7 @@ const MONTH: TimeDelta = TimeDelta::days(30);
 /// Result of a dry run: the commands that a changed policy would have refused.
 #[derive(Clone, Debug, Default)]
 pub struct PolicyDryRun {
+    services: Vec<String>,
     refused: Vec<RefusedCommands>,
     examined: i32,
     otherwise: i32,
@@ -37,6 +40,11 @@ pub struct PolicyDryRun {
 /// Result of a dry run: the commands that a changed policy would have refused.
 #[graphql_object(context = Context)]
 impl PolicyDryRun {
+    /// Services whose commands are examined: those whose history the caller may read (`<service>:history:read`).
+    fn services(&self) -> &[String] {
+        &self.services
+    }
+
     /// Refused commands, grouped by subject and missing permission, ordered by the first time that each would have been refused. A page may
     /// contain none and still have an `endCursor`: the number of events examined for one page is limited, and there are more. A subject
     /// that appears on two pages is counted on both.
@@ -185,6 +193,7 @@ pub(crate) async fn run(
     after: Option<String>,
 ) -> FieldResult<PolicyDryRun> {
     context.require(READ)?;
+    let services = context.permitted(None, HISTORY)?;
     let request = PageRequest::<Place>::new(first, after.as_deref(), ORDER)?;
     let tenant = context.caller().tenant();
     let now: DateTime<Utc> = {
@@ -202,7 +211,8 @@ pub(crate) async fn run(
         DryRun::open(&mut tables, tenant, context.grants(), change, (from, until)).await.map_err(unreadable)?
     };
     let (begun, mut left, mut tally) = (request.after, EVENTS, Tally::default());
-    for service in context.services() {
+    tally.answer.services = services.iter().map(|service| service.name().to_owned()).collect();
+    for service in services {
         let resumed = match &begun {
             Some((name, ..)) if service.name() < name.as_str() => continue,
             Some((name, position, _)) if service.name() == name => Some(Position(*position)),

@@ -134,8 +134,8 @@ impl UserQuery {
     }
 
     /// Commands between `from` (30 days before `to` by default) and `to` (now by default) that would have been refused if a changed policy
-    /// had applied all that time. Examines the commands in the logs of all services; each is judged by the roles and groups of its time.
-    /// Nothing is changed. Only commands that were carried out are recorded, so refused commands and reads are not examined.
+    /// had applied all that time. Examines the commands in the logs of all services whose history the caller may read
+    /// (`<service>:history:read`; without any it is refused); each is judged by the roles and groups of its time. Nothing is changed. Only commands that were carried out are recorded, so refused commands and reads are not examined.
     async fn policy_dry_run(
         context: &Context,
         change: PolicyChange,

@@ -7,7 +7,7 @@ use kernel::Refusal;
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use user_commands::{AcceptInvitation, Acceptance, Link, Purpose, VerifyEmail};
+use user_commands::{AcceptInvitation, Acceptance, Link, Purpose, SubjectLookup, VerifyEmail};
 
 use super::{Service, Tag, form};
 use crate::SERVICE;
@@ -69,12 +69,15 @@ impl Links {
     /// Accept an invitation
     ///
     /// Needs no access token: the link from the e-mail, valid once, identifies the person. This also verifies their e-mail address.
+    /// As long as whoever sent the invitation is locked, or may no longer give what it gives, it is refused (`inviter_not_allowed`).
     #[oai(path = "/v1/user/invitations/accept", method = "post", operation_id = "acceptInvitation")]
     async fn accept(&self, command: PublicCommand<InvitationAcceptance>) -> CreateResult {
         let InvitationAcceptance { link, name } = &command.body;
         let link = self.read(Purpose::Invitation, link)?;
         let request = command.request(acceptor(&link), &*self.service.runtime.active_tenants)?;
-        let accept = AcceptInvitation { invitation: link.id.into(), turn: link.turn, name: name.clone() };
+        let (catalogue, machines) = (self.service.catalogue.clone(), self.service.runtime.machines.clone());
+        let senders = SubjectLookup { catalogue, machines };
+        let accept = AcceptInvitation { invitation: link.id.into(), turn: link.turn, name: name.clone(), senders };
         let done = self.service.runtime.executor.execute(&request, &accept).await.map_err(alike)?;
         let Acceptance::Accepted { user } = done.answer else { return Err(not_good().into()) };
         let id = user.uuid();

@@ -32,7 +32,8 @@ async fn an_admin_may_say_when_it_happened() {
     assert_eq!(events.len(), 2);
     for executor in [world.executor.clone(), world.elsewhere()] {
         let current = executor.current::<Lamp>(&world.request().caller, &lamp.to_string()).await.unwrap().unwrap();
-        assert_eq!((current.version, current.changed_at), (2, long_ago), "as it happened, not as it was recorded");
+        let times = (current.created_at, current.changed_at);
+        assert_eq!((current.version, times), (2, (long_ago, long_ago)), "as it happened, not as it was recorded");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::Duration;
 use eventstore::{Append, CommandRecord, NewEvent, Resumed, StreamAppend};
 use executor::Executor;
 use kernel::{Clock, IdSource, Role, SystemIds};
@@ -96,6 +97,24 @@ async fn a_stream_of_ten_thousand_events_is_loaded_from_a_snapshot_and_few_event
     assert_eq!(elsewhere.execute(&world.request(), &Dust(lamp)).await.unwrap().version, 10_151);
     superuser.execute("DELETE FROM log.snapshots").await.unwrap();
     assert_eq!(loaded(&world, &world.elsewhere(), lamp).await.0.dusted, 9_999 + 151);
+}
+
+#[tokio::test]
+async fn a_state_from_a_snapshot_tells_when_its_stream_began() {
+    let (world, _database, superuser) = world().await;
+    let (began, hour) = (world.clock.now(), Duration::hours(1));
+    let lamp = dusted(&world, usize::try_from(SNAPSHOTS).unwrap()).await;
+    world.clock.advance(hour);
+    world.done(&world.request(), &Dust(lamp)).await;
+    let (_, version) = loaded(&world, &world.elsewhere(), lamp).await;
+    let form = eventually_kept(&superuser, lamp, version).await;
+    assert_eq!(resume(&world, lamp, &form).await.events, [], "it is read from the snapshot alone");
+    for executor in [world.executor.clone(), world.elsewhere()] {
+        let current = executor.current::<Lamp>(&world.caller(Role::Admin), &lamp.to_string()).await.unwrap().unwrap();
+        assert_eq!((current.created_at, current.changed_at), (began, began + hour));
+    }
+    let strangers = world.store.began_at(testbed::tenant(), "demo.lamp", &lamp.to_string()).await;
+    assert_eq!(strangers.unwrap(), None, "another tenant's");
 }
 
 #[tokio::test]

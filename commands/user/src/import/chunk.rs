@@ -4,17 +4,17 @@ use std::collections::{BTreeSet, HashMap};
 
 use executor::{ClaimKind, Command, Standing, Work};
 use importing::{Field, ImportReport, RowError, Taken, none_taken};
-use kernel::{Refusal, UserId};
+use kernel::Refusal;
 use user_aggregates::{
-    GroupId, ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, ImportKind, InvitationId, User, UserRegistered,
+    GroupId, ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, ImportKind, InvitationId, UserRegistered,
 };
 use uuid::Uuid;
 
-use super::{LocalRequesterLookup, UserField, UserImport, UserRow};
-use crate::access::{self, allowed, existing_role, group_roles};
+use super::{UserField, UserImport, UserRow};
+use crate::access::{SubjectLookup, allowed, existing_role, group_roles};
 use crate::references::existing_group;
 use crate::user::{LOGIN, begin};
-use crate::{Catalogue, group, invitation, registration};
+use crate::{group, invitation, registration};
 
 /// Registers or invites the users of a chunk in one append. Rows that can't be imported are reported and left out.
 #[derive(Clone, Debug)]
@@ -95,34 +95,16 @@ impl Command for TakeUsers {
     }
 }
 
-/// What the requester may do now.
-async fn standing(
-    work: &mut Work<'_>,
-    catalogue: &Catalogue,
-    requester: &LocalRequesterLookup,
-) -> Result<Standing<String>, Refusal> {
-    let (tenant, subject) = (work.caller().tenant(), work.caller().subject().parse::<Uuid>());
-    let Ok(subject) = subject else { return Ok(Standing::Unknown) };
-    let roles = if let Some(user) = work.rely::<User>(UserId::new(subject)).await? {
-        if !user.may_sign_in() {
-            return Ok(Standing::Inactive);
-        }
-        access::roles_of(work, &user).await?
-    } else {
-        match requester.machines.standing(tenant, subject).await? {
-            Some(machine) if machine.active => machine.roles.into_iter().collect(),
-            Some(_) => return Ok(Standing::Inactive),
-            None => return Ok(Standing::Unknown),
-        }
-    };
-    Ok(Standing::Active(allowed(work, catalogue, roles).await?.permissions))
-}
-
 impl TakeUsers {
     /// The requester's current permissions, if the import runs later than it was requested; `None` if those of the request still count.
     async fn current_permissions(&self, work: &mut Work<'_>) -> Result<Option<BTreeSet<String>>, Refusal> {
         let Some(requester) = &self.asked.requester else { return Ok(None) };
-        let standing = standing(work, &self.asked.catalogue, requester).await?;
+        let (catalogue, machines) = (self.asked.catalogue.clone(), requester.machines.clone());
+        let subject = work.caller().subject().parse::<Uuid>();
+        let standing = match subject {
+            Ok(subject) => SubjectLookup { catalogue, machines }.standing(work, subject).await?,
+            Err(_) => Standing::Unknown,
+        };
         let needed = [Self::PERMISSION, self.asked.permission()];
         importing::current_permissions(standing, &needed, requester.age)
     }

@@ -8,9 +8,8 @@ use eventstore::backup::{StoredClaim, freeze};
 use executor::ClaimHistory;
 use futures::{StreamExt, TryStreamExt};
 use user_commands::{
-    AcceptInvitation, ChangeLogin, ClaimDomain, Claims, CloseOrganization, CreateOrganization, DissolveGroup,
-    EraseUser, InviteUser, LoginFields, RegisterUser, ReleaseDomain, RemoveUser, RenameGroup, RenameOrganization,
-    RevokeInvitation,
+    ChangeLogin, ClaimDomain, Claims, CloseOrganization, CreateOrganization, DissolveGroup, EraseUser, InviteUser,
+    LoginFields, RegisterUser, ReleaseDomain, RemoveUser, RenameGroup, RenameOrganization, RevokeInvitation,
 };
 
 use super::support::*;
@@ -57,8 +56,7 @@ async fn every_claim_that_commands_take_is_told_by_the_events() {
     world.done(&invite("pending")).await;
     let accepted = world.done(&invite("accepted")).await;
     let follower = world.with_permissions(&["user:invitation:accept"]);
-    let accept = AcceptInvitation { invitation: accepted, turn: 1, name: "Kay".to_owned() };
-    world.done_as(&follower, &accept).await;
+    world.done_as(&follower, &accept(accepted, 1)).await;
     let revoked = world.done(&invite("revoked")).await;
     world.done(&RevokeInvitation { invitation: revoked, catalogue: catalogue() }).await;
 

@@ -1,7 +1,7 @@
 //! Import of users from CSV files: valid rows are imported once, and give nobody more than the importer has; invalid ones are reported.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use executor::{Done, Request};
@@ -9,13 +9,12 @@ use futures::future::join_all;
 use importing::{
     ImportPlace, ImportReport, Importing, MOST_ROWS, RequestAge, RowError, Unpaced, check, dry_run, import,
 };
-use kernel::{IdSource, Kind, LookedUp, MachineStanding, Machines, Position, Refusal, Role, SystemIds, TenantId};
+use kernel::{IdSource, Kind, MachineStanding, Position, Refusal, Role, SystemIds};
 use user_aggregates::{ImportBatch, ImportKind, Invitation, InvitationId, InvitationStatus, OpenTo, User};
 use user_commands::{
     CreateGroup, DeactivateUser, DissolveGroup, GRANTS, InviteUser, LocalRequesterLookup, Registration, RemoveUser,
     RequestRegistration, RevokeRole, SetRegistrationPolicy, UserImport,
 };
-use uuid::Uuid;
 
 use super::support::*;
 
@@ -41,17 +40,6 @@ fn error(line: u64, column: Option<&str>, code: &str) -> (u64, Option<String>, S
 
 fn said(errors: &[RowError]) -> Vec<(u64, Option<String>, String)> {
     errors.iter().map(|error| (error.line, error.column.clone(), error.code.clone())).collect()
-}
-
-/// The only machine, with its state.
-#[derive(Clone, Default)]
-struct MachinesDouble(Arc<Mutex<Option<(Uuid, MachineStanding)>>>);
-
-impl Machines for MachinesDouble {
-    fn standing(&self, _: TenantId, machine: Uuid) -> LookedUp<'_> {
-        let known = self.0.lock().unwrap().clone().filter(|(id, _)| *id == machine);
-        Box::pin(std::future::ready(Ok(known.map(|(_, standing)| standing))))
-    }
 }
 
 /// An import of users that was requested now and runs later.

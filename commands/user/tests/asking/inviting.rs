@@ -1,9 +1,15 @@
 //! Invitations, from the mail to the user.
 
+use std::sync::Arc;
+
 use chrono::Duration;
-use kernel::Kind;
-use user_aggregates::{Invitation, InvitationFault, InvitationId, InvitationStatus};
-use user_commands::{AcceptInvitation, Acceptance, DissolveGroup, InviteUser, ResendInvitation, RevokeInvitation};
+use executor::Request;
+use kernel::{IdSource, Kind, MachineStanding, SystemIds, UserId};
+use user_aggregates::{Invitation, InvitationFault, InvitationStatus};
+use user_commands::{
+    AcceptInvitation, Acceptance, DissolveGroup, GrantRole, InviteUser, LockUser, RemoveUser, ResendInvitation,
+    RevokeInvitation, RevokeRole, SubjectLookup, UnlockUser,
+};
 
 use super::support::*;
 
@@ -15,10 +21,6 @@ fn invite(name: &str) -> InviteUser {
         groups: vec![],
         catalogue: catalogue(),
     }
-}
-
-fn accept(invitation: InvitationId, turn: u32) -> AcceptInvitation {
-    AcceptInvitation { invitation, turn, name: "Ada Lovelace".to_owned() }
 }
 
 #[tokio::test]
@@ -83,4 +85,87 @@ async fn nobody_is_invited_twice_or_who_is_a_user_already() {
     world.user("grace", &["member"]).await;
     let follower = world.with_permissions(&["user:invitation:accept"]);
     assert_eq!(world.refused_as(&follower, &accept(again, 1)).await.code(), "login_taken");
+}
+
+/// A request of the user or machine with this id, whose token has all permissions.
+fn as_sender(world: &World, id: impl std::fmt::Display) -> Request {
+    let all = catalogue().held_by(&world.request.caller);
+    let caller = catalogue().holder(world.request.caller.tenant(), &id.to_string(), &all);
+    Request { caller, ..world.request.clone() }
+}
+
+/// Expects that the invitation can't be accepted because of its sender, and that nothing is written.
+async fn withheld(world: &World, accept: &AcceptInvitation) {
+    let follower = world.with_permissions(&["user:invitation:accept"]);
+    let refusal = world.refused_as(&follower, accept).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "inviter_not_allowed"), "{refusal:?}");
+}
+
+async fn accepted(world: &World, accept: &AcceptInvitation) {
+    let follower = world.with_permissions(&["user:invitation:accept"]);
+    let answer = world.done_as(&follower, accept).await;
+    assert!(matches!(answer, Acceptance::Accepted { .. }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn attack_181_an_invitation_gives_nothing_that_its_sender_may_not_give_any_more() {
+    let world = World::new().await;
+    world.user("owner", &["admin"]).await;
+    let sender = async |name: &str| -> UserId { world.user(name, &["manager", "member"]).await };
+    let lock = |user| LockUser { user, reason: "left".to_owned(), catalogue: catalogue() };
+
+    let locked = sender("locked").await;
+    let invitation = world.done_as(&as_sender(&world, locked), &invite("ada")).await;
+    // By another process, of which this one's cache knows nothing yet.
+    world.elsewhere().execute(&world.request, &lock(locked)).await.unwrap();
+    withheld(&world, &accept(invitation, 1)).await;
+    world.done(&UnlockUser { user: locked, catalogue: catalogue() }).await;
+    accepted(&world, &accept(invitation, 1)).await;
+
+    // Members invite nobody.
+    let demoted = sender("demoted").await;
+    let invitation = world.done_as(&as_sender(&world, demoted), &invite("grace")).await;
+    let role = || "manager".to_owned();
+    world.done(&RevokeRole { user: demoted, role: role(), catalogue: catalogue() }).await;
+    withheld(&world, &accept(invitation, 1)).await;
+    world.done(&GrantRole { user: demoted, role: role(), catalogue: catalogue() }).await;
+    accepted(&world, &accept(invitation, 1)).await;
+
+    // They may invite still, but not an administrator.
+    let lesser = world.user("lesser", &["admin", "manager"]).await;
+    let admin = InviteUser { roles: vec!["admin".to_owned()], ..invite("joan") };
+    let invitation = world.done_as(&as_sender(&world, lesser), &admin).await;
+    world.done(&RevokeRole { user: lesser, role: "admin".to_owned(), catalogue: catalogue() }).await;
+    withheld(&world, &accept(invitation, 1)).await;
+
+    // Whoever sends it again stands for it.
+    let removed = sender("removed").await;
+    let invitation = world.done_as(&as_sender(&world, removed), &invite("hedy")).await;
+    world.done(&RemoveUser { user: removed, catalogue: catalogue() }).await;
+    withheld(&world, &accept(invitation, 1)).await;
+    let another = sender("another").await;
+    world.done_as(&as_sender(&world, another), &ResendInvitation { invitation, catalogue: catalogue() }).await;
+    accepted(&world, &accept(invitation, 2)).await;
+}
+
+#[tokio::test]
+async fn attack_181_a_machines_invitation_gives_what_the_machine_still_may() {
+    let world = World::new().await;
+    let (machine, machines) = (SystemIds.next(), MachinesDouble::default());
+    let is = |active, roles: &[&str]| {
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        *machines.0.lock().unwrap() = Some((machine, MachineStanding { active, roles }));
+    };
+    let invitation = world.done_as(&as_sender(&world, machine), &invite("ada")).await;
+    let senders = SubjectLookup { catalogue: catalogue(), machines: Arc::new(machines.clone()) };
+    let accept_it = AcceptInvitation { senders, ..accept(invitation, 1) };
+    for (active, roles) in [(false, &["manager"]), (true, &["member"])] {
+        is(active, roles);
+        withheld(&world, &accept_it).await;
+    }
+    is(true, &["manager"]);
+    accepted(&world, &accept_it).await;
+    // Of a token of another issuer, nothing can be looked up.
+    let invitation = world.done_as(&as_sender(&world, SystemIds.next()), &invite("grace")).await;
+    accepted(&world, &accept(invitation, 1)).await;
 }

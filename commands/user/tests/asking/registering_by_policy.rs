@@ -5,7 +5,7 @@ use executor::Request;
 use kernel::{Kind, Role};
 use user_aggregates::{Invitation, InvitationFault, InvitationStatus, OpenTo, RegistrationPolicy, User};
 use user_commands::{
-    AcceptInvitation, Acceptance, ClaimDomain, InviteUser, NoteDomainRecordMissing, Registration, RequestRegistration,
+    Acceptance, ClaimDomain, InviteUser, NoteDomainRecordMissing, Registration, RequestRegistration,
     SetRegistrationPolicy, VerifyDomain,
 };
 
@@ -89,7 +89,7 @@ async fn who_registers_is_invited_by_the_policy_with_its_roles_once_and_again_af
     let [(id, sent)] = &invitations(&world).await[..] else { panic!("not one invitation") };
     assert!(sent.by_policy && sent.turn == 2 && sent.roles == ["viewer"], "{sent:?}");
     let follower = world.with_permissions(&["user:invitation:accept"]);
-    let accept = AcceptInvitation { invitation: *id, turn: 2, name: "Ada".to_owned() };
+    let accept = accept(*id, 2);
     let Acceptance::Accepted { user } = world.done_as(&follower, &accept).await else { panic!("it was refused") };
     let state = world.state(user).await;
     assert!(state.email_verified && state.roles.contains("viewer") && state.roles.len() == 1, "{state:?}");
@@ -109,7 +109,7 @@ async fn attack_141_who_keeps_asking_for_an_account_makes_no_link_worthless_that
     let [(id, sent)] = &invitations(&world).await[..] else { panic!("not one invitation") };
     assert_eq!(sent.turn, 3);
     let follower = world.with_permissions(&["user:invitation:accept"]);
-    let accept = |turn| AcceptInvitation { invitation: *id, turn, name: "Ada".to_owned() };
+    let accept = |turn| accept(*id, turn);
     let accepted = world.done_as(&follower, &accept(1)).await;
     assert!(matches!(accepted, Acceptance::Accepted { .. }), "{accepted:?}");
     // Once one of the links is used, none is valid any more.
@@ -201,7 +201,7 @@ async fn a_link_counts_for_what_the_policy_says_when_it_is_followed() {
         world.done_as(&stranger, &asked(email)).await;
     }
     let found = invitations(&world).await;
-    let accept = |place: usize| AcceptInvitation { invitation: found[place].0, turn: 1, name: "Somebody".to_owned() };
+    let accept = |place: usize| accept(found[place].0, 1);
     world.done(&policy(OpenTo::Everybody, &[], &["viewer", "auditor"])).await;
     let Acceptance::Accepted { user } = world.done_as(&follower, &accept(0)).await else { panic!("it was refused") };
     assert_eq!(world.state(user).await.roles.into_iter().collect::<Vec<_>>(), ["viewer"]);
@@ -240,7 +240,7 @@ async fn a_policy_that_another_process_closed_lets_nobody_in_here() {
     world.elsewhere().execute(&world.request, &policy(OpenTo::Nobody, &[], &[])).await.unwrap();
     assert_eq!(world.done_as(&stranger(&world), &asked("bob@example.com")).await, Registration::Refused);
     let follower = world.with_permissions(&["user:invitation:accept"]);
-    let accept = AcceptInvitation { invitation: *id, turn: 1, name: "Ada".to_owned() };
+    let accept = accept(*id, 1);
     let accepted = world.done_as(&follower, &accept).await;
     assert_eq!(accepted, Acceptance::Refused { reason: InvitationFault::Revoked });
 }

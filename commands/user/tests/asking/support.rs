@@ -1,13 +1,17 @@
 //! The test environment: a tenant, its log, and callers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use eventstore::EventStore;
 use executor::{AskedJob, Command, Executor, Request, Settings};
-use kernel::{Aggregate, Caller, Clock, Grant, IdSource, ManualClock, Refusal, Role, SystemClock, SystemIds, UserId};
+use kernel::{
+    Aggregate, Caller, Clock, Grant, IdSource, LookedUp, MachineStanding, Machines, ManualClock, NoMachines, Refusal,
+    Role, SystemClock, SystemIds, TenantId, UserId,
+};
 use sqlx::{Connection, PgConnection};
-use user_aggregates::{GroupId, User};
-use user_commands::{Catalogue, GRANTS, LoginFields, ProfileFields, RegisterUser};
+use user_aggregates::{GroupId, InvitationId, User};
+use user_commands::{AcceptInvitation, Catalogue, GRANTS, LoginFields, ProfileFields, RegisterUser, SubjectLookup};
+use uuid::Uuid;
 
 pub struct World {
     database: testbed::Database,
@@ -19,6 +23,23 @@ pub struct World {
 
 pub fn catalogue() -> Catalogue {
     Catalogue::from(GRANTS.to_vec())
+}
+
+/// The only machine, with its state.
+#[derive(Clone, Default)]
+pub struct MachinesDouble(pub Arc<Mutex<Option<(Uuid, MachineStanding)>>>);
+
+impl Machines for MachinesDouble {
+    fn standing(&self, _: TenantId, machine: Uuid) -> LookedUp<'_> {
+        let known = self.0.lock().unwrap().clone().filter(|(id, _)| *id == machine);
+        Box::pin(std::future::ready(Ok(known.map(|(_, standing)| standing))))
+    }
+}
+
+/// The acceptance of an invitation with the link of this number. There are no machines.
+pub fn accept(invitation: InvitationId, turn: u32) -> AcceptInvitation {
+    let senders = SubjectLookup { catalogue: catalogue(), machines: Arc::new(NoMachines) };
+    AcceptInvitation { invitation, turn, name: "Ada Lovelace".to_owned(), senders }
 }
 
 /// The job that deletes the stored files with a user's data.

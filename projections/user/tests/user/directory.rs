@@ -344,12 +344,13 @@ async fn pending_invitations_are_those_that_nobody_answered() {
         roles: vec!["member".to_owned()],
         groups: vec![],
         by_policy: false,
+        sent_by: None,
         expires_at: until,
     };
     let (ada, grace) = (id(), id());
     story.add::<InvitationEvent>(ada, day(1), sent("ada@example.com", day(8)));
     story.add::<InvitationEvent>(grace, day(2), sent("grace@example.com", day(9)));
-    story.add::<InvitationEvent>(ada, day(3), InvitationResent { turn: 2, expires_at: day(10) });
+    story.add::<InvitationEvent>(ada, day(3), InvitationResent { turn: 2, sent_by: None, expires_at: day(10) });
     story.add::<InvitationEvent>(grace, day(4), InvitationAccepted { user: UserId::new(id()) });
     for batch in [1, 100] {
         let stage = Stage::fresh().await;
