@@ -390,7 +390,7 @@ async fn a_history_is_sealed_for_another_tenant_but_for_who_is_erased() {
     }
     let mut graft = eventstore::backup::Graft::begin(&database.admin(), &database, other).await.unwrap();
     graft.append(history, &kernel::SystemClock).await.unwrap();
-    graft.finish(&copying.claims().unwrap()).await.unwrap();
+    graft.finish(&[], Some(&copying)).await.unwrap();
     let fresh = sealing(&database, "a").await;
     for (id, known) in [("ada", true), (&*other.to_string(), true), ("grace", false)] {
         let [event] = &loaded(&fresh, other, id).await[..] else { panic!("{id} has one event") };
@@ -401,4 +401,28 @@ async fn a_history_is_sealed_for_another_tenant_but_for_who_is_erased() {
     let again = sealing(&database, "a").await;
     assert!(loaded(&again, other, "ada").await[0].contains("sealed"));
     assert_eq!(loaded(&again, tenant, "ada").await, [OPENED]);
+}
+
+#[tokio::test]
+async fn attack_178_who_is_erased_while_a_tenant_is_copied_is_unreadable_in_the_copy_too() {
+    let (database, store, tenant) = fresh().await;
+    for id in ["ada", "grace"] {
+        add(&store, tenant, id, 0, ADA).await;
+    }
+    let mut history = store.read_after(Position::START, 2).await.unwrap();
+    let other = testbed::tenant();
+    let mut copying = store.copying_for(other).await.unwrap().unwrap();
+    copying.seal(&store, &mut history).await.unwrap();
+    let mut graft = eventstore::backup::Graft::begin(&database.admin(), &database, other).await.unwrap();
+    graft.append(history, &kernel::SystemClock).await.unwrap();
+    // Another process erases her, when all that is known of her has been sealed for the copy.
+    erase(&sealing(&database, "a").await, tenant, "ada", 1).await;
+    graft.finish(&[], Some(&copying)).await.unwrap();
+    let later = sealing(&database, "a").await;
+    for tenant in [tenant, other] {
+        let ada = &loaded(&later, tenant, "ada").await[0];
+        assert!(ada.starts_with(r#"{"name":{"sealed":"v1."#), "{ada}");
+        assert_eq!(loaded(&later, tenant, "grace").await, [OPENED]);
+    }
+    assert_eq!(claims(&database, PERSON_KEY).await, 2, "grace's, in each tenant");
 }
