@@ -57,7 +57,7 @@ struct Shared {
     room: Arc<Semaphore>,
     appended: watch::Sender<Position>,
     channels: Channels,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     commands: PgPool,
     readers: PgPool,
     /// Limits concurrent calls of [`EventStore::tenant_after`], so that commands find a free connection in the same pool.
@@ -84,7 +84,9 @@ impl EventStore {
             meters: Meters::new(database.service),
             closing: closing.clone(),
         };
-        tasks.spawn(committer.run(AppendConnection::new(append_options(database, settings.append_timeout))));
+        let keyring = Arc::new(Keyring::new(database.service, settings.sealing.clone()));
+        let connection = AppendConnection::new(append_options(database, settings.append_timeout), Arc::clone(&keyring));
+        tasks.spawn(committer.run(connection));
         Ok(Self {
             shared: Arc::new(Shared {
                 database: database.clone(),
@@ -92,7 +94,7 @@ impl EventStore {
                 room: Arc::new(Semaphore::new(settings.queue_bytes as usize)),
                 appended,
                 channels,
-                keyring: Keyring::new(database.service, settings.sealing.clone()),
+                keyring,
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
                 slice_reads: Semaphore::new((settings.read_connections as usize / 2).max(1)),
@@ -179,7 +181,7 @@ impl EventStore {
 
     /// The keyring of the log, and the pool for its lookups.
     pub(crate) fn keyring(&self) -> (&Keyring, &PgPool) {
-        (&self.shared.keyring, &self.shared.commands)
+        (&*self.shared.keyring, &self.shared.commands)
     }
 
     /// The context in which a tenant's key is wrapped.

@@ -147,6 +147,48 @@ async fn an_event_that_erases_takes_the_key_with_it_for_every_process() {
     whole_log(&database, &store).await;
 }
 
+/// As if a server had taken over that has nothing of the log: all connections end, and what was written is gone.
+async fn lose_the_log(database: &Database) {
+    sqlx::raw_sql(
+        "SET session_replication_role = replica;
+         DELETE FROM log.events;
+         DELETE FROM log.commands;
+         DELETE FROM log.claims;
+         UPDATE log.head SET position = 0;
+         SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid();",
+    )
+    .execute(&mut superuser(database).await)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_any_more() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    lose_the_log(&database).await;
+    // It was encrypted before anybody noticed.
+    let refused = store.append(append(tenant, vec![saying("ada", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
+    assert!(matches!(refused, append::Error::Unavailable(_)), "{refused}");
+    assert_eq!(contents(&database).await, [0, 0, 0], "nothing was written");
+    add(&store, tenant, "ada", 0, ADA).await;
+    assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [1, 1]);
+    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "ada").await, [OPENED]);
+}
+
+#[tokio::test]
+async fn a_tenants_key_that_is_still_in_the_log_stays_in_use_when_connections_were_lost() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    let lost = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    sqlx::query(lost).execute(&mut superuser(&database).await).await.unwrap();
+    add(&store, tenant, "grace", 0, ADA).await;
+    assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [2, 1]);
+    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "grace").await, [OPENED]);
+}
+
 #[tokio::test]
 async fn what_was_stored_in_the_clear_is_read_as_it_is_and_what_follows_is_sealed() {
     let (database, store, tenant) = fresh().await;
