@@ -121,6 +121,11 @@ impl EventStore {
         &self.shared.readers
     }
 
+    /// The pool of connections that read all tenants' events.
+    pub(crate) fn followers(&self) -> &PgPool {
+        &self.shared.followers
+    }
+
     /// The usage of each of its connection pools.
     pub fn pools(&self) -> [PoolUse; 3] {
         let Shared { commands, readers, followers, .. } = &*self.shared;
