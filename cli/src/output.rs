@@ -41,9 +41,19 @@ pub fn print(text: impl std::fmt::Display) -> Result<()> {
 }
 
 /// Tells a person something on standard error, beside the results. If nobody reads that, it is left out: a message must not end a command,
-/// as `eprintln!` does.
+/// as `eprintln!` does. Control characters are escaped: an error may quote a file that somebody else made.
 pub fn tell(text: impl std::fmt::Display) {
-    _ = writeln!(io::stderr(), "{text}");
+    _ = writeln!(io::stderr(), "{}", escaped(&text.to_string()));
+}
+
+/// The text without control characters, except for line breaks and tabs: they would move a terminal's cursor, or erase what stands there.
+fn escaped(text: &str) -> String {
+    let is_escaped = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_escaped(c) { escaped.extend(c.escape_debug()) } else { escaped.push(c) }
+    }
+    escaped
 }
 
 /// Whether a command failed because whoever read its output has stopped, as `head` does. They need no message.
@@ -68,4 +78,14 @@ pub fn of_services<T: Serialize>(found: &[(Service, T)]) -> Result<Vec<Value>> {
         documents.push(document);
     }
     Ok(documents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_message_quotes_does_not_act_on_the_terminal() {
+        assert_eq!(escaped("said:\n\tall is \u{1b}[2Kwell\r\u{9b}"), "said:\n\tall is \\u{1b}[2Kwell\\r\\u{9b}");
+    }
 }

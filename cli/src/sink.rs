@@ -1,9 +1,9 @@
 //! Buffered output of many lines to standard output or to a file.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -13,7 +13,7 @@ const BUFFER: usize = 256 * 1024;
 
 /// A buffered output.
 pub struct Sink {
-    // The first field: dropped (and the file removed) before `to` releases the file's lock.
+    // The first field: dropped (and the file removed) before `to` releases the file's lock, which its own handle shares.
     unfinished: Option<Unfinished>,
     to: Box<dyn Write + Send>,
     name: String,
@@ -21,36 +21,80 @@ pub struct Sink {
     pub buffer: Vec<u8>,
 }
 
-/// A file that is written under the temporary name `part` and renamed to `whole` at its end. On drop, `part` is removed; an existing `whole`
-/// stays as it is until the rename.
+/// Only the owner may read and write: what is written may be decrypted personal data.
+const OWN: u32 = 0o600;
+
+/// A file that is written under the temporary name `part` and renamed to `whole` at its end. On drop, `part` is removed unless it was
+/// renamed; an existing `whole` stays as it is until the rename.
 struct Unfinished {
     part: PathBuf,
     whole: PathBuf,
+    file: File,
+    renamed: bool,
+}
+
+impl Unfinished {
+    /// Syncs the file, and puts it into its place. A file that it replaces passes its permissions on; a new one is its owner's only.
+    fn finish(&mut self) -> io::Result<()> {
+        if let Ok(replaced) = fs::metadata(&self.whole) {
+            // Ignore errors: some file systems have no permissions.
+            _ = self.file.set_permissions(Permissions::from_mode(replaced.permissions().mode() & 0o777));
+        }
+        // A rename may reach the disk before the content does; after a power failure the file would be empty.
+        self.file.sync_all()?;
+        fs::rename(&self.part, &self.whole)?;
+        // From now on, another run may have created the temporary file.
+        self.renamed = true;
+        Ok(())
+    }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // Ignore errors: a file that remains can be recognised by its name.
-        _ = fs::remove_file(&self.part);
+        if !self.renamed {
+            // Ignore errors: a file that remains can be recognised by its name.
+            _ = fs::remove_file(&self.part);
+        }
     }
 }
 
-/// Opens and locks the temporary file. What a killed run left in it is discarded; if another run is writing to it, this fails.
+/// Creates and locks the temporary file. One that a killed run left is removed, not reused: others may be able to read it. If another run is
+/// writing it, this fails.
 fn lock_part(part: &Path) -> Result<File> {
     loop {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(part)?;
-        match file.try_lock() {
-            // On file systems without locks, concurrent runs are not detected.
-            Ok(()) | Err(TryLockError::Error(_)) => {}
-            Err(TryLockError::WouldBlock) => bail!("another run is writing it now"),
-        }
-        // The previous holder may have renamed the file between open and lock. Then it is finished and must not be truncated: open again.
-        let opened = file.metadata()?.ino();
-        if fs::metadata(part).is_ok_and(|there| there.ino() == opened) {
-            file.set_len(0)?;
-            return Ok(file);
+        match OpenOptions::new().write(true).create_new(true).mode(OWN).open(part) {
+            Ok(file) => {
+                if lock(&file, part)? {
+                    return Ok(file);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove_left(part)?,
+            Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Removes a temporary file, unless another run holds its lock.
+fn remove_left(part: &Path) -> Result<()> {
+    match File::open(part) {
+        Ok(left) if lock(&left, part)? => Ok(fs::remove_file(part)?),
+        Ok(_) => Ok(()),
+        // Its run has just ended.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Locks a file that was opened under the name `part`. False: it does not have that name any more, because its run renamed or removed it
+/// between open and lock.
+fn lock(file: &File, part: &Path) -> Result<bool> {
+    match file.try_lock() {
+        // On file systems without locks, concurrent runs are not detected.
+        Ok(()) | Err(TryLockError::Error(_)) => {}
+        Err(TryLockError::WouldBlock) => bail!("another run is writing it now"),
+    }
+    let opened = file.metadata()?.ino();
+    Ok(fs::metadata(part).is_ok_and(|there| there.ino() == opened))
 }
 
 impl Sink {
@@ -67,7 +111,9 @@ impl Sink {
         part.push(".part");
         let part = PathBuf::from(part);
         let file = lock_part(&part).with_context(unwritable)?;
-        Ok(Self::new(file, path.display().to_string(), Some(Unfinished { part, whole: path.to_owned() })))
+        let kept = file.try_clone().with_context(unwritable)?;
+        let unfinished = Unfinished { part, whole: path.to_owned(), file: kept, renamed: false };
+        Ok(Self::new(file, path.display().to_string(), Some(unfinished)))
     }
 
     fn new(to: impl Write + Send + 'static, name: String, unfinished: Option<Unfinished>) -> Self {
@@ -94,11 +140,8 @@ impl Sink {
     /// Writes the rest of the buffer and renames the file to its final name.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
-        let Some(unfinished) = self.unfinished.take() else { return Ok(()) };
-        fs::rename(&unfinished.part, &unfinished.whole).with_context(|| format!("can't write {}", self.name))?;
-        // Don't remove the temporary file on drop: from now on, another run may have created it.
-        std::mem::forget(unfinished);
-        Ok(())
+        let Some(unfinished) = &mut self.unfinished else { return Ok(()) };
+        unfinished.finish().with_context(|| format!("can't write {}", self.name))
     }
 }
 
@@ -126,6 +169,42 @@ mod tests {
 
         drop(Sink::open(Some(&path)).unwrap());
         assert_eq!((written().as_str(), part.exists()), ("second\n", false));
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn what_stands_under_the_temporary_name_is_not_written_through() {
+        let path = std::env::temp_dir().join(format!("inopsio-sink-link-{}", std::process::id()));
+        let (part, another) = (path.with_extension("part"), path.with_extension("another"));
+        fs::write(&another, "of somebody else").unwrap();
+        std::os::unix::fs::symlink(&another, &part).unwrap();
+        let mut sink = Sink::open(Some(&path)).unwrap();
+        sink.buffer.extend_from_slice(b"ours\n");
+        sink.finish().unwrap();
+        assert_eq!(fs::read_to_string(&another).unwrap(), "of somebody else");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "ours\n");
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(&another).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_its_owners_only_from_its_first_byte_on_unless_the_one_that_it_replaces_is_not() {
+        let path = std::env::temp_dir().join(format!("inopsio-sink-own-{}", std::process::id()));
+        let part = path.with_extension("part");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        // As a killed run of an earlier program left it.
+        fs::write(&part, "some").unwrap();
+        fs::set_permissions(&part, Permissions::from_mode(0o644)).unwrap();
+        for replaced in [None, Some(0o640)] {
+            if let Some(replaced) = replaced {
+                fs::set_permissions(&path, Permissions::from_mode(replaced)).unwrap();
+            }
+            let mut sink = Sink::open(Some(&path)).unwrap();
+            assert_eq!(mode(&part), OWN);
+            sink.buffer.extend_from_slice(b"who somebody is\n");
+            sink.finish().unwrap();
+            assert_eq!(mode(&path), replaced.unwrap_or(OWN));
+        }
         fs::remove_file(&path).unwrap();
     }
 }

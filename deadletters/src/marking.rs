@@ -18,11 +18,16 @@ const ASKED: usize = 500;
 const GONE: &str = "{\"sealed\":\"\"}";
 
 /// Returns an edited payload as text, with personal values marked for encryption. `stored` is the event with its payload as stored in the
-/// log.
-pub(crate) fn marked(known: &AggregateType, stored: &RecordedEvent, payload: &Value) -> String {
+/// log; `before` is the payload that the edit replaces, as it is stored.
+///
+/// Ciphertexts stay only where the event or `before` has them. Another one may be somebody else's: whoever knows one, from a backup perhaps,
+/// would have it decrypted when the edit is shown.
+pub(crate) fn marked(known: &AggregateType, stored: &RecordedEvent, before: &str, payload: &Value) -> String {
     if !known.sealed {
         return payload.to_string();
     }
+    let own = String::from_utf8_lossy(&stored.payload);
+    let payload = &without_others(payload, &[&own, before]);
     let of = sealing::named(&stored.payload);
     let today = |payload: &Value| {
         let today = (known.current_events)(&stored.event_type, stored.event_version, payload.to_string().as_bytes());
@@ -91,6 +96,21 @@ fn within(at: &str, value: &Value) -> Vec<String> {
 
 fn is_sealed(value: &Value) -> bool {
     value.as_object().is_some_and(|members| members.len() == 1 && members.contains_key(SEALED))
+}
+
+/// The payload with the form of erased values in the place of ciphertexts that are in none of these payloads.
+fn without_others(payload: &Value, own: &[&str]) -> Value {
+    match payload {
+        value if is_sealed(value) => {
+            let text = value.to_string();
+            if own.iter().any(|own| own.contains(&text)) { value.clone() } else { json!({ SEALED: "" }) }
+        }
+        Value::Object(members) => {
+            members.iter().map(|(key, value)| (key.clone(), without_others(value, own))).collect()
+        }
+        Value::Array(elements) => elements.iter().map(|element| without_others(element, own)).collect(),
+        value => value.clone(),
+    }
 }
 
 fn member(at: &str, key: &str) -> String {
@@ -195,7 +215,7 @@ mod tests {
             "event": "demo.note.written", "name": "Ada", "phones": ["1", "2"], "count": 3,
             "more": { "city": "London", "nick": "A" },
         });
-        let marked = marked(&NOTES, &stored(r#"{"count":"three"}"#), &typed);
+        let marked = marked(&NOTES, &stored(r#"{"count":"three"}"#), "", &typed);
         let expected = json!({
             "event": "demo.note.written", "name": { "personal": "Ada" },
             "phones": [{ "personal": "1" }, { "personal": "2" }], "count": 3,
@@ -206,10 +226,10 @@ mod tests {
 
     #[test]
     fn what_nothing_reads_and_all_of_what_cannot_be_read_is_marked() {
-        let slip = marked(&NOTES, &stored("{}"), &json!({ "name": "Ada", "nmae": "Lovelace", "count": 3 }));
+        let slip = marked(&NOTES, &stored("{}"), "", &json!({ "name": "Ada", "nmae": "Lovelace", "count": 3 }));
         assert!(slip.contains(r#""nmae":{"personal":"Lovelace"}"#), "{slip}");
         let unread = json!({ "event": "demo.note.written", "name": "Ada", "count": "three", "more": null });
-        let unread = marked(&NOTES, &stored("{}"), &unread);
+        let unread = marked(&NOTES, &stored("{}"), "", &unread);
         let expected = json!({
             "event": "demo.note.written", "name": { "personal": "Ada" }, "count": { "personal": "three" }, "more": null,
         });
@@ -218,17 +238,28 @@ mod tests {
 
     #[test]
     fn whose_it_is_stays_as_the_event_says_and_what_is_sealed_is_left_alone() {
-        let event = stored(r#"{"name":{"sealed":"v1.abc@demo.person/7"},"count":1}"#);
-        let typed = json!({ "name": "Ada", "phones": [{ "sealed": "v1.def" }], "count": 1 });
-        let marked = marked(&NOTES, &event, &typed);
+        let event = stored(r#"{"name":{"sealed":"v1.abc@demo.person/7"},"phones":[{"sealed":"v1.def"}],"count":1}"#);
+        let typed = json!({ "name": "Ada", "phones": [{ "sealed": "v1.def" }, { "sealed": "v1.ghi" }], "count": 1 });
+        let marked = marked(&NOTES, &event, r#"{"more":{"nick":{"sealed":"v1.ghi"}}}"#, &typed);
         assert!(marked.contains(r#""name":{"personal":"Ada","of":"demo.person/7"}"#), "{marked}");
-        assert!(marked.contains(r#""phones":[{"sealed":"v1.def"}]"#), "{marked}");
+        assert!(marked.contains(r#""phones":[{"sealed":"v1.def"},{"sealed":"v1.ghi"}]"#), "{marked}");
+    }
+
+    #[test]
+    fn what_is_sealed_elsewhere_is_not_taken() {
+        let event = stored(r#"{"name":{"sealed":"v1.abc"},"count":1}"#);
+        let typed = json!({
+            "name": { "sealed": "v1.abc@demo.person/8" }, "phones": [{ "sealed": "v1.ab" }, { "sealed": "" }], "count": 1,
+        });
+        let marked = marked(&NOTES, &event, "{}", &typed);
+        assert!(!marked.contains("v1."), "{marked}");
+        assert_eq!(marked.matches(GONE).count(), 3, "{marked}");
     }
 
     #[test]
     fn of_an_aggregate_that_is_not_sealed_nothing_is() {
         let open = AggregateType { sealed: false, ..NOTES };
         let typed = json!({ "name": "Ada", "count": 1 });
-        assert_eq!(marked(&open, &stored("{}"), &typed), typed.to_string());
+        assert_eq!(marked(&open, &stored("{}"), "", &typed), typed.to_string());
     }
 }

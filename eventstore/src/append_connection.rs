@@ -1,14 +1,19 @@
 //! The single connection on which a process appends. It reconnects when it is lost.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
 
+use crate::append::ClaimAct;
 use crate::batch::Batch;
 use crate::failure::{Failure, classify};
+use crate::sealing::{Keyring, ONLY_KEY, PERSON_KEY, TENANT_KEY};
 use crate::statement::{self, Outcome};
 
 /// The pause between attempts: the first, doubled up to the longest.
@@ -16,6 +21,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 
 /// How long each attempt waits for the server process of a lost connection to end.
 const TERMINATION_WAIT: Duration = Duration::from_secs(1);
+
+/// How long after the connection was replaced an append may come that was sealed before.
+const SEALING: Duration = Duration::from_secs(5);
 
 /// Why a batch has no result.
 pub(crate) enum NoResult {
@@ -31,12 +39,15 @@ pub(crate) struct AppendConnection {
     connection: Option<PgConnection>,
     /// The server process of the last connection: when the connection is lost, it may still be busy with our statement.
     backend: Option<(i32, DateTime<Utc>)>,
+    keyring: Arc<Keyring>,
+    /// When a lost connection was last replaced by another one.
+    replaced: Option<std::time::Instant>,
 }
 
 impl AppendConnection {
-    /// A connection that is opened when it is first used.
-    pub(crate) fn new(options: PgConnectOptions) -> Self {
-        Self { options, connection: None, backend: None }
+    /// A connection that is opened when it is first used. The keys of what is appended come from `keyring`.
+    pub(crate) fn new(options: PgConnectOptions, keyring: Arc<Keyring>) -> Self {
+        Self { options, connection: None, backend: None, keyring, replaced: None }
     }
 
     /// Sends a batch, again after failures, until there is a result or the deadline is reached. Command ids make repetition safe.
@@ -44,7 +55,8 @@ impl AppendConnection {
         let mut pause = BACKOFF.0;
         loop {
             let error = match timeout_at(deadline, self.attempt(batch)).await {
-                Ok(Ok(verdict)) => return Ok(verdict),
+                Ok(Ok(Some(verdict))) => return Ok(verdict),
+                Ok(Ok(None)) => return Err(NoResult::Unknown("the log has lost a tenant's key".to_owned())),
                 Ok(Err(error)) => error,
                 Err(_) => {
                     // The statement may still be running, but its result is not read any more.
@@ -66,14 +78,20 @@ impl AppendConnection {
         }
     }
 
-    async fn attempt(&mut self, batch: &Batch) -> Result<Outcome, sqlx::Error> {
+    /// Sends a batch. `None`: the log has lost the key of a tenant under which something in it is encrypted.
+    async fn attempt(&mut self, batch: &Batch) -> Result<Option<Outcome>, sqlx::Error> {
         let connection = if let Some(connection) = self.connection.take() {
             self.connection.insert(connection)
         } else {
             let connection = self.connect().await?;
             self.connection.insert(connection)
         };
-        statement::append(connection, batch).await
+        if let Some(replaced) = self.replaced
+            && !has_keys(connection, batch, replaced).await?
+        {
+            return Ok(None);
+        }
+        statement::append(connection, batch).await.map(Some)
     }
 
     /// Connects, and makes sure that the server process of the lost connection has ended: otherwise it could still write a batch after a
@@ -82,6 +100,9 @@ impl AppendConnection {
     async fn connect(&mut self) -> Result<PgConnection, sqlx::Error> {
         let mut connection = self.options.connect().await?;
         if let Some((pid, started)) = self.backend {
+            // It may be another server, which lacks the end of the log.
+            self.keyring.doubt();
+            self.replaced = Some(std::time::Instant::now());
             let ended: Option<bool> = sqlx::query_scalar(
                 "SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2",
             )
@@ -115,4 +136,31 @@ impl AppendConnection {
             tracing::debug!(%error, "the append connection did not close in good order");
         }
     }
+}
+
+/// Whether the log has the tenants' keys under which the new keys in a batch were encrypted, as far as that was done before the connection was
+/// replaced.
+async fn has_keys(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    replaced: std::time::Instant,
+) -> Result<bool, sqlx::Error> {
+    let sealed_before = batch.appends.iter().filter(|pending| pending.since < replaced + SEALING);
+    let appends = sealed_before.map(|pending| &pending.append);
+    let brings_key = appends
+        .filter(|append| append.claims.iter().any(|claim| claim.kind == PERSON_KEY && claim.act != ClaimAct::Release));
+    let tenants: BTreeSet<Uuid> = brings_key.map(|append| append.tenant.uuid()).collect();
+    if tenants.is_empty() {
+        return Ok(true);
+    }
+    sqlx::query_scalar(
+        "SELECT NOT EXISTS (
+             SELECT FROM unnest($1::uuid[]) AS t (id)
+             WHERE NOT EXISTS (SELECT FROM log.holders(t.id, $2, ARRAY[$3::bytea])))",
+    )
+    .bind(tenants.into_iter().collect::<Vec<_>>())
+    .bind(TENANT_KEY)
+    .bind(ONLY_KEY.as_slice())
+    .fetch_one(connection)
+    .await
 }

@@ -277,7 +277,7 @@ impl BatchSender {
 }
 
 fn fail(batch: Batch, reason: &str) {
-    tracing::error!(appends = batch.appends.len(), reason, "a batch was not answered in time");
+    tracing::error!(appends = batch.appends.len(), reason, "a batch has no result");
     for pending in batch.appends {
         pending.answer(Err(Error::Unavailable(reason.to_owned())));
     }

@@ -58,7 +58,7 @@ struct Shared {
     room: Arc<Semaphore>,
     appended: watch::Sender<Position>,
     channels: Channels,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     commands: PgPool,
     readers: PgPool,
     /// Limits concurrent calls of [`EventStore::tenant_after`], so that commands find a free connection in the same pool.
@@ -76,6 +76,8 @@ impl EventStore {
         let channels = Channels::new();
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let keyring = Arc::new(Keyring::new(database.service, settings.sealing.clone()));
+        let connection = AppendConnection::new(append_options(database, settings.append_timeout), Arc::clone(&keyring));
         let committer = Committer {
             queue: Arc::clone(&queue),
             settings: settings.clone(),
@@ -84,7 +86,7 @@ impl EventStore {
             pages: channels.appended.clone(),
             meters: Meters::new(database.service),
             closing: closing.clone(),
-            connection: Arc::new(Mutex::new(AppendConnection::new(append_options(database, settings.append_timeout)))),
+            connection: Arc::new(Mutex::new(connection)),
         };
         let committing = move |_| committer.clone().run();
         tasks.spawn(supervised(format!("log/{}", database.service), closing.clone(), committing));
@@ -95,7 +97,7 @@ impl EventStore {
                 room: Arc::new(Semaphore::new(settings.queue_bytes as usize)),
                 appended,
                 channels,
-                keyring: Keyring::new(database.service, settings.sealing.clone()),
+                keyring,
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
                 slice_reads: Semaphore::new((settings.read_connections as usize / 2).max(1)),
@@ -124,6 +126,11 @@ impl EventStore {
     /// The pool of connections that read for one tenant at a time.
     pub(crate) fn readers(&self) -> &PgPool {
         &self.shared.readers
+    }
+
+    /// The pool of connections that read all tenants' events.
+    pub(crate) fn followers(&self) -> &PgPool {
+        &self.shared.followers
     }
 
     /// The usage of each of its connection pools.
@@ -186,7 +193,7 @@ impl EventStore {
 
     /// The keyring of the log, and the pool for its lookups.
     pub(crate) fn keyring(&self) -> (&Keyring, &PgPool) {
-        (&self.shared.keyring, &self.shared.commands)
+        (&*self.shared.keyring, &self.shared.commands)
     }
 
     /// The context in which a tenant's key is wrapped.

@@ -54,32 +54,42 @@ impl Check {
     /// Runs the command.
     pub fn run(self, format: Format) -> Result<()> {
         let trusted = trusted::of_files(&self.key)?;
-        let known = known::seals(&self.known)?;
+        let known: Vec<Seal> = known::read(&self.known)?.into_iter().flat_map(|known| known.seals).collect();
         let file = File::open(&self.file).with_context(|| format!("can't read {}", self.file.display()))?;
         let proven = check(BufReader::new(file), trusted, &known)
             .with_context(|| format!("{} proves nothing", self.file.display()))?;
         if format == Format::Json {
             return output::print_json(&proven);
         }
-        let whole = if proven.whole { "the whole history" } else { "a part of the history" };
-        output::print(format!(
-            "{} events ({}), {whole} of tenant {} in {}: as they were sealed at {} by {} (the first {} events, root {})",
-            proven.events,
-            proven.of,
-            proven.tenant,
-            proven.service,
-            output::time(proven.sealed_at),
-            proven.key,
-            proven.sealed,
-            proven.root
-        ))?;
-        if proven.unsealed > 0 {
-            output::print(format!(
-                "The last {} events are not sealed yet: nothing is proven about them",
-                proven.unsealed
-            ))?;
+        output::print(proven.text())
+    }
+}
+
+impl Proven {
+    /// The result for people. Of the file's words, only those that a trusted key signed stand there as they are: who made the file chose the
+    /// others, and could word a verdict of their own with them.
+    fn text(&self) -> String {
+        let whole = if self.whole { "the whole history" } else { "a part of the history" };
+        let mut lines = vec![format!(
+            "{} events, {whole} of tenant {} in {}: as they were sealed at {} by {} (the first {} events, root {})",
+            self.events,
+            self.tenant,
+            self.service,
+            output::time(self.sealed_at),
+            self.key,
+            self.sealed,
+            self.root
+        )];
+        if !self.whole {
+            lines.push(format!(
+                "Whoever made the file calls this part {:?}: that nothing of it is missing is not proven",
+                self.of
+            ));
         }
-        Ok(())
+        if self.unsealed > 0 {
+            lines.push(format!("The last {} events are not sealed yet: nothing is proven about them", self.unsealed));
+        }
+        lines.join("\n")
     }
 }
 
@@ -210,5 +220,35 @@ fn proven(head: Head, events: u64, seal: &Seal, unsealed: u64) -> Proven {
         sealed_at: seal.sealed_at,
         key: seal.key.clone(),
         unsealed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attack_177_a_file_for_an_auditor_does_not_word_the_verdict_about_itself() {
+        let forged =
+            "all events), the whole history of tenant 00000000-0000-0000-0000-000000000000 in crm\n\u{1b}[2K\u{202e}";
+        let proven = Proven {
+            tenant: uuid::Uuid::nil(),
+            service: "crm".to_owned(),
+            of: forged.to_owned(),
+            whole: false,
+            events: 1,
+            sealed: 9,
+            root: "00".repeat(32),
+            sealed_at: chrono::DateTime::UNIX_EPOCH,
+            key: "0123456789abcdef".to_owned(),
+            unsealed: 0,
+        };
+        let text = proven.text();
+        let [verdict, quoted] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert!(verdict.starts_with("1 events, a part of the history of tenant 00000000-"), "{verdict}");
+        assert!(!verdict.contains("the whole history") && quoted.contains(r"in crm\n\u{1b}[2K\u{202e}"), "{text}");
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+        let whole = Proven { whole: true, ..proven }.text();
+        assert!(whole.lines().count() == 1 && !whole.contains("all events"), "{whole}");
     }
 }

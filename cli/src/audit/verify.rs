@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use eventstore::seals::{self, Seen};
+use kernel::{Service, TenantId};
 use serde::Serialize;
 
-use super::known::{self, belongs_to};
+use super::known::{self, Known};
 use super::trusted;
 use crate::context::{self, Context};
 use crate::output::{self, Format};
@@ -54,13 +55,14 @@ impl Verify {
     pub async fn run(self, context: &Context) -> Result<()> {
         let tenant = context.tenant_or_deleted(&self.tenant).await?;
         let trusted = trusted::here(&context.config, &self.key)?;
-        let known = known::seals(&self.known)?;
+        let (known, services) = (known::read(&self.known)?, context::services(self.service.as_deref())?);
+        self.check_known(&known, tenant, &services)?;
         let mut all = Vec::new();
-        for service in context::services(self.service.as_deref())? {
+        for service in services {
             let store = context.store(service).await?;
             let bar = progress::bar(store.count(tenant, &eventstore::ReplayFilter::default()).await?, "events");
             let kept: Vec<_> =
-                known.iter().filter(|seal| belongs_to(seal, tenant.uuid(), service.name())).cloned().collect();
+                known.iter().flat_map(|known| known.of(tenant.uuid(), service.name())).cloned().collect();
             let see = |seen: Seen<'_>| bar.inc(u64::from(matches!(seen, Seen::Event(..))));
             let verdict = seals::verify(&store, tenant, trusted.clone(), &kept, see).await;
             bar.finish_and_clear();
@@ -91,5 +93,19 @@ impl Verify {
             ]);
         }
         output::print(table)
+    }
+
+    /// Refuses an earlier file that none of these histories can be compared with: the verdict would read as if it had been.
+    fn check_known(&self, known: &[Known], tenant: TenantId, services: &[Service]) -> Result<()> {
+        for earlier in known {
+            ensure!(
+                services.iter().any(|service| earlier.of(tenant.uuid(), service.name()).next().is_some()),
+                "--known {}: it has no seal of the history of {} in {}, so nothing would be compared with it",
+                earlier.file.display(),
+                self.tenant,
+                services.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ")
+            );
+        }
+        Ok(())
     }
 }

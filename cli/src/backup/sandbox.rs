@@ -211,14 +211,10 @@ impl Source<'_> {
         }
         target.flush().await?;
         ensure!(target.events == wanted.events, "{} events of {} came", target.events, wanted.events);
-        let mut claims = target.claims.held().stored(key, sandbox.tenant_id);
-        let taken = claims.len();
-        if let Some(copying) = &target.copying {
-            claims.extend(copying.claims()?);
-        }
-        target.graft.finish(&claims).await?;
+        let claims = target.claims.held().stored(key, sandbox.tenant_id);
+        target.graft.finish(&claims, target.copying.as_ref()).await?;
         store.close().await;
-        Ok(Played { claims: taken, shut: target.shut })
+        Ok(Played { claims: claims.len(), shut: target.shut })
     }
 }
 

@@ -6,12 +6,11 @@ mod rerun;
 mod schedule;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use gateway::{DomainDefinition, jobs_of};
 use jobs::{Job, Jobs, Line, Listing, Request, Settings, Sources, State, Wanted};
@@ -22,6 +21,7 @@ use uuid::Uuid;
 
 use crate::context::{Context, Whose, administrator};
 use crate::output::{self, Format};
+use crate::sink::Sink;
 
 /// Manages background jobs
 #[derive(Debug, clap::Subcommand)]
@@ -359,14 +359,12 @@ async fn log(context: &Context, open: &Open, id: Uuid, follow: bool) -> Result<(
 
 async fn write(open: &Open, id: Uuid, out: Option<PathBuf>) -> Result<()> {
     let (_, parts) = open.jobs.output(&open.request.caller, id).await?;
-    let mut file: Box<dyn std::io::Write + Send> = match &out {
-        Some(path) => Box::new(std::fs::File::create(path).with_context(|| format!("can't write {}", path.display()))?),
-        None => Box::new(std::io::stdout()),
-    };
+    let mut sink = Sink::open(out.as_deref())?;
     for part in 1..=parts {
-        file.write_all(&open.jobs.part(open.request.caller.tenant(), id, part).await?)?;
+        sink.buffer.extend(open.jobs.part(open.request.caller.tenant(), id, part).await?);
+        sink.write_if_full()?;
     }
-    Ok(file.flush()?)
+    sink.finish()
 }
 
 fn list(context: &Context, found: &[(Service, Job)]) -> Result<()> {

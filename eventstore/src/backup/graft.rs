@@ -12,6 +12,7 @@ use uuid::{Builder, Uuid};
 use super::copied::Origin;
 use super::snapshot::head;
 use super::{Head, StoredClaim, StoredEvent, copied, write};
+use crate::sealing::Copying;
 use crate::{Database, Error, LockKey, admin};
 
 /// How long a transaction that blocks all writers may be idle: much longer than the computing between two of its statements, and shorter
@@ -69,11 +70,15 @@ impl Graft {
         Ok(position)
     }
 
-    /// Takes the claims that result from the history, and ends the graft.
-    pub async fn finish(mut self, claims: &[StoredClaim]) -> Result<(), Error> {
+    /// Takes the claims that result from the history, and those that store the keys of what `copying` sealed in it, and ends the graft.
+    pub async fn finish(mut self, claims: &[StoredClaim], copying: Option<&Copying>) -> Result<(), Error> {
         let mut transaction = self.connection.begin().await?;
         lock(&mut transaction, Some(&self.owner)).await?;
-        for rows in claims.chunks(5_000) {
+        let keys = match copying {
+            Some(copying) => copying.claims(&mut transaction).await?,
+            None => Vec::new(),
+        };
+        for rows in claims.chunks(5_000).chain(keys.chunks(5_000)) {
             write::claims(&mut transaction, rows).await?;
         }
         transaction.commit().await?;

@@ -4,16 +4,20 @@
 //! again. Values that can be opened now are sealed under the same data subjects' keys, which are in turn encrypted under the other tenant's
 //! key. Values of data subjects who were erased are copied as they are, and stay unreadable.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use kernel::{RecordedEvent, TenantId};
 use keys::{DataKey, Sealed, Wrapped};
+use sqlx::postgres::PgConnection;
 
 use super::subject::Subject;
 use super::{ONLY_KEY, PERSON_KEY, Sealing, TENANT_KEY, is_sealed, sealed_subjects, text};
 use crate::backup::StoredClaim;
 use crate::{Error, EventStore};
+
+/// Claims that are looked up with one statement.
+const LOOKUPS: usize = 5_000;
 
 /// Seals the history of one tenant for another, new one.
 pub struct Copying {
@@ -21,8 +25,8 @@ pub struct Copying {
     tenant: TenantId,
     tenant_key: DataKey,
     wrapped: Wrapped,
-    /// The data subjects in the other tenant, and their keys.
-    persons: BTreeMap<Subject, DataKey>,
+    /// The data subjects in the other tenant; who each is in the first one, and the key.
+    persons: BTreeMap<Subject, (Subject, DataKey)>,
 }
 
 impl EventStore {
@@ -71,7 +75,7 @@ impl Copying {
             match key.seal(copy.context("personal"), clear.as_slice(), &*self.sealing.random) {
                 Ok(sealed) => {
                     let written = text::written(sealed.as_str(), of.map(|_| copy.name.as_str()));
-                    self.persons.entry(copy).or_insert_with(|| key.clone());
+                    self.persons.entry(copy).or_insert_with(|| (subject.clone(), key.clone()));
                     Some(written.into_bytes())
                 }
                 Err(error) => {
@@ -92,12 +96,14 @@ impl Copying {
         Subject { tenant: self.tenant, name }
     }
 
-    /// The claims that store the keys in the other tenant's log; empty if nothing was sealed.
+    /// The claims that store the keys in the other tenant's log. Data subjects who were erased since their values were sealed here get none,
+    /// so that nobody can read what was copied of them. `transaction` holds the writers' lock: nobody is erased meanwhile.
     ///
     /// # Errors
-    /// [`Error::Key`] if there is no randomness.
-    pub fn claims(&self) -> Result<Vec<StoredClaim>, Error> {
-        if self.persons.is_empty() {
+    /// [`Error::Key`] if there is no randomness; if the claims can't be read.
+    pub(crate) async fn claims(&self, transaction: &mut PgConnection) -> Result<Vec<StoredClaim>, Error> {
+        let known = self.known(transaction).await?;
+        if known.is_empty() {
             return Ok(Vec::new());
         }
         let claim = |kind: &str, key, holder: &str| StoredClaim {
@@ -107,10 +113,30 @@ impl Copying {
             holder: holder.to_owned(),
         };
         let mut claims = vec![claim(TENANT_KEY, ONLY_KEY, self.wrapped.as_str())];
-        for (subject, key) in &self.persons {
-            let sealed = self.tenant_key.seal(subject.context(PERSON_KEY), key.reveal(), &*self.sealing.random);
-            claims.push(claim(PERSON_KEY, subject.claim(), sealed.map_err(Error::Key)?.as_str()));
+        for (subject, (of, key)) in &self.persons {
+            if known.contains(&of.claim()[..]) || known.contains(&of.former_claim()[..]) {
+                let sealed = self.tenant_key.seal(subject.context(PERSON_KEY), key.reveal(), &*self.sealing.random);
+                claims.push(claim(PERSON_KEY, subject.claim(), sealed.map_err(Error::Key)?.as_str()));
+            }
         }
         Ok(claims)
+    }
+
+    /// The claims of the data subjects' keys that are still in the first tenant's log.
+    async fn known(&self, transaction: &mut PgConnection) -> Result<HashSet<Vec<u8>>, Error> {
+        let mut known = HashSet::new();
+        let Some((of, _)) = self.persons.values().next() else { return Ok(known) };
+        let claims = self.persons.values().flat_map(|(of, _)| [of.claim(), of.former_claim()]);
+        let claims: Vec<Vec<u8>> = claims.map(|claim| claim.to_vec()).collect();
+        for some in claims.chunks(LOOKUPS) {
+            let found: Vec<Vec<u8>> = sqlx::query_scalar("SELECT key FROM log.holders($1, $2, $3)")
+                .bind(of.tenant.uuid())
+                .bind(PERSON_KEY)
+                .bind(some)
+                .fetch_all(&mut *transaction)
+                .await?;
+            known.extend(found);
+        }
+        Ok(known)
     }
 }

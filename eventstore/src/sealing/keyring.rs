@@ -1,6 +1,8 @@
 //! [`Keyring`]: finds the keys of tenants and data subjects in a cache or in the log, or creates them when they are first needed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kernel::personal::erases;
@@ -31,13 +33,26 @@ const TENANTS: usize = 20_000;
 pub(crate) struct Keyring {
     service: Service,
     pub(crate) sealing: Option<Sealing>,
-    tenants: Cache<TenantId, DataKey>,
+    tenants: Cache<TenantId, TenantKey>,
     persons: Cache<Subject, (DataKey, Instant)>,
+    /// How often the log may have lost its end: see [`doubt`](Self::doubt).
+    doubts: AtomicU64,
+}
+
+/// A tenant's key in the cache.
+#[derive(Clone)]
+struct TenantKey {
+    key: DataKey,
+    /// As the log stores it.
+    wrapped: Arc<str>,
+    /// The number of doubts when it was last seen in the log.
+    seen: u64,
 }
 
 impl Keyring {
     pub(crate) fn new(service: Service, sealing: Option<Sealing>) -> Self {
-        Self { service, sealing, tenants: Cache::new(TENANTS), persons: Cache::new(PERSONS) }
+        let (tenants, persons) = (Cache::new(TENANTS), Cache::new(PERSONS));
+        Self { service, sealing, tenants, persons, doubts: AtomicU64::new(0) }
     }
 
     /// The stored key of a data subject, under its current or its former claim key.
@@ -114,6 +129,14 @@ impl Keyring {
         self.persons.retain(|subject, _| !tenants.contains(&subject.tenant));
     }
 
+    /// To be called when the log may have lost its end, and with it keys: a server took over that lacked it, or the log was restored. Before
+    /// a tenant's key from the cache is used again, it is looked for in the log. What would be encrypted under a key that is not there could
+    /// be read by this process only, and by nobody after it.
+    pub(crate) fn doubt(&self) {
+        self.doubts.fetch_add(1, Ordering::SeqCst);
+        self.persons.clear();
+    }
+
     /// The existing key of a stream, if there is one. A stream that begins has none yet.
     pub(super) async fn existing_key(
         &self,
@@ -168,17 +191,26 @@ impl Keyring {
         tenant: TenantId,
         pool: &PgPool,
     ) -> Result<Option<DataKey>, Error> {
-        if let Some(key) = self.tenants.get(&tenant) {
-            return Ok(Some(key));
+        // Read before the log is.
+        let doubts = self.doubts.load(Ordering::SeqCst);
+        let known = self.tenants.get(&tenant);
+        if let Some(known) = known.as_ref().filter(|known| known.seen == doubts) {
+            return Ok(Some(known.key.clone()));
         }
         let found = holders(pool, tenant, TENANT_KEY, vec![ONLY_KEY.to_vec()]).await?;
-        let Some(wrapped) = found.into_values().next() else { return Ok(None) };
-        let key = sealing
-            .master
-            .unwrap(self.tenant_key_context(tenant), &Wrapped::read(&wrapped))
-            .await
-            .map_err(Error::Key)?;
-        self.tenants.insert(tenant, key.clone());
+        let Some(wrapped) = found.into_values().next() else {
+            self.tenants.remove(&tenant);
+            return Ok(None);
+        };
+        let key = match known.filter(|known| *known.wrapped == *wrapped) {
+            // The master key need not be asked again: it may be unavailable now.
+            Some(known) => known.key,
+            None => {
+                let stored = Wrapped::read(&wrapped);
+                sealing.master.unwrap(self.tenant_key_context(tenant), &stored).await.map_err(Error::Key)?
+            }
+        };
+        self.tenants.insert(tenant, TenantKey { key: key.clone(), wrapped: wrapped.into(), seen: doubts });
         Ok(Some(key))
     }
 

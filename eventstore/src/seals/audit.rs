@@ -63,6 +63,12 @@ pub enum Finding {
         /// The number of events that the seal covers.
         size: u64,
     },
+    /// Two seals that somebody kept outside the log cover the same number of events and have different roots: they are of two histories,
+    /// and no history matches both.
+    TwoHistories {
+        /// The number of events that both seals cover.
+        size: u64,
+    },
 }
 
 impl fmt::Display for Finding {
@@ -94,6 +100,10 @@ impl fmt::Display for Finding {
             Self::CutOff { events, size } => {
                 write!(f, "the history has {events} events, and {size} were sealed: its end is missing")
             }
+            Self::TwoHistories { size } => write!(
+                f,
+                "two seals of {size} events that were kept have different roots: both are signed, so there are two histories"
+            ),
         }
     }
 }
@@ -184,10 +194,14 @@ impl Audit {
     /// away.
     ///
     /// # Errors
-    /// If it is not signed by a trusted key.
+    /// If it is not signed by a trusted key, or contradicts another seal that was kept.
     pub fn require(&mut self, seal: Seal) -> Result<(), Finding> {
         if !self.trusted.iter().any(|key| key.has_signed(&seal)) {
             return Err(Finding::NotSigned { size: seal.size, key: seal.key });
+        }
+        // The later one must not take the earlier one's place: whoever sealed another history could have it compared with that alone.
+        if self.kept.get(&seal.size).is_some_and(|kept| kept.root != seal.root) {
+            return Err(Finding::TwoHistories { size: seal.size });
         }
         self.kept.insert(seal.size, seal);
         Ok(())

@@ -278,7 +278,7 @@ async fn a_graft_appends_a_history_for_another_tenant_while_others_write() {
         graft.append(chunk.to_vec(), &SystemClock).await.unwrap();
     }
     let claimed = StoredClaim { tenant, kind: "crm.contact.email".to_owned(), key: [9; 32], holder: "l1".to_owned() };
-    graft.finish(&[claimed]).await.unwrap();
+    graft.finish(&[claimed], None).await.unwrap();
     stop.store(true, Ordering::Relaxed);
     writer.await.unwrap();
 

@@ -404,7 +404,7 @@ async fn what_is_a_copy_of_another_tenants_history_is_one_in_the_new_cell_too() 
     let events = here.read_after(Position::START, 10).await.unwrap();
     let mut graft = Graft::begin(&from.admin(), &from, copy).await.unwrap();
     graft.append(events, &SystemClock).await.unwrap();
-    graft.finish(&[]).await.unwrap();
+    graft.finish(&[], None).await.unwrap();
     here.append(append(copy, vec![stream("b", 0, 2)])).await.unwrap();
 
     let mut transfer = between(copy, &from, &to).await;

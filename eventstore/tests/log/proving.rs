@@ -257,18 +257,16 @@ async fn an_event_that_was_replaced_together_with_its_hash_shows_in_the_first_se
     assert_eq!(found(&store, tenant).await, Finding::Replaced { intact: 0, size: 4 });
 }
 
-#[tokio::test]
-async fn a_history_that_was_written_and_sealed_anew_under_the_same_key_is_not_that_of_a_seal_that_was_kept() {
-    let (database, store) = store().await;
-    let tenant = testbed::tenant();
-    let (task, stop) = seal(&database, key("11"));
+/// A history of four events that was altered and sealed anew under the same key: the seal from before, and the new one.
+async fn sealed_anew(database: &testbed::Database, store: &EventStore, tenant: TenantId) -> [Seal; 2] {
+    let (task, stop) = seal(database, key("11"));
     store.append(append(tenant, vec![stream("l1", 0, 4)])).await.unwrap();
-    let kept = sealed(&store, tenant, 4).await;
+    let kept = sealed(store, tenant, 4).await;
     stop.cancel();
     task.await.unwrap();
     let mut event = store.read_after(kernel::Position(1), 1).await.unwrap().remove(0);
     event.payload = br#"{"n":7}"#.to_vec().into();
-    let mut superuser = superuser(&database).await;
+    let mut superuser = superuser(database).await;
     sqlx::query("UPDATE log.events SET payload = $1::json, leaf_hash = $2 WHERE position = 2")
         .bind(r#"{"n":7}"#)
         .bind(kernel::Leaf::from(&event).hash().as_slice())
@@ -277,14 +275,41 @@ async fn a_history_that_was_written_and_sealed_anew_under_the_same_key_is_not_th
         .unwrap();
     let forget = "DELETE FROM log.seals; DELETE FROM log.trees; UPDATE log.sealer SET position = 0";
     sqlx::raw_sql(forget).execute(&mut superuser).await.unwrap();
-    let (task, stop) = seal(&database, key("11"));
-    sealed(&store, tenant, 4).await;
+    let (task, stop) = seal(database, key("11"));
+    let anew = sealed(store, tenant, 4).await;
     stop.cancel();
     task.await.unwrap();
-    assert_eq!(verified(&store, tenant).await.unwrap().events, 4, "else this test shows nothing");
-    let held_against = verify(&store, tenant, vec![key("11").sealed_by()], &[kept], |_| {}).await;
-    let Err(AuditError::Found(finding)) = held_against else { panic!("{held_against:?}") };
-    assert_eq!(finding, Finding::Replaced { intact: 0, size: 4 });
+    assert_eq!(verified(store, tenant).await.unwrap().events, 4, "else these tests show nothing");
+    [kept, anew]
+}
+
+/// What is found in a history that is held against these seals.
+async fn held_against(store: &EventStore, tenant: TenantId, kept: &[Seal]) -> Option<Finding> {
+    match verify(store, tenant, vec![key("11").sealed_by()], kept, |_| {}).await {
+        Ok(_) => None,
+        Err(AuditError::Found(finding)) => Some(finding),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_was_written_and_sealed_anew_under_the_same_key_is_not_that_of_a_seal_that_was_kept() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    let [kept, _] = sealed_anew(&database, &store, tenant).await;
+    assert_eq!(held_against(&store, tenant, &[kept]).await, Some(Finding::Replaced { intact: 0, size: 4 }));
+}
+
+#[tokio::test]
+async fn attack_176_a_seal_of_a_history_that_was_written_anew_takes_no_other_ones_place() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    let [kept, anew] = sealed_anew(&database, &store, tenant).await;
+    // The auditor was given both, one after the other, and holds the history against both, in whatever order.
+    for both in [[kept.clone(), anew.clone()], [anew.clone(), kept]] {
+        assert_eq!(held_against(&store, tenant, &both).await, Some(Finding::TwoHistories { size: 4 }));
+    }
+    assert_eq!(held_against(&store, tenant, &[anew.clone(), anew]).await, None, "the same seal in two files");
 }
 
 #[tokio::test]

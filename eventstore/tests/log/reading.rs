@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use cqrs_es::persist::PersistedEventRepository;
 use eventstore::{
-    EventSlice, EventStore, NewEvent, PAGE_BYTES, ReplayFilter, Role, Settings, StreamAppend, partition_of,
+    EventSlice, EventStore, NewEvent, PAGE_BYTES, Place, ReplayFilter, Role, Settings, StreamAppend, partition_of,
 };
 use futures::TryStreamExt;
 use kernel::{Position, RecordedEvent, TenantId};
@@ -274,4 +274,24 @@ async fn the_stock_postgres_es_repository_reads_a_tenants_log() {
     assert_eq!(events[2].payload, serde_json::json!({ "n": 2 }));
     let metadata: HashMap<String, String> = serde_json::from_value(events[0].metadata.clone()).unwrap();
     assert_eq!(metadata["actor"], "test");
+}
+
+#[tokio::test]
+async fn who_follows_a_log_is_told_that_it_has_lost_its_end() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    let start = store.end().await.unwrap();
+    assert_eq!(start.position(), Position::START);
+    store.append(append(tenant, vec![stream("l1", 0, 3)])).await.unwrap();
+    let seen = store.slice_from(start, 10).await.unwrap().unwrap().events;
+    let [kept, place] = [0, 2].map(|nth| Place::after(&seen[nth]));
+    assert_eq!((seen.len(), store.end().await.unwrap()), (3, place));
+    assert!(store.slice_from(place, 10).await.unwrap().unwrap().events.is_empty());
+
+    let lose = "DELETE FROM log.events WHERE position > 1; DELETE FROM log.commands; UPDATE log.head SET position = 1";
+    sqlx::raw_sql(lose).execute(&mut superuser(&database).await).await.unwrap();
+    assert_eq!(store.slice_from(place, 10).await.unwrap(), None);
+    store.append(append(tenant, vec![stream("l2", 0, 4)])).await.unwrap();
+    assert_eq!(store.slice_from(place, 10).await.unwrap(), None, "another event stands there now");
+    assert_eq!(store.slice_from(kept, 10).await.unwrap().unwrap().events.len(), 4);
 }

@@ -147,6 +147,48 @@ async fn an_event_that_erases_takes_the_key_with_it_for_every_process() {
     whole_log(&database, &store).await;
 }
 
+/// As if a server had taken over that has nothing of the log: all connections end, and what was written is gone.
+async fn lose_the_log(database: &Database) {
+    sqlx::raw_sql(
+        "SET session_replication_role = replica;
+         DELETE FROM log.events;
+         DELETE FROM log.commands;
+         DELETE FROM log.claims;
+         UPDATE log.head SET position = 0;
+         SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid();",
+    )
+    .execute(&mut superuser(database).await)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_any_more() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    lose_the_log(&database).await;
+    // It was encrypted before anybody noticed.
+    let refused = store.append(append(tenant, vec![saying("ada", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
+    assert!(matches!(refused, append::Error::Unavailable(_)), "{refused}");
+    assert_eq!(contents(&database).await, [0, 0, 0], "nothing was written");
+    add(&store, tenant, "ada", 0, ADA).await;
+    assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [1, 1]);
+    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "ada").await, [OPENED]);
+}
+
+#[tokio::test]
+async fn a_tenants_key_that_is_still_in_the_log_stays_in_use_when_connections_were_lost() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    let lost = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    sqlx::query(lost).execute(&mut superuser(&database).await).await.unwrap();
+    add(&store, tenant, "grace", 0, ADA).await;
+    assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [2, 1]);
+    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "grace").await, [OPENED]);
+}
+
 #[tokio::test]
 async fn what_was_stored_in_the_clear_is_read_as_it_is_and_what_follows_is_sealed() {
     let (database, store, tenant) = fresh().await;
@@ -390,7 +432,7 @@ async fn a_history_is_sealed_for_another_tenant_but_for_who_is_erased() {
     }
     let mut graft = eventstore::backup::Graft::begin(&database.admin(), &database, other).await.unwrap();
     graft.append(history, &kernel::SystemClock).await.unwrap();
-    graft.finish(&copying.claims().unwrap()).await.unwrap();
+    graft.finish(&[], Some(&copying)).await.unwrap();
     let fresh = sealing(&database, "a").await;
     for (id, known) in [("ada", true), (&*other.to_string(), true), ("grace", false)] {
         let [event] = &loaded(&fresh, other, id).await[..] else { panic!("{id} has one event") };
@@ -401,4 +443,28 @@ async fn a_history_is_sealed_for_another_tenant_but_for_who_is_erased() {
     let again = sealing(&database, "a").await;
     assert!(loaded(&again, other, "ada").await[0].contains("sealed"));
     assert_eq!(loaded(&again, tenant, "ada").await, [OPENED]);
+}
+
+#[tokio::test]
+async fn attack_178_who_is_erased_while_a_tenant_is_copied_is_unreadable_in_the_copy_too() {
+    let (database, store, tenant) = fresh().await;
+    for id in ["ada", "grace"] {
+        add(&store, tenant, id, 0, ADA).await;
+    }
+    let mut history = store.read_after(Position::START, 2).await.unwrap();
+    let other = testbed::tenant();
+    let mut copying = store.copying_for(other).await.unwrap().unwrap();
+    copying.seal(&store, &mut history).await.unwrap();
+    let mut graft = eventstore::backup::Graft::begin(&database.admin(), &database, other).await.unwrap();
+    graft.append(history, &kernel::SystemClock).await.unwrap();
+    // Another process erases her, when all that is known of her has been sealed for the copy.
+    erase(&sealing(&database, "a").await, tenant, "ada", 1).await;
+    graft.finish(&[], Some(&copying)).await.unwrap();
+    let later = sealing(&database, "a").await;
+    for tenant in [tenant, other] {
+        let ada = &loaded(&later, tenant, "ada").await[0];
+        assert!(ada.starts_with(r#"{"name":{"sealed":"v1."#), "{ada}");
+        assert_eq!(loaded(&later, tenant, "grace").await, [OPENED]);
+    }
+    assert_eq!(claims(&database, PERSON_KEY).await, 2, "grace's, in each tenant");
 }

@@ -47,6 +47,13 @@ impl ChangedIds {
         self.told.send_replace(());
     }
 
+    /// Changes may have been missed, although they are followed: as [`listen`](Self::listen). Without effect before that was called.
+    pub fn may_have_missed(&self) {
+        if self.listening_since.load(Ordering::Acquire) != u64::MAX {
+            self.listen();
+        }
+    }
+
     /// The number of changes so far. It has to be read before verifying, so that a change in the meantime counts as later.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Acquire)
@@ -114,6 +121,18 @@ mod tests {
         assert!(changed_ids.changed_since(before, &[grant]), "it may be revoked, and nobody would hear of it");
         changed_ids.listen();
         assert!(changed_ids.changed_since(before, &[grant]), "it may have been revoked before anybody listened");
+        assert!(!changed_ids.changed_since(changed_ids.count(), &[grant]), "checked anew");
+    }
+
+    #[test]
+    fn what_was_checked_before_changes_may_have_been_missed_does_not_hold_and_nothing_does_before_anybody_listens() {
+        let (changed_ids, grant) = (ChangedIds::default(), Uuid::from_u128(1));
+        changed_ids.may_have_missed();
+        assert!(changed_ids.changed_since(changed_ids.count(), &[grant]), "nobody listens");
+        changed_ids.listen();
+        let before = changed_ids.count();
+        changed_ids.may_have_missed();
+        assert!(changed_ids.changed_since(before, &[grant]));
         assert!(!changed_ids.changed_since(changed_ids.count(), &[grant]), "checked anew");
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth_aggregates::{Account, ApiKey, Client, Grant, KeyRing, Machine, Session};
-use eventstore::{EventSlice, EventStore};
-use kernel::{Aggregate, Position, RecordedEvent};
+use eventstore::{EventSlice, EventStore, Place};
+use kernel::{Aggregate, RecordedEvent};
 use tokio_util::sync::CancellationToken;
 
 use super::ChangedIds;
@@ -28,7 +28,7 @@ pub async fn follow(
     shutdown: CancellationToken,
 ) {
     let mut appended = store.appended();
-    let mut at: Option<Position> = None;
+    let mut at: Option<Place> = None;
     while !shutdown.is_cancelled() {
         match turn(&store, &mut at, &authority, &changed_ids).await {
             // There may be more.
@@ -48,7 +48,7 @@ pub async fn follow(
 
 async fn turn(
     store: &EventStore,
-    at: &mut Option<Position>,
+    at: &mut Option<Place>,
     authority: &Authority,
     changed_ids: &ChangedIds,
 ) -> Result<bool, eventstore::Error> {
@@ -56,15 +56,21 @@ async fn turn(
         from
     } else {
         // Whatever was verified before this point has to be verified again.
-        let head = *at.insert(store.head().await?);
+        let end = *at.insert(store.end().await?);
         authority.forget_all();
         changed_ids.listen();
-        head
+        end
     };
-    let EventSlice { events, more, .. } = store.slice_after(from, BATCH).await?;
+    let Some(EventSlice { events, more, .. }) = store.slice_from(from, BATCH).await? else {
+        tracing::warn!(
+            "the log of the auth service lost events since this process read them; all tokens are verified again"
+        );
+        *at = None;
+        return Ok(true);
+    };
     for event in &events {
         note(event, authority, changed_ids);
-        *at = Some(event.position);
+        *at = Some(Place::after(event));
     }
     Ok(more)
 }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use auth_api::trust::ChangedIds;
 use config::Config;
 use directory::Directory;
-use eventstore::{Closure, EventSlice, EventStore};
+use eventstore::{Closure, EventSlice, EventStore, Place};
 use face::Runtime;
-use kernel::{Clock, Grant, IdSource, Position, RecordedEvent, TenantId};
+use kernel::{Clock, Grant, IdSource, RecordedEvent, TenantId};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use user_api::permission_resolver::{self, PermissionResolver};
@@ -61,6 +61,7 @@ pub async fn open(
         suspended: suspended.clone(),
         changed_ids,
         at: None,
+        set_back: false,
         directory_read: None,
         closed_read: None,
     };
@@ -94,8 +95,10 @@ struct Follower {
     directory: Directory,
     suspended: Suspended,
     changed_ids: Arc<ChangedIds>,
-    /// The position up to which the log was read; none before the start.
-    at: Option<Position>,
+    /// The place up to which the log was read; none before the start, and when the log has lost its end.
+    at: Option<Place>,
+    /// Whether the log has lost its end since it was last begun to follow it.
+    set_back: bool,
     /// When the directory was last read.
     directory_read: Option<Instant>,
     /// When the list of closed tenants was last read.
@@ -142,15 +145,21 @@ impl Follower {
             self.suspended.note_closed(ids(away), ids(gone));
             self.closed_read = Some(Instant::now());
         }
-        let EventSlice { events, more, .. } =
-            self.store.slice_after(from, BATCH).await.map_err(|error| error.to_string())?;
+        let slice = self.store.slice_from(from, BATCH).await.map_err(|error| error.to_string())?;
+        let Some(EventSlice { events, more, .. }) = slice else {
+            tracing::warn!(
+                "the log of the user service lost events since this process read them; all tokens are verified again"
+            );
+            (self.at, self.set_back) = (None, true);
+            return Ok(true);
+        };
         let standing: Vec<_> = events.iter().filter(|event| Suspended::is_changed_by(event)).collect();
         self.note(&standing).await?;
         for event in &events {
             if let Some(id) = permission_resolver::changed_dependency(event) {
                 self.changed_ids.record(id, Instant::now());
             }
-            self.at = Some(event.position);
+            self.at = Some(Place::after(event));
         }
         if more {
             return Ok(true);
@@ -174,13 +183,16 @@ impl Follower {
     }
 
     /// Applies the latest event of each tenant that changes its standing, however old, because the saga that updates the directory may be
-    /// late. Returns the position from which the log is followed.
-    async fn begin(&mut self) -> Result<Position, String> {
-        let head = self.store.head().await.map_err(|error| error.to_string())?;
+    /// late. Returns the place from which the log is followed.
+    async fn begin(&mut self) -> Result<Place, String> {
+        let end = self.store.end().await.map_err(|error| error.to_string())?;
         let types = Suspended::event_types();
-        let latest = self.store.last_of_tenants(suspension::TENANT_AGGREGATE, &types, head).await;
+        let latest = self.store.last_of_tenants(suspension::TENANT_AGGREGATE, &types, end.position()).await;
         self.note(&latest.map_err(|error| error.to_string())?.iter().collect::<Vec<_>>()).await?;
-        Ok(*self.at.insert(head))
+        if std::mem::take(&mut self.set_back) {
+            self.changed_ids.may_have_missed();
+        }
+        Ok(*self.at.insert(end))
     }
 
     /// Applies events that change the standing of their tenants.

@@ -205,6 +205,33 @@ async fn what_somebody_typed_of_a_person_is_sealed_opened_when_shown_and_goes_wi
 }
 
 #[tokio::test]
+async fn what_is_sealed_of_somebody_else_is_not_opened_by_an_edit() {
+    let world = World::start().await;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let marie = world.lead("Marie Curie").await;
+    // As it stands in a backup, or in a file that auditors got.
+    let captured: String =
+        sqlx::query_scalar("SELECT payload::text FROM log.events WHERE aggregate_id = $1 AND sequence = 1")
+            .bind(&marie)
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap();
+    let captured: Value = serde_json::from_str(&captured).unwrap();
+    let ciphertext = captured["name"]["sealed"].as_str().unwrap();
+    let (_, id) = parked(&world, &mut superuser, "Sick").await;
+    let note = json!({ "sealed": format!("{ciphertext}@crm.lead/{marie}") });
+    let typed = json!({ "event": "crm.lead.disqualified", "reason": "no_budget", "note": note });
+    let path = format!("/v1/dead-letters/crm/{id}/edit");
+    let edited = world.post(&path, json!({ "payload": typed, "reason": "a slip" })).await;
+    assert_eq!(edited.status, StatusCode::OK, "{edited:?}");
+    let applied = until(&world, &id, "applied").await;
+    assert_eq!(applied["decisions"][0]["after"]["note"], json!({ "sealed": "" }), "as of somebody who is erased");
+    assert!(!applied.to_string().contains("Curie"), "{applied}");
+    let sick = rows(&mut superuser).await.into_iter().filter(|row| !row.contains(&marie));
+    assert!(sick.filter(|row| row.contains("Curie")).count() == 0, "nor is it in the read model");
+}
+
+#[tokio::test]
 async fn edits_of_before_they_were_sealed_are_sealed_by_whoever_serves() {
     let world = World::start().await;
     let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
