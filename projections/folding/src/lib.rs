@@ -9,7 +9,7 @@
 //!
 //! Row level security lets Postgres use an index only for operators that are marked leakproof: comparisons are, `@@` and
 //! `LIKE` are not, and a GIN index would not be used. That is why directories keep their words in a table of their
-//! own ([`words`]), searched by range.
+//! own ([`words`]), searched by range. Conditions on columns that such a range has read are allowed ([`marks`]).
 //!
 //! To add a read model, nothing here changes: see the crates of the domains, such as `projections/crm`.
 
@@ -20,6 +20,7 @@ pub mod change;
 pub mod fold;
 pub mod history;
 pub mod list;
+pub mod marks;
 pub mod named;
 pub mod paging;
 pub mod projection;

@@ -3,7 +3,7 @@
 //!
 //! The words are in a table (tenant, word, id) with `COLLATE "C"`, so that a prefix is a range of the primary key, which Postgres can use
 //! under row level security (see the crate's documentation). A directory that has to answer fast even for common words also stores each
-//! record's [`ListPosition`] beside them.
+//! record's [`ListPosition`] and [`Marks`] beside them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::change::{Change, decode};
 use crate::fold::{self, Current, Erasable, Folded, fold};
 use crate::history::{History, Kept};
+use crate::marks::Marks;
 use crate::{list, table};
 
 /// Words are cut to this many characters, to keep the key small.
@@ -50,6 +51,7 @@ struct Entry {
     word: String,
     position: Arc<ListPosition>,
     id: Uuid,
+    marks: Marks,
 }
 
 /// A record's values of the columns by which its lists are ordered. They are stored with each of its words, so that the records with a word
@@ -77,7 +79,11 @@ impl WordChanges {
     pub async fn write<R: Searchable>(&self, tables: &mut PgConnection) -> Result<(), sqlx::Error> {
         let (table, id) = R::WORDS;
         let (columns, arrays, same) = if R::HAS_LIST_POSITION {
-            (", present, name, registered_at", ", $4::boolean[], $5::text[], $6::timestamptz[]", SAME_POSITION)
+            (
+                ", present, name, registered_at, marks_1, marks_2",
+                ", $4::boolean[], $5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[]",
+                SAME_POSITION,
+            )
         } else {
             ("", "", "")
         };
@@ -101,8 +107,10 @@ const SAME_POSITION: &str = " AND o.present = k.present AND o.name = k.name";
 
 fn entries<R: Searchable>(row: &R) -> Vec<Entry> {
     let ((tenant, id), position) = (row.key(), Arc::new(row.list_position()));
-    let entry = |word| Entry { tenant, word, position: Arc::clone(&position), id };
-    row.words().into_iter().map(entry).collect()
+    let words = row.words();
+    let marks = if R::HAS_LIST_POSITION { Marks::of(words.iter().map(String::as_str)) } else { Marks::default() };
+    let entry = |word| Entry { tenant, word, position: Arc::clone(&position), id, marks };
+    words.into_iter().map(entry).collect()
 }
 
 async fn execute<'a>(
@@ -123,7 +131,9 @@ async fn execute<'a>(
         let present: Vec<_> = entries.iter().map(|entry| entry.position.present).collect();
         let names: Vec<_> = entries.iter().map(|entry| entry.position.name.as_str()).collect();
         let times: Vec<_> = entries.iter().map(|entry| entry.position.registered_at).collect();
-        query = query.bind(present).bind(names).bind(times);
+        let marks = entries.iter().map(|entry| (entry.marks.first, entry.marks.second));
+        let (first, second): (Vec<_>, Vec<_>) = marks.unzip();
+        query = query.bind(present).bind(names).bind(times).bind(first).bind(second);
     }
     query.execute(tables).await?;
     Ok(())
@@ -134,10 +144,11 @@ pub trait Searchable: Current {
     /// The name of the table of words, and of its column with the record's id. The key of the table is (`tenant_id`, `word`, id).
     const WORDS: (&'static str, &'static str);
 
-    /// Whether that table also has the columns of a [`ListPosition`]. Then `present` and `name` are in its key between word and id.
+    /// Whether that table also has the columns of a [`ListPosition`] and of [`Marks`]. Then `present` and `name` are in its key between word
+    /// and id, and all words of a record are written again when its texts change.
     const HAS_LIST_POSITION: bool = false;
 
-    /// The words by which the record can be found.
+    /// The words by which the record can be found: those of its texts, and others, which begin with a colon.
     fn words(&self) -> BTreeSet<String>;
 
     /// The list position, if [`HAS_LIST_POSITION`](Self::HAS_LIST_POSITION).

@@ -165,6 +165,8 @@ async fn main() {
     ] {
         asked(&stage, &story, &format!("search {text:?}"), search(text)).await;
     }
+    let member = Some("member".to_owned());
+    asked(&stage, &story, "search \"com org\" with a role", PersonFilter { role: member, ..search("com org") }).await;
     asked(
         &stage,
         &story,

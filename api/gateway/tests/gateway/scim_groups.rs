@@ -173,8 +173,9 @@ async fn a_page_of_groups_shows_ten_thousand_members_in_all() {
                  FROM \"user\".person p, generate_series(1, $2) WHERE p.user_id = $1::uuid
                  RETURNING user_id
              )
-             INSERT INTO \"user\".person_word (tenant_id, word, present, name, user_id, registered_at)
-             SELECT w.tenant_id, w.word, w.present, w.name, alike.user_id, w.registered_at FROM \"user\".person_word w, alike
+             INSERT INTO \"user\".person_word (tenant_id, word, present, name, user_id, registered_at, marks_1, marks_2)
+             SELECT w.tenant_id, w.word, w.present, w.name, alike.user_id, w.registered_at, w.marks_1, w.marks_2
+             FROM \"user\".person_word w, alike
              WHERE w.user_id = $1::uuid AND w.word LIKE ':group:%'",
         )
         .bind(ada["id"].as_str().unwrap())

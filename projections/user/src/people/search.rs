@@ -1,22 +1,29 @@
 //! Search by words, for rare words as well as for words that nearly all users have.
 //!
 //! No single statement is fast for both, and Postgres cannot estimate which case it is. So the users with each word are counted first, up
-//! to a limit, and it is checked whether a prefix matches only one word. There are three plans:
+//! to a limit, and it is checked whether a prefix matches only one word. Then
 //!
-//! - Exact words, list by name: the entries of one word are stored in the order of names, so a page is read directly. Several words are
-//!   merged, between the names where all have entries.
-//! - All words are common, but a prefix matches several words, or the list has another order: the first users of the list are checked,
-//!   since many of them match.
-//! - Otherwise, or if too few of those match: the entries of the rarest word are read and checked for the other words.
+//! - if a word is rare, its users are looked up, and checked for the other words;
+//! - if all words are common, but a prefix matches several words, or the list has another order, the first users of the list are checked,
+//!   since many of them match;
+//! - otherwise, or if too few of those match, the entries of one word are read, between the names where all words have entries. The entries
+//!   of an exact word are stored in the order of names, so a page by name is read directly. The marks of an entry show which of the other
+//!   words its user can have, and only those users are looked up ([`folding::marks`]). Roles, groups and organizations are not in the
+//!   marks: their entries are read first, and if there are several, merged;
+//! - if many users have the marks by chance, but not the words, the entries of all words are merged.
 //!
 //! Complete rows are read only for the users of the page.
 
+use std::cmp::Reverse;
+
 use folding::list::of_tenant;
+use folding::marks::Marks;
 use folding::paging::{Keyset, ListError, Seek, SeekKey};
 use folding::table::select;
 use folding::words::Term;
 use kernel::TenantId;
-use sqlx::{Executor, PgConnection, Postgres, QueryBuilder};
+use sqlx::postgres::PgRow;
+use sqlx::{Executor, FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::list::PersonFilter;
@@ -24,8 +31,11 @@ use super::row::PersonRow;
 
 /// If the rarest word has fewer entries than this, the other words of its users are looked up one by one.
 const RARE: i64 = 1_000;
-/// If another word has fewer entries than this, its users are put into a hash table while those with the rarest word are read.
-const MANY: i64 = 20_000;
+/// Up to this number it is counted which of several common words is the rarest. If another word has fewer entries, its users are put into a
+/// hash table where words are not merged.
+const MANY: i64 = 5_000;
+/// How many users who have the marks of all words are looked up at most.
+const CANDIDATES: i64 = 1_000;
 /// How many of the first users of the list are checked for common words.
 const FIRST: i64 = 250;
 /// How many times as many entries as users are read for a prefix, since a user may have several words with it.
@@ -44,10 +54,11 @@ pub(super) async fn page(
 ) -> Result<Vec<PersonRow>, ListError> {
     let search = Search { tenant, filter, terms, keyset, after, limit };
     // All queries here have an index. For a common word Postgres would estimate a sequential scan as cheaper, because it assumes that the
-    // tenant's rows are spread over the table; in fact they are close together.
-    tables.execute("SET LOCAL enable_seqscan = off").await?;
+    // tenant's rows are spread over the table; in fact they are close together. Parallel workers take longer to start than a query here
+    // takes, and don't read in the order of names.
+    tables.execute("SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0").await?;
     let page = search.page(tables).await?;
-    tables.execute("SET LOCAL enable_seqscan TO DEFAULT").await?;
+    tables.execute("SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL max_parallel_workers_per_gather TO DEFAULT").await?;
     Ok(page)
 }
 
@@ -66,19 +77,72 @@ fn is_exact(term: &Term) -> bool {
     matches!(term, Term::Is(_))
 }
 
-/// Adds the condition that the entry's name is within this range, both ends included.
-fn push_name_range(query: &mut QueryBuilder<'_, Postgres>, words: &str, between: Option<&(String, String)>) {
-    if let Some((first, last)) = between {
-        query.push(format_args!(" AND {words}.name >= ")).push_bind(first.clone());
-        query.push(format_args!(" AND {words}.name <= ")).push_bind(last.clone());
+/// Whether many other names can be between these two. If they begin with the same letter, we assume that there are few.
+fn are_far(one: &str, other: &str) -> bool {
+    one.chars().next() != other.chars().next()
+}
+
+/// A term and the number of its entries, which is counted up to a limit.
+type Counted = (i64, Term);
+
+/// Names that users who match can have, both included; `None` where that needs no condition.
+#[derive(Default)]
+struct Names {
+    first: Option<String>,
+    last: Option<String>,
+}
+
+impl Names {
+    /// Adds the condition that the name of an entry, with the alias `words`, is one of these.
+    fn push(&self, query: &mut QueryBuilder<'_, Postgres>, words: &str) {
+        for (than, name) in [(">=", &self.first), ("<=", &self.last)] {
+            if let Some(name) = name {
+                query.push(format_args!(" AND {words}.name {than} ")).push_bind(name.clone());
+            }
+        }
     }
+}
+
+/// The names between which the entries of the first term, and those of the others, are read.
+#[derive(Default)]
+struct Between {
+    first: Names,
+    others: Names,
+}
+
+/// Runs a query of entries. It is not persistent, so that it is planned for these words: a generic plan assumes rare words.
+async fn fetch<R>(
+    mut query: QueryBuilder<'_, Postgres>,
+    merged: bool,
+    tables: &mut PgConnection,
+) -> Result<Vec<R>, sqlx::Error>
+where
+    R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    if merged {
+        // For a tenant newer than the statistics the planner estimates one entry per word. A nested loop would then compare each entry
+        // of one word with each of the other.
+        tables.execute("SET LOCAL enable_nestloop = off").await?;
+    }
+    let found = query.build_query_as().persistent(false).fetch_all(&mut *tables).await?;
+    if merged {
+        tables.execute("SET LOCAL enable_nestloop TO DEFAULT").await?;
+    }
+    Ok(found)
 }
 
 impl Search<'_> {
     /// Reads the page.
     async fn page(&self, tables: &mut PgConnection) -> Result<Vec<PersonRow>, ListError> {
         let mut counted = self.count_terms(RARE, tables).await?;
-        if counted.iter().all(|(many, _)| *many >= RARE) && !self.in_order(&counted) {
+        let mut between = Between::default();
+        let common = counted.iter().all(|(many, _)| *many >= RARE);
+        if common && self.in_order(&counted) {
+            if counted.len() > 1 {
+                let Some(names) = self.begin_late(&mut counted, tables).await? else { return Ok(Vec::new()) };
+                between = names;
+            }
+        } else if common {
             let first = self.among_first(tables).await?;
             let page = self.rows(&first, tables).await?;
             if page.len() as i64 == self.limit {
@@ -87,13 +151,17 @@ impl Search<'_> {
             // Few or no users have all these common words, or only late in the list. Count further to find the rarest word.
             if counted.len() > 1 {
                 counted = self.count_terms(MANY, tables).await?;
+                counted.sort_by_key(|(_, term)| term.has_marks());
             }
         }
-        self.by_rarest_term(&counted, tables).await
+        if common && let Some(page) = self.by_marks(&counted, &between, tables).await? {
+            return Ok(page);
+        }
+        self.by_first_term(&counted, &between, tables).await
     }
 
     /// Counts the entries of each term, up to `most`, the rarest first. A prefix of only one word is replaced by that word.
-    async fn count_terms(&self, most: i64, tables: &mut PgConnection) -> Result<Vec<(i64, Term)>, sqlx::Error> {
+    async fn count_terms(&self, most: i64, tables: &mut PgConnection) -> Result<Vec<Counted>, sqlx::Error> {
         let mut query = QueryBuilder::new("");
         for (nth, term) in self.terms.iter().enumerate() {
             let and = if nth == 0 { "" } else { " UNION ALL " };
@@ -123,33 +191,57 @@ impl Search<'_> {
     }
 
     /// Whether the entries of each term are stored in the order of the list.
-    fn in_order(&self, counted: &[(i64, Term)]) -> bool {
+    fn in_order(&self, counted: &[Counted]) -> bool {
         self.keyset.column == "name" && counted.iter().all(|(_, term)| is_exact(term))
     }
 
-    /// The range of names in which users may match all of these exact terms; `None` when there are none.
-    async fn name_range(
+    /// Sorts common exact terms by whose entries are best read first, and returns the names between which users can match; `None` if nobody
+    /// can.
+    async fn begin_late(
         &self,
-        counted: &[(i64, Term)],
+        counted: &mut Vec<Counted>,
         tables: &mut PgConnection,
-    ) -> Result<Option<(String, String)>, sqlx::Error> {
+    ) -> Result<Option<Between>, sqlx::Error> {
         let mut query = QueryBuilder::new("");
         for (nth, (_, term)) in counted.iter().enumerate() {
             let and = if nth == 0 { "SELECT" } else { " UNION ALL SELECT" };
-            for (before, way) in [(and, "ASC"), (",", "DESC")] {
-                query.push(format_args!("{before} (SELECT w.name FROM person_word w WHERE "));
+            query.push(format_args!("{and} {nth}"));
+            for way in ["ASC", "DESC"] {
+                query.push(", (SELECT w.name FROM person_word w WHERE ");
                 self.push_entry(&mut query, "w", term);
                 query.push(format_args!(" ORDER BY w.name {way} LIMIT 1)"));
             }
         }
-        let ends: Vec<(Option<String>, Option<String>)> = query.build_query_as().fetch_all(tables).await?;
-        let ends: Option<Vec<_>> = ends.into_iter().map(|(first, last)| first.zip(last)).collect();
-        let (mut firsts, lasts): (Vec<_>, Vec<_>) = ends.unwrap_or_default().into_iter().unzip();
-        if let Some(Seek { key: SeekKey::Text(name), .. }) = &self.after {
-            firsts.push(name.clone());
+        let ends: Vec<(i32, Option<String>, Option<String>)> = query.build_query_as().fetch_all(tables).await?;
+        let mut known = Vec::with_capacity(counted.len());
+        for (nth, first, last) in ends {
+            let Some(names) = first.zip(last) else { return Ok(None) };
+            known.extend(counted.get(nth as usize).map(|term| (names, term.clone())));
         }
-        let ends = firsts.into_iter().max().zip(lasts.into_iter().min());
-        Ok(ends.filter(|(first, last)| first <= last))
+        // What is not in the marks comes first. Of others the one whose names begin last has the fewest entries without a match before them,
+        // and is most often the rarest.
+        known.sort_by(|((first, last), (_, term)), ((other_first, other_last), (_, other))| {
+            (term.has_marks(), Reverse(first), last).cmp(&(other.has_marks(), Reverse(other_first), other_last))
+        });
+        let after = match &self.after {
+            Some(Seek { key: SeekKey::Text(name), .. }) => Some(name),
+            _ => None,
+        };
+        let first = known.iter().map(|((first, _), _)| first).chain(after).max().cloned();
+        let last = known.iter().map(|((_, last), _)| last).min().cloned();
+        if first > last {
+            return Ok(None);
+        }
+        // A condition is checked for each entry, which takes a fifth of the time. So there is none unless it excludes many.
+        let begun = known.first().map(|(names, _)| names);
+        let begins_early = |first: &String| begun.is_some_and(|(begins, _)| begins < first && are_far(begins, first));
+        let ends_late = |last: &String| begun.is_some_and(|(_, ends)| ends > last && are_far(ends, last));
+        let names = Names {
+            first: first.clone().filter(|first| begins_early(first) && Some(first) != after),
+            last: last.clone().filter(ends_late),
+        };
+        *counted = known.into_iter().map(|(_, term)| term).collect();
+        Ok(Some(Between { first: names, others: Names { first, last } }))
     }
 
     /// The users who match among the first [`FIRST`] of the list, in its order.
@@ -169,25 +261,58 @@ impl Search<'_> {
         Ok(query.build_query_scalar().fetch_all(tables).await?)
     }
 
-    /// A page of the users who match the rarest term and all others, in the order of the list.
-    async fn by_rarest_term(
+    /// A page of the users who match all of these terms, of which at least the first is common. It is found by the marks of the entries of
+    /// the first term; `None` if that does not answer the search.
+    async fn by_marks(
         &self,
-        counted: &[(i64, Term)],
+        counted: &[Counted],
+        between: &Between,
+        tables: &mut PgConnection,
+    ) -> Result<Option<Vec<PersonRow>>, ListError> {
+        let Some(((_, first), others)) = counted.split_first() else { return Ok(None) };
+        let (marked, merged): (Vec<&Term>, Vec<&Term>) =
+            others.iter().map(|(_, term)| term).partition(|term| term.has_marks());
+        if marked.is_empty() {
+            return Ok(None);
+        }
+        let column = self.keyset.column;
+        let mut query =
+            QueryBuilder::new(format!("SELECT t.user_id, t.nth = {CANDIDATES} FROM (SELECT t.*, row_number() OVER ("));
+        self.keyset.order(&mut query);
+        query.push(format_args!(") AS nth FROM (SELECT t.user_id, t.{column} FROM ("));
+        self.push_entries(&mut query, first, between)?;
+        Marks::of_terms(marked.iter().copied()).push(&mut query, "t");
+        for term in &merged {
+            self.push_merged(&mut query, term, between);
+        }
+        self.end_entries(&mut query, first);
+        // The last candidate is read in any case. It shows that there may be more.
+        query.push(format_args!(" LIMIT {CANDIDATES}) t) t WHERE t.nth = {CANDIDATES} OR (true"));
+        for term in &marked {
+            term.of_each::<PersonRow>(&mut query, self.tenant.uuid());
+        }
+        query.push(")");
+        let most = self.most_entries(first);
+        self.keyset.limit(&mut query, most);
+        let found: Vec<(Uuid, bool)> = fetch(query, !merged.is_empty(), tables).await?;
+        let all = (found.len() as i64) < most && !found.iter().any(|(_, last)| *last);
+        let mut found: Vec<_> = found.into_iter().filter(|(_, last)| !last).map(|(user, _)| user).collect();
+        found.dedup();
+        let page = self.rows(&found, tables).await?;
+        Ok((all || page.len() as i64 == self.limit).then_some(page))
+    }
+
+    /// A page of the users who match the first term and all others, in the order of the list.
+    async fn by_first_term(
+        &self,
+        counted: &[Counted],
+        between: &Between,
         tables: &mut PgConnection,
     ) -> Result<Vec<PersonRow>, ListError> {
-        let Some((rarest, others)) = counted.split_first() else { return Ok(Vec::new()) };
-        let between = if rarest.0 < RARE || others.is_empty() || !self.in_order(counted) {
-            None
-        } else {
-            match self.name_range(counted, tables).await? {
-                None => return Ok(Vec::new()),
-                some => some,
-            }
-        };
-        let alike = if is_exact(&rarest.1) { 1 } else { ENTRIES_PER_USER };
-        let mut most = self.limit.saturating_mul(alike);
+        let Some((first, others)) = counted.split_first() else { return Ok(Vec::new()) };
+        let mut most = self.most_entries(&first.1);
         loop {
-            let mut found = self.entries((rarest, others), between.as_ref(), most, tables).await?;
+            let mut found = self.entries((first, others), between, most, tables).await?;
             let all = (found.len() as i64) < most;
             // Several entries of one user are adjacent.
             found.dedup();
@@ -199,54 +324,74 @@ impl Search<'_> {
         }
     }
 
-    /// The users of the first `most` entries of the rarest term, in the order of the list, that also match the other terms.
+    /// How many entries of the term are read for a page at first.
+    fn most_entries(&self, term: &Term) -> i64 {
+        self.limit.saturating_mul(if is_exact(term) { 1 } else { ENTRIES_PER_USER })
+    }
+
+    /// The users of the first `most` entries of the first term, in the order of the list, that also match the other terms.
     async fn entries(
         &self,
-        ((fewest, rarest), others): (&(i64, Term), &[(i64, Term)]),
-        between: Option<&(String, String)>,
+        ((many, first), others): (&Counted, &[Counted]),
+        between: &Between,
         most: i64,
         tables: &mut PgConnection,
     ) -> Result<Vec<Uuid>, ListError> {
-        let column = self.keyset.column;
         let mut query = QueryBuilder::new("SELECT t.user_id FROM (");
-        query.push(format_args!("SELECT t.user_id, t.{column} FROM person_word t WHERE "));
-        self.push_entry(&mut query, "t", rarest);
-        push_name_range(&mut query, "t", between);
-        self.keyset.after(&mut query, self.after.clone())?;
+        self.push_entries(&mut query, first, between)?;
         let mut merged = false;
+        let rare = *many < RARE;
+        if rare {
+            Marks::of_terms(others.iter().map(|(_, term)| term)).push(&mut query, "t");
+        }
         for (many, term) in others {
-            if *fewest < RARE {
+            if rare {
                 term.of_each::<PersonRow>(&mut query, self.tenant.uuid());
-            } else if *many < MANY && !(is_exact(rarest) && is_exact(term)) {
+            } else if *many < MANY && !(is_exact(first) && is_exact(term)) {
                 // IS TRUE keeps this from becoming a join, so that Postgres builds a hash table once. The limit tells the planner that it
                 // is small.
                 query.push(" AND (t.user_id IN (");
                 term.ids::<PersonRow>(&mut query, self.tenant.uuid());
                 query.push(format_args!(" LIMIT {MANY})) IS TRUE"));
             } else {
-                // Both are in the order of names, so a merge join reads only as far as the page needs.
                 merged = true;
-                query.push(" AND (t.name, t.user_id) IN (SELECT w.name, w.user_id FROM person_word w WHERE ");
-                self.push_entry(&mut query, "w", term);
-                push_name_range(&mut query, "w", between);
-                query.push(")");
+                self.push_merged(&mut query, term, between);
             }
         }
-        // With OFFSET 0 all matches are found before they are sorted. Otherwise the planner assumes that the page is full soon.
-        query.push(if column == "name" && is_exact(rarest) { ") t" } else { " OFFSET 0) t" });
-        self.keyset.order(&mut query);
+        self.end_entries(&mut query, first);
         query.push(format_args!(" LIMIT {most}"));
-        if merged {
-            // For a tenant newer than the statistics the planner estimates one entry per word. A nested loop would then compare each entry
-            // of one word with each of the other.
-            tables.execute("SET LOCAL enable_nestloop = off").await?;
-        }
-        // Not persistent, so that it is planned for these words: a generic plan assumes rare words.
-        let found = query.build_query_scalar().persistent(false).fetch_all(&mut *tables).await?;
-        if merged {
-            tables.execute("SET LOCAL enable_nestloop TO DEFAULT").await?;
-        }
-        Ok(found)
+        let found: Vec<(Uuid,)> = fetch(query, merged, tables).await?;
+        Ok(found.into_iter().map(|(user,)| user).collect())
+    }
+
+    /// Adds the query of the entries of the first term, as `t`, without its end.
+    fn push_entries(
+        &self,
+        query: &mut QueryBuilder<'_, Postgres>,
+        first: &Term,
+        between: &Between,
+    ) -> Result<(), ListError> {
+        let column = self.keyset.column;
+        query.push(format_args!("SELECT t.user_id, t.{column} FROM person_word t WHERE "));
+        self.push_entry(query, "t", first);
+        between.first.push(query, "t");
+        self.keyset.after(query, self.after.clone())
+    }
+
+    /// Adds the condition that the user of entry `t` also has an entry of this term. Both are in the order of names, so a merge join reads
+    /// only as far as the page needs.
+    fn push_merged(&self, query: &mut QueryBuilder<'_, Postgres>, term: &Term, between: &Between) {
+        query.push(" AND (t.name, t.user_id) IN (SELECT w.name, w.user_id FROM person_word w WHERE ");
+        self.push_entry(query, "w", term);
+        between.others.push(query, "w");
+        query.push(")");
+    }
+
+    /// Ends the query of the entries of the first term, and adds the order of the list.
+    fn end_entries(&self, query: &mut QueryBuilder<'_, Postgres>, first: &Term) {
+        // With OFFSET 0 all matches are found before they are sorted. Otherwise the planner assumes that the page is full soon.
+        query.push(if self.keyset.column == "name" && is_exact(first) { ") t" } else { " OFFSET 0) t" });
+        self.keyset.order(query);
     }
 
     /// Adds the condition that an entry, with the alias `words`, matches the term, and that its user can match the filter.

@@ -50,7 +50,7 @@ CREATE INDEX person_by_user_name ON person (tenant_id, user_name) WHERE user_nam
 -- The search index of users: the words of their texts, and `:role:member`, `:group:<id>`, `:organization:<id>`. A user who is not
 -- active also has a word such as `:status:locked`. No word of a text begins with a colon. The entries of a word are in the order of the
 -- list by name, so a page of a common word is read directly, and two words are merged. The time of registration is stored for the
--- other orders.
+-- other orders. The marks summarize all words of the user's texts: they show whether the user can have another word, too.
 CREATE TABLE person_word (
     tenant_id     uuid        NOT NULL,
     word          text        NOT NULL COLLATE "C",
@@ -58,7 +58,9 @@ CREATE TABLE person_word (
     name          text        NOT NULL COLLATE "C",
     user_id       uuid        NOT NULL,
     registered_at timestamptz NOT NULL,
-    PRIMARY KEY (tenant_id, word, present, name, user_id) INCLUDE (registered_at)
+    marks_1       bigint      NOT NULL,
+    marks_2       bigint      NOT NULL,
+    PRIMARY KEY (tenant_id, word, present, name, user_id) INCLUDE (registered_at, marks_1, marks_2)
 );
 
 -- The words of a user: to check users one by one who are found by a rare word or are first in the list.
