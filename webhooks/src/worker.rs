@@ -162,7 +162,7 @@ impl Worker {
         if self.letters.is_none() {
             self.letters = Some(Letters::load(parts.deliver, self.target.id, parts.settings.backoff()).await?);
             // Former workers may have left more deliveries than are kept.
-            attempts::trim(parts.deliver, &self.target, parts.settings.kept).await?;
+            attempts::trim(parts.deliver, self.target.tenant, self.target.id, parts.settings.kept).await?;
         }
         loop {
             self.retry_parked().await?;
@@ -310,7 +310,7 @@ impl Worker {
         self.attempts_recorded += 1;
         if self.attempts_recorded.is_multiple_of(TRIM) {
             let parts = self.shared.webhooks.parts();
-            attempts::trim(parts.deliver, &self.target, parts.settings.kept).await?;
+            attempts::trim(parts.deliver, self.target.tenant, self.target.id, parts.settings.kept).await?;
         }
         Ok(())
     }
