@@ -286,7 +286,7 @@ impl Worker {
         let failing = (at - since).to_std().unwrap_or_default();
         let reason = if outcome.gone() {
             Some("the receiver answered 410 Gone: it wants no more events".to_owned())
-        } else if failing >= parts.settings.disable_after {
+        } else if failing >= parts.settings.disable_after && self.target.attempts >= parts.settings.least_attempts() {
             let hours = failing.as_secs() / 3_600;
             Some(format!("it failed for {hours} h, {} times in a row", self.target.attempts))
         } else {
