@@ -9,9 +9,6 @@ use uuid::Uuid;
 use crate::backoff::SPREAD;
 use crate::{Backoff, Consumer, Share, errors};
 
-/// How long letters that were applied or discarded are kept for viewing.
-const KEPT: Duration = Duration::from_hours(30 * 24);
-
 /// An event to be parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -96,7 +93,7 @@ pub async fn park(
 }
 
 /// Makes all parked letters due soon, spread over `within`. For a consumer that another process has taken over: its program may be able to
-/// process what the previous one could not. Also deletes old letters that were applied or discarded.
+/// process what the previous one could not.
 pub async fn retry_soon(
     connection: &mut PgConnection,
     consumer: &Consumer,
@@ -111,21 +108,9 @@ pub async fn retry_soon(
     .bind(within.as_secs_f64())
     .bind(share.number.cast_signed())
     .bind(share.of.cast_signed())
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query(
-        "WITH gone AS (
-             DELETE FROM dead.letters
-             WHERE consumer = $1 AND state IN ('applied', 'discarded') AND changed_at < now() - make_interval(secs => $2)
-             RETURNING tenant_id, position)
-         DELETE FROM dead.attempts a USING gone
-         WHERE a.tenant_id = gone.tenant_id AND a.consumer = $1 AND a.position = gone.position",
-    )
-    .bind(consumer.as_str())
-    .bind(KEPT.as_secs_f64())
     .execute(connection)
-    .await?;
-    Ok(())
+    .await
+    .map(drop)
 }
 
 /// Deletes a tenant's letters for a consumer that is reset or removed. Decisions stay.

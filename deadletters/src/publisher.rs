@@ -1,5 +1,5 @@
-//! Publishes changes of dead letters on the bus (stream `DEAD_LETTERS`). Also deletes stored answers that are no longer needed for repeated
-//! requests.
+//! Publishes changes of dead letters on the bus (stream `DEAD_LETTERS`). Also deletes what is no longer needed: stored answers to repeated
+//! requests, and letters that are over.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use crate::{Consumer, LetterId};
 
 /// The polling interval. Consumers of the stream do not need changes within a second.
 const LOOK: Duration = Duration::from_secs(2);
+/// How long letters that were applied or discarded are kept for viewing.
+const KEPT: Duration = Duration::from_hours(30 * 24);
 /// The maximum number of changes that are published in a row.
 const TOGETHER: i64 = 100;
 
@@ -52,7 +54,7 @@ impl Publisher {
             if active && swept.is_none_or(|at| at.elapsed() >= ANSWER_SWEEP_INTERVAL) {
                 match self.sweep().await {
                     Ok(()) => swept = Some(Instant::now()),
-                    Err(error) => tracing::debug!(%error, "requests of long ago are forgotten later"),
+                    Err(error) => tracing::debug!(%error, "requests and letters of long ago are forgotten later"),
                 }
             }
             shutdown.run_until_cancelled(tokio::time::sleep(LOOK)).await;
@@ -94,12 +96,24 @@ impl Publisher {
         }
     }
 
+    /// Deletes stored answers and letters of long ago, those of all consumers: one may run for months, or not exist any more.
     async fn sweep(&self) -> Result<(), sqlx::Error> {
         sqlx::query("DELETE FROM dead.commands WHERE recorded_at < now() - $1")
             .bind(ANSWER_RETENTION)
             .execute(&self.pool)
-            .await
-            .map(drop)
+            .await?;
+        // Reads the whole index of letters that are over, which begins with the consumer. There are few.
+        sqlx::query(
+            "WITH gone AS (
+                 DELETE FROM dead.letters WHERE state IN ('applied', 'discarded') AND changed_at < now() - $1
+                 RETURNING tenant_id, consumer, position)
+             DELETE FROM dead.attempts a USING gone
+             WHERE a.tenant_id = gone.tenant_id AND a.consumer = gone.consumer AND a.position = gone.position",
+        )
+        .bind(KEPT)
+        .execute(&self.pool)
+        .await
+        .map(drop)
     }
 
     async fn publish(&self, news: &DeadLetterNews) -> Result<(), String> {

@@ -1,10 +1,10 @@
 //! The statements of a worker: recording attempts, and moving the cursor. Each does both in one statement, so that both happen or none.
 
 use chrono::{DateTime, Utc};
-use kernel::{Position, RecordedEvent};
+use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres};
 use uuid::Uuid;
 
 use crate::Outcome;
@@ -205,16 +205,21 @@ pub(crate) async fn disable(
 }
 
 /// Deletes all but the newest deliveries of an endpoint.
-pub(crate) async fn trim(pool: &PgPool, target: &Target, kept: u32) -> Result<(), sqlx::Error> {
+pub(crate) async fn trim(
+    connection: impl PgExecutor<'_>,
+    tenant: TenantId,
+    endpoint: Uuid,
+    kept: u32,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "DELETE FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND delivery_id < (
              SELECT delivery_id FROM webhooks.deliveries WHERE tenant_id = $1 AND endpoint_id = $2
              ORDER BY delivery_id DESC OFFSET greatest($3 - 1, 0) LIMIT 1)",
     )
-    .bind(target.tenant.uuid())
-    .bind(target.id)
+    .bind(tenant.uuid())
+    .bind(endpoint)
     .bind(i64::from(kept))
-    .execute(pool)
+    .execute(connection)
     .await
     .map(drop)
 }

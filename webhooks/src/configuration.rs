@@ -16,6 +16,7 @@ use uuid::Uuid;
 pub use apply::LONGEST_OVERLAP;
 pub use endpoint_command::{Changed, Done, EndpointCommand, EndpointFields, Request};
 
+use crate::attempts;
 use crate::positions::Positions;
 use crate::status::{EndpointCounts, counts};
 use crate::{Delivery, Endpoint, Message, Outcome, RandomSource, Secret, Sender, Settings};
@@ -180,6 +181,8 @@ impl Webhooks {
         let outcome = inner.sender.send(&url, &secrets, Message { id: message, at, body: body.as_bytes() }).await;
         let mut transaction = self.begin(tenant).await?;
         note(&mut transaction, tenant, id, inner.ids.next(), message, at, &outcome).await.map_err(unavailable)?;
+        // A disabled endpoint has no worker that would do it.
+        attempts::trim(&mut *transaction, tenant, id, inner.settings.kept).await.map_err(unavailable)?;
         transaction.commit().await.map_err(unavailable)?;
         Ok(outcome)
     }
@@ -221,6 +224,7 @@ pub(crate) struct Parts<'a> {
 /// The type of a test message.
 const PING: &str = "inopsio.webhook.ping";
 
+/// Records a test message, unless its endpoint was removed meanwhile, with all its deliveries.
 async fn note(
     transaction: &mut Transaction<'static, Postgres>,
     tenant: TenantId,
@@ -233,7 +237,8 @@ async fn note(
     sqlx::query(
         "INSERT INTO webhooks.deliveries (tenant_id, endpoint_id, delivery_id, message_id, event_type, position, attempt,
              sent_at, duration_ms, status, error, response)
-         VALUES ($1, $2, $3, $4, $5, NULL, 1, $6, $7, $8, $9, $10)",
+         SELECT $1, $2, $3, $4, $5, NULL::bigint, 1, $6, $7, $8, $9, $10
+         FROM webhooks.endpoints WHERE tenant_id = $1 AND endpoint_id = $2 FOR KEY SHARE",
     )
     .bind(tenant.uuid())
     .bind(endpoint)

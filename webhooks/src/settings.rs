@@ -62,6 +62,13 @@ impl Settings {
         self.longest_retry.mul_f64(1.2)
     }
 
+    /// The number of attempts in a row without which an endpoint is not disabled automatically: half of what there is time for with the
+    /// longest pauses. If the clock is set ahead, a failure of seconds looks like one of days.
+    pub(crate) fn least_attempts(&self) -> u32 {
+        let pause = self.longest_pause().max(Duration::from_millis(1));
+        (self.disable_after.as_secs_f64() / pause.as_secs_f64() / 2.0) as u32
+    }
+
     /// The pause after this many failed attempts in a row. It doubles each time, with a jitter of up to 20 %, so that endpoints that failed
     /// together are not all retried at the same time.
     pub(crate) fn pause(&self, attempts: u32, random: &dyn RandomSource) -> Duration {
@@ -74,6 +81,14 @@ impl Settings {
 mod tests {
     use super::*;
     use crate::SystemRandomSource;
+
+    #[test]
+    fn whoever_fails_for_so_long_has_made_more_attempts_than_it_takes() {
+        let settings = Settings::default();
+        let (pause, attempt) = (settings.longest_pause(), settings.timeout);
+        let fewest = settings.disable_after.as_secs() / (pause + attempt).as_secs();
+        assert!((40..fewest).contains(&u64::from(settings.least_attempts())), "{fewest}");
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest_and_differ() {

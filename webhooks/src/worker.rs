@@ -162,7 +162,7 @@ impl Worker {
         if self.letters.is_none() {
             self.letters = Some(Letters::load(parts.deliver, self.target.id, parts.settings.backoff()).await?);
             // Former workers may have left more deliveries than are kept.
-            attempts::trim(parts.deliver, &self.target, parts.settings.kept).await?;
+            attempts::trim(parts.deliver, self.target.tenant, self.target.id, parts.settings.kept).await?;
         }
         loop {
             self.retry_parked().await?;
@@ -286,7 +286,7 @@ impl Worker {
         let failing = (at - since).to_std().unwrap_or_default();
         let reason = if outcome.gone() {
             Some("the receiver answered 410 Gone: it wants no more events".to_owned())
-        } else if failing >= parts.settings.disable_after {
+        } else if failing >= parts.settings.disable_after && self.target.attempts >= parts.settings.least_attempts() {
             let hours = failing.as_secs() / 3_600;
             Some(format!("it failed for {hours} h, {} times in a row", self.target.attempts))
         } else {
@@ -310,7 +310,7 @@ impl Worker {
         self.attempts_recorded += 1;
         if self.attempts_recorded.is_multiple_of(TRIM) {
             let parts = self.shared.webhooks.parts();
-            attempts::trim(parts.deliver, &self.target, parts.settings.kept).await?;
+            attempts::trim(parts.deliver, self.target.tenant, self.target.id, parts.settings.kept).await?;
         }
         Ok(())
     }

@@ -275,11 +275,15 @@ fn request_hash(request: &poem::Request, headers: &HeaderMap, body: &[u8]) -> [u
 }
 
 fn idempotency_key(text: &str) -> Result<String, Refusal> {
-    if (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-        Ok(text.to_owned())
-    } else {
-        Err(bad_header("idempotency-key", "allowed are 1 to 255 printable ASCII characters"))
+    if !(1..=255).contains(&text.len()) || !text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        return Err(bad_header("idempotency-key", "allowed are 1 to 255 printable ASCII characters"));
     }
+    if executor::is_reserved_id(text) {
+        let detail =
+            "keys that begin with \"saga\" or \"job\" and an id are reserved for the commands of that saga or job";
+        return Err(bad_header("idempotency-key", detail));
+    }
+    Ok(text.to_owned())
 }
 
 /// The versions in `If-Match` (RFC 9110 section 13.1.1); `None`: any version matches.
@@ -308,7 +312,13 @@ mod tests {
         assert!(idempotency_key("").is_err());
         assert!(idempotency_key(&"k".repeat(256)).is_err());
         assert!(idempotency_key("käse").is_err());
-        assert_eq!(idempotency_key("order 7/1").as_deref(), Ok("order 7/1"));
+        let id = "0197a8a0-0000-7000-8000-000000000001";
+        for reserved in [format!("job {id}"), format!("saga {id} start"), format!("saga {id}-last")] {
+            assert!(idempotency_key(&reserved).is_err(), "{reserved}");
+        }
+        for free in ["order 7/1", "job 7", "saga of may", id, "job 0197a8a0-0000-7000-8000-00000000000~"] {
+            assert_eq!(idempotency_key(free).as_deref(), Ok(free));
+        }
         assert_eq!(
             instant("2026-07-01T11:30:00.1234567+02:00").unwrap().to_rfc3339(),
             "2026-07-01T09:30:00.123456+00:00"

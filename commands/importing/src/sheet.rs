@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::Refusal;
+use kernel::{Refusal, composed};
 
 use crate::records::{MAX_COLUMNS, Records, Unterminated};
 
@@ -43,7 +43,7 @@ fn names<F: Field>(fields: &[F]) -> Vec<&'static str> {
 /// A column of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column<F> {
-    /// The header as written in the file.
+    /// The header as written in the file, [composed].
     pub header: String,
     /// Its field; `None` if the column is ignored.
     pub field: Option<F>,
@@ -64,7 +64,13 @@ impl<'a, F: Field> Sheet<'a, F> {
     /// # Errors
     /// Codes that begin with `csv_`: the file can't be read.
     pub fn read(csv: &'a [u8], mapping: &BTreeMap<String, String>, most_rows: u64) -> Result<Self, Refusal> {
-        let known = |header: &str| mapping.contains_key(header) || named::<F>(&header.to_lowercase()).is_some();
+        // Who maps a header types it, perhaps in another form than the file has it in.
+        let mapping = mapping.iter().map(|(header, field)| (composed(header).into_owned(), field.clone()));
+        let mapping: BTreeMap<String, String> = mapping.collect();
+        let known = |header: &str| {
+            let header = composed(header);
+            mapping.contains_key(&*header) || named::<F>(&header.to_lowercase()).is_some()
+        };
         let mut records = Records::of(text(csv)?, known);
         let Some(header) = records.next() else {
             return Err(Refusal::invalid("csv_empty", "the file is empty; its first line must name the columns"));
@@ -79,7 +85,8 @@ impl<'a, F: Field> Sheet<'a, F> {
             let detail = format!("the file has {} columns; at most {MAX_COLUMNS} are allowed", header.width);
             return Err(Refusal::invalid("csv_too_many_columns", detail));
         }
-        let columns = columns(header.cells.iter().map(|cell| cell.trim()).collect(), mapping)?;
+        let headers: Vec<_> = header.cells.iter().map(|cell| composed(cell.trim())).collect();
+        let columns = columns(headers.iter().map(|header| &**header).collect(), &mapping)?;
         let rows = count(records.clone(), most_rows)?;
         Ok(Self { columns, records, rows })
     }
@@ -355,6 +362,20 @@ mod tests {
         assert_eq!(fields, [None, Some(Part::Name), Some(Part::Email)]);
         assert_eq!(code(b"id,name\n7,Ada\n"), "csv_unknown_column");
         assert_eq!(code(b"id,name,email,shoe_size\n7,Ada,a@b.c,37\n"), "csv_unknown_column");
+    }
+
+    #[test]
+    fn a_mapping_finds_a_header_in_whichever_form_either_is_written() {
+        let forms = ["Pr\u{e9}nom", "Pre\u{301}nom"];
+        for (mapped, header) in forms.into_iter().flat_map(|mapped| forms.map(|header| (mapped, header))) {
+            let csv = format!("{header};email, old;email\nAda;;a@b.c\n");
+            let mapping = [(mapped, "name"), ("email, old", "ignore")];
+            let mapping = BTreeMap::from(mapping.map(|(header, field)| (header.to_owned(), field.to_owned())));
+            let sheet = Sheet::read(csv.as_bytes(), &mapping, 100_000).unwrap();
+            let fields: Vec<_> = sheet.columns.iter().map(|column| column.field).collect();
+            assert_eq!(fields, [Some(Part::Name), None, Some(Part::Email)], "{mapped:?} {header:?}");
+            assert_eq!(sheet.header("name").as_deref(), Some(forms[0]));
+        }
     }
 
     #[test]

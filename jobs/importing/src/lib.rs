@@ -129,7 +129,8 @@ fn answer(report: &ImportReport, import: Option<Uuid>) -> Value {
     })
 }
 
-/// The request is the same in each attempt, so that what an earlier one did is not done again.
+/// The request is the same in each attempt, so that what an earlier one did is not done again. No client can send its command id
+/// ([`executor::is_reserved_id`]).
 fn request(work: &Work, caller: Caller) -> Request {
     let id = work.id();
     Request {

@@ -1,6 +1,6 @@
 //! The times of a schedule: a cron expression in a time zone.
 
-use chrono::{DateTime, TimeZone, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -15,9 +15,15 @@ const FIELDS: [(&str, &str); 5] = [
     ("day of week", "0 to 7 (0 and 7 are Sunday), or SUN to SAT"),
 ];
 
+/// The longest gap: some zones once skipped a whole day.
+const LONGEST_GAP_MINUTES: i64 = 25 * 60;
+
 /// The times at which a schedule's jobs are due. A cron expression with five fields (minute, hour, day of month, month, day of week), in
-/// local time of the time zone. If the clocks are put forward over a time, the job is due at the first moment after the gap; if they are
-/// put back over it, the job is due once.
+/// local time of the time zone.
+///
+/// If the clocks are put forward over a time, the job is due at the first moment after the gap; if they are put back over it, the job is
+/// due once. It is otherwise with expressions that have a `*` as minute or hour (also with a step), since they mean an interval: they
+/// follow the time that passes, so they match each of the two hours that the clocks show twice, and nothing in a gap.
 #[derive(Clone, Debug)]
 pub struct Timetable {
     cron: Cron,
@@ -56,9 +62,36 @@ impl Timetable {
     /// The first time after this one; `None` if there is none.
     pub fn after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let local = self.zone.from_utc_datetime(&time.naive_utc());
-        let next = self.cron.find_next_occurrence(&local, false).ok()?.with_timezone(&Utc);
-        // A safeguard against mistakes of the library when clocks change: times always increase.
-        (next > time).then_some(next)
+        if self.is_interval() {
+            let next = self.cron.find_next_occurrence(&local, false).ok()?.with_timezone(&Utc);
+            // A safeguard against mistakes of the library when clocks change: times always increase.
+            return (next > time).then_some(next);
+        }
+        // The library treats only expressions with a single minute and a single hour as times of the day: `0 2,14 * * *` would be due twice
+        // when the clocks are put back. So the dates are those of a clock that is never changed, and are looked up in the zone afterwards.
+        let mut shown = local.naive_local();
+        loop {
+            shown = self.cron.find_next_occurrence(&shown, false).ok()?;
+            // Of several times in one gap, the first is after `time`, and the others are at the same moment. In the second of two hours that
+            // the clocks show, the times of both are over.
+            if let Some(next) = self.moment(shown).filter(|next| *next > time) {
+                return Some(next);
+            }
+        }
+    }
+
+    /// Whether it means an interval (`*/15 * * * *`, `0 * * * *`) and not times of the day.
+    const fn is_interval(&self) -> bool {
+        self.cron.pattern.minutes.from_wildcard || self.cron.pattern.hours.from_wildcard
+    }
+
+    /// The moment at which the zone's clocks show this time: the first of two, or the first one after the gap that skips it.
+    fn moment(&self, shown: NaiveDateTime) -> Option<DateTime<Utc>> {
+        // Gaps end at whole minutes.
+        (0..=LONGEST_GAP_MINUTES)
+            .filter_map(|minutes| shown.checked_add_signed(TimeDelta::minutes(minutes)))
+            .find_map(|shown| self.zone.from_local_datetime(&shown).earliest())
+            .map(|moment| moment.with_timezone(&Utc))
     }
 
     /// The next times after this one.
@@ -125,6 +158,39 @@ mod tests {
     fn a_time_that_the_clocks_show_twice_comes_once() {
         let daily = times("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", 2);
         assert_eq!(daily, ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
+    }
+
+    #[test]
+    fn several_times_of_a_day_follow_the_same_rule_as_one() {
+        let skipped = times("30 2,14 * * *", "Europe/Berlin", "2026-03-28T14:00:00Z", 3);
+        assert_eq!(skipped, ["2026-03-29T01:00:00Z", "2026-03-29T12:30:00Z", "2026-03-30T00:30:00Z"]);
+        let twice = times("30 2,14 * * *", "Europe/Berlin", "2026-10-24T14:00:00Z", 3);
+        assert_eq!(twice, ["2026-10-25T00:30:00Z", "2026-10-25T13:30:00Z", "2026-10-26T01:30:00Z"]);
+        // All that one gap skips is at the same moment, which comes once.
+        let skipped = times("0,30 2,3 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", 3);
+        assert_eq!(skipped, ["2026-03-29T01:00:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:00:00Z"]);
+        // Asked for between the two, and in the second of the two hours.
+        let twice = |after| times("15,45 2 * * *", "Europe/Berlin", after, 2);
+        assert_eq!(twice("2026-10-25T00:20:00Z"), ["2026-10-25T00:45:00Z", "2026-10-26T01:15:00Z"]);
+        assert_eq!(twice("2026-10-25T01:20:00Z"), ["2026-10-26T01:15:00Z", "2026-10-26T01:45:00Z"]);
+    }
+
+    #[test]
+    fn a_gap_may_be_at_midnight_and_half_an_hour_or_a_day_long() {
+        assert_eq!(times("0 0 * * *", "America/Santiago", "2026-09-05T12:00:00Z", 1), ["2026-09-06T04:00:00Z"]);
+        assert_eq!(times("10 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", 1), ["2026-10-03T15:30:00Z"]);
+        assert_eq!(times("0 6 30 12 *", "Pacific/Apia", "2011-12-29T20:00:00Z", 1), ["2011-12-30T10:00:00Z"]);
+    }
+
+    #[test]
+    fn an_interval_follows_the_time_that_passes() {
+        let hourly = times("0 * * * *", "Europe/Berlin", "2026-10-24T23:30:00Z", 3);
+        assert_eq!(hourly, ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"]);
+        let quarters = times("*/30 2 * * *", "Europe/Berlin", "2026-10-24T23:30:00Z", 4);
+        let twice = ["2026-10-25T00:00:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"];
+        assert_eq!(quarters, twice);
+        let leapt = times("0 * * * *", "Europe/Berlin", "2026-03-29T00:00:00Z", 2);
+        assert_eq!(leapt, ["2026-03-29T01:00:00Z", "2026-03-29T02:00:00Z"]);
     }
 
     #[test]

@@ -127,6 +127,16 @@ impl Work {
     /// was written; return the fault, and the handler will be called again from this step (unless cancelled). [`Fault::Lost`] if the lease
     /// was lost; then nothing was written.
     pub async fn step(&self, step: Step) -> Result<(), Fault> {
+        self.report(step).await?;
+        if self.must_give_way().await? { Err(Fault::GaveWay) } else { Ok(()) }
+    }
+
+    /// Like [`step`](Self::step), but the job keeps its slot. For jobs that can't continue from a step: whoever gives way would do
+    /// everything again, and where others always wait, never finish.
+    ///
+    /// # Errors
+    /// [`Fault::Cancelled`] and [`Fault::Lost`], as for [`step`](Self::step).
+    pub async fn report(&self, step: Step) -> Result<(), Fault> {
         let inner = &*self.jobs.inner;
         let row = sqlx::query(
             "WITH j AS (
@@ -157,7 +167,6 @@ impl Work {
                 self.cancelled.cancel();
                 Err(Fault::Cancelled)
             }
-            Some(_) if self.must_give_way().await? => Err(Fault::GaveWay),
             Some(_) => Ok(()),
         }
     }

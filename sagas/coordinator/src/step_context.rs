@@ -176,6 +176,7 @@ impl StepContext {
     pub async fn execute_at<C: Command>(&self, version: Option<u64>, command: &C) -> Result<C::Answer, Fault> {
         let inner = &*self.inner;
         let way = if inner.undo { "undo" } else { "do" };
+        // No client can send such an id (`executor::is_reserved_id`).
         let id = format!("saga {} {} {} {way}", inner.id, inner.step, inner.turn);
         let part = inner.commands.fetch_add(1, Ordering::Relaxed);
         let request =

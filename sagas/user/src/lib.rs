@@ -63,7 +63,7 @@ pub struct Ending {
     pub closes: bool,
     /// Whether the account's personal data is erased.
     pub erases: bool,
-    /// The idempotency key: a repeated request with the same key has no effect.
+    /// The command id: a repeated request with the same id has no effect.
     pub once: String,
 }
 

@@ -157,6 +157,30 @@ async fn only_the_last_deliveries_are_kept() {
 }
 
 #[tokio::test]
+async fn pings_do_not_pile_up_where_nothing_is_delivered_nor_stay_where_nothing_is_left() {
+    let world = World::with(webhooks::Settings { kept: 3, ..quick() }).await;
+    let receiver = Receiver::start().await;
+    let disabled = world.endpoint(&receiver.url).await.id;
+    world.act(EndpointCommand::Disable { id: disabled, reason: String::new() }).await;
+    for _ in 0..5 {
+        world.webhooks.ping(world.tenant, disabled).await.unwrap();
+    }
+    assert_eq!(world.webhooks.deliveries(world.tenant, disabled, None, 10).await.unwrap().len(), 3);
+
+    let tell = Arc::new(Notify::new());
+    let answer = tell.clone();
+    let late = Receiver::answering(move |_, _| Reply::When(answer.clone())).await;
+    let removed = world.endpoint(&late.url).await.id;
+    let (webhooks, tenant) = (world.webhooks.clone(), world.tenant);
+    let ping = tokio::spawn(async move { webhooks.ping(tenant, removed).await });
+    eventually("it is on its way", async || (late.got().len() == 1).then_some(())).await;
+    world.act(EndpointCommand::Remove { id: removed }).await;
+    tell.notify_one();
+    assert!(ping.await.unwrap().unwrap().delivered());
+    assert_eq!(world.count("deliveries").await, 3, "something is left of the endpoint that was removed");
+}
+
+#[tokio::test]
 async fn of_two_deliverers_one_is_active_and_the_other_takes_over() {
     let world = World::idle(quick()).await;
     let receiver = Receiver::start().await;

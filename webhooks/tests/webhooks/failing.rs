@@ -1,8 +1,10 @@
 //! Receivers that fail.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Position, Role};
+use chrono::TimeDelta;
+use kernel::{Clock, ManualClock, Position, Role, SystemClock};
 use sqlx::{Connection, Executor, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
@@ -160,6 +162,26 @@ async fn redirects_are_not_followed_and_no_receiver_holds_us_for_ever() {
     assert!(outcome.status.is_none() && outcome.error.unwrap().contains("in time"));
     let outcome = send(&endless.url, long).await;
     assert_eq!((outcome.error.as_deref(), outcome.response.len()), (None, 1_024));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_ahead_disables_nobody_who_failed_just_then() {
+    let world = World::idle(quick()).await;
+    let broken = Receiver::answering(|_, _| Reply::Status("503 Service Unavailable")).await;
+    let created = world.endpoint(&broken.url).await;
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    tokio::spawn(
+        webhooks::Deliverer::new(world.with_clock(clock.clone()), world.store.clone()).run(world.stop.clone()),
+    );
+    world.append(1).await;
+    eventually("it failed", async || (world.find(created.id).await.attempts >= 1).then_some(())).await;
+    clock.advance(TimeDelta::days(6));
+    let ahead = world.find(created.id).await.attempts;
+    let endpoint = eventually("it is tried again and again", async || {
+        Some(world.find(created.id).await).filter(|endpoint| endpoint.attempts >= ahead + 3)
+    })
+    .await;
+    assert_eq!(endpoint.state, State::Failing);
 }
 
 #[tokio::test]

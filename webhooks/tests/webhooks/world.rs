@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, Relay, StreamAppend};
-use kernel::{Caller, EventType, Grant, IdSource, Position, Role, SystemClock, SystemIds, TenantId};
+use kernel::{Caller, Clock, EventType, Grant, IdSource, Position, Role, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -71,7 +71,7 @@ impl World {
         let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "test")).await.unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(Relay::new(store.clone(), bus.clone()).run(stop.clone()));
-        let webhooks = open(&database, &bus, settings);
+        let webhooks = open(&database, &bus, settings, Arc::new(SystemClock));
         Self { database, nats, store, bus, webhooks, tenant: testbed::tenant(), stop, tasks }
     }
 
@@ -82,7 +82,12 @@ impl World {
 
     /// Access to the webhooks as from a process with other settings.
     pub fn elsewhere(&self, settings: Settings) -> Webhooks {
-        open(&self.database, &self.bus, settings)
+        open(&self.database, &self.bus, settings, Arc::new(SystemClock))
+    }
+
+    /// Access to the webhooks as from a process with another clock.
+    pub fn with_clock(&self, clock: Arc<dyn Clock>) -> Webhooks {
+        open(&self.database, &self.bus, quick(), clock)
     }
 
     /// Stops everything.
@@ -132,7 +137,7 @@ impl World {
                 event_version: 1,
                 payload: format!(r#"{{"event":"{event_type}","n":{n}}}"#),
                 metadata: r#"{"actor":"ada"}"#.into(),
-                occurred_at: kernel::Clock::now(&SystemClock),
+                occurred_at: SystemClock.now(),
             };
             let stream = StreamAppend {
                 aggregate_type: "demo.lamp",
@@ -162,7 +167,7 @@ pub fn request(tenant: TenantId, role: Role) -> Request {
     Request { caller, command_id: None, request_hash: [1; 32], if_match: None }
 }
 
-fn open(database: &testbed::Database, bus: &Bus, settings: Settings) -> Webhooks {
+fn open(database: &testbed::Database, bus: &Bus, settings: Settings, clock: Arc<dyn Clock>) -> Webhooks {
     let lamp = |name| EventType {
         aggregate_type: "demo.lamp",
         name,
@@ -171,7 +176,6 @@ fn open(database: &testbed::Database, bus: &Bus, settings: Settings) -> Webhooks
         schema: schemars::Schema::default(),
     };
     let types = [lamp("demo.lamp.lit"), lamp("demo.lamp.dimmed")];
-    let sources =
-        Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), random: Arc::new(SystemRandomSource) };
+    let sources = Sources { clock, ids: Arc::new(SystemIds), random: Arc::new(SystemRandomSource) };
     Webhooks::open(database, bus.clone(), types.into(), settings, sources).unwrap()
 }

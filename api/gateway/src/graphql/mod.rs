@@ -4,6 +4,7 @@ mod explorer;
 mod failure;
 mod limits;
 mod message;
+mod operations;
 mod query;
 mod request;
 mod subscription;

@@ -1,6 +1,5 @@
 //! GET: WebSockets with graphql-transport-ws, for subscriptions and other operations, or else the GraphiQL page.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +18,10 @@ use poem::web::websocket::{Message, WebSocket, WebSocketConfig, WebSocketStream}
 use poem::{Endpoint, FromRequest, IntoResponse, Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 
 use super::failure::{refused, rejected};
 use super::message::{self, ClientMessage, CloseReason};
+use super::operations::{OperationKey, Operations};
 use super::request::ParsedRequest;
 use super::{Engine, explorer};
 use crate::auth::Bearer;
@@ -79,7 +78,7 @@ struct Connection {
     client: Option<Client>,
     /// Returns when the connection has to end: before `connection_init` after its timeout, then when the token becomes invalid.
     ended: BoxFuture<'static, ()>,
-    operations: HashMap<String, AbortHandle>,
+    operations: Operations,
     outbox: mpsc::Sender<Outgoing>,
     outgoing: Option<mpsc::Receiver<Outgoing>>,
 }
@@ -93,17 +92,18 @@ struct Client {
 }
 
 /// A message of an operation to the client.
-enum Outgoing {
-    Result(Message),
-    /// The last message of the operation with this id, which is free again.
-    Ended(String, Message),
+struct Outgoing {
+    operation: OperationKey,
+    message: Message,
+    /// Whether it is the operation's last message, after which its id is free again.
+    is_last: bool,
 }
 
 impl Connection {
     fn new(engine: Arc<Engine>, bearer: Option<Bearer>, seen: Seen) -> Self {
         let (outbox, outgoing) = mpsc::channel(64);
         let ended = tokio::time::sleep(INIT_TIMEOUT).boxed();
-        let (operations, outgoing) = (HashMap::new(), Some(outgoing));
+        let (operations, outgoing) = (Operations::default(), Some(outgoing));
         Self { engine, bearer, seen, client: None, ended, operations, outbox, outgoing }
     }
 
@@ -124,13 +124,9 @@ impl Connection {
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => None,
                     Some(Ok(Message::Close(_)) | Err(_)) | None => break None,
                 },
-                Some(outgoing) = outgoing.recv() => Some(match outgoing {
-                    Outgoing::Result(message) => message,
-                    Outgoing::Ended(id, message) => {
-                        self.operations.remove(&id);
-                        message
-                    }
-                }),
+                Some(Outgoing { operation, message, is_last }) = outgoing.recv() => {
+                    self.operations.passes(&operation, is_last).then_some(message)
+                }
                 _ = keep_alive.tick() => Some(message::ping()),
                 () = &mut self.ended => {
                     let authenticated = self.client.is_some();
@@ -159,9 +155,7 @@ impl Connection {
             ClientMessage::Pong { .. } => Ok(None),
             ClientMessage::Subscribe { id, payload: ParsedRequest(request) } => self.subscribe(id, request),
             ClientMessage::Complete { id } => {
-                if let Some(operation) = self.operations.remove(&id) {
-                    operation.abort();
-                }
+                self.operations.complete(&id);
                 Ok(None)
             }
         }
@@ -195,10 +189,10 @@ impl Connection {
     /// Starts an operation. If it exceeds the rate limit, only the operation is refused, as a request would be.
     fn subscribe(&mut self, id: String, request: GraphQLRequest) -> Result<Option<Message>, CloseReason> {
         let Client { caller, token } = self.client.clone().ok_or(CloseReason::Unauthorized)?;
-        if self.operations.contains_key(&id) {
+        if self.operations.contains(&id) {
             return Err(CloseReason::AlreadyExists);
         }
-        if self.operations.len() >= self.engine.subscriptions {
+        if self.operations.count() >= self.engine.subscriptions {
             return Err(CloseReason::TooMany);
         }
         let allowance = self.engine.rates.check(caller.tenant(), token);
@@ -207,30 +201,22 @@ impl Connection {
         }
         let engine = self.engine.clone();
         let outbox = self.outbox.clone();
-        let (name, seen) = (id.clone(), self.seen.clone());
-        let task = tokio::spawn(async move {
+        let seen = self.seen.clone();
+        let run = |operation: OperationKey| async move {
             let context = engine.context(caller, MinPositions::default());
-            let running = run_operation(&engine, &request, &context, &seen, &name, &outbox);
-            let last = match AssertUnwindSafe(running).catch_unwind().await {
-                Ok(Ok(())) => message::complete(&name),
-                Ok(Err(errors)) => message::error(&name, &errors),
+            let running = run_operation(&engine, &request, &context, &seen, &operation, &outbox);
+            let message = match AssertUnwindSafe(running).catch_unwind().await {
+                Ok(Ok(())) => message::complete(operation.id()),
+                Ok(Err(errors)) => message::error(operation.id(), &errors),
                 // As for a request: the client must not wait for what does not come.
-                Err(_) => message::error(&name, &refused(&panicked())),
+                Err(_) => message::error(operation.id(), &refused(&panicked())),
             };
             context.renew().await;
             // Fails if the connection is gone, with all its operations.
-            drop(outbox.send(Outgoing::Ended(name, last)).await);
-        });
-        self.operations.insert(id, task.abort_handle());
+            drop(outbox.send(Outgoing { operation, message, is_last: true }).await);
+        };
+        self.operations.begin(id, |operation| tokio::spawn(run(operation)).abort_handle());
         Ok(None)
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        for operation in self.operations.values() {
-            operation.abort();
-        }
     }
 }
 
@@ -243,9 +229,13 @@ async fn run_operation(
     request: &GraphQLRequest,
     context: &Context,
     seen: &Seen,
-    id: &str,
+    of: &OperationKey,
     outbox: &mpsc::Sender<Outgoing>,
 ) -> Result<(), Value> {
+    let result = |payload: &Value| {
+        let message = message::next(of.id(), payload);
+        outbox.send(Outgoing { operation: of.clone(), message, is_last: false })
+    };
     engine.limits.check(&engine.schema, request).map_err(|refusal| refused(&refusal))?;
     let name = request.operation_name.as_deref();
     let note = |errors: &[ExecutionError<DefaultScalarValue>]| {
@@ -259,7 +249,7 @@ async fn run_operation(
         if let Ok((_, errors)) = answer.into_result() {
             note(&errors);
         }
-        drop(outbox.send(Outgoing::Result(message::next(id, &payload))).await);
+        drop(result(&payload).await);
         return Ok(());
     }
     let (streams, failed) =
@@ -280,7 +270,7 @@ async fn run_operation(
                 Ok(value) => json!({ "data": { &*field: value } }),
                 Err(failed) => json!({ "data": null, "errors": failed }),
             };
-            if outbox.send(Outgoing::Result(message::next(id, &payload))).await.is_err() {
+            if result(&payload).await.is_err() {
                 return Ok(());
             }
         }

@@ -97,13 +97,15 @@ async fn rebuild(means: Arc<Means>, work: Work) -> Result<Value, Fault> {
         }
         let so_far = *told.borrow();
         if let Some(Rebuilding { position, head }) = so_far {
-            let step =
-                Step { checkpoint: Value::Null, done: position.0, total: Some(head.0.max(position.0)), part: None };
-            work.step(step).await?;
+            report(&work, position.0, head.0.max(position.0)).await?;
         }
     };
     let position = rebuilt.position.0;
-    work.step(Step { checkpoint: Value::Null, done: position, total: Some(position), part: None }).await?;
+    match report(&work, position, position).await {
+        // It was cancelled too late.
+        Ok(()) | Err(Fault::Cancelled) => {}
+        Err(fault) => return Err(fault),
+    }
     Ok(json!({
         "projection": name,
         "position": position,
@@ -111,6 +113,18 @@ async fn rebuild(means: Arc<Means>, work: Work) -> Result<Value, Fault> {
         "parked_events": rebuilt.parked_events,
         "seconds": rebuilt.took.as_secs_f64(),
     }))
+}
+
+/// Reports progress. A rebuild does not give way to other jobs, because it would start again from the first event. Nor does it end because a
+/// report can't be written: the next one may be.
+async fn report(work: &Work, done: u64, total: u64) -> Result<(), Fault> {
+    match work.report(Step { checkpoint: Value::Null, done, total: Some(total), part: None }).await {
+        Err(Fault::Failed { code, reason }) => {
+            tracing::debug!(job = %work.id(), code, reason, "how far a rebuild is could not be reported");
+            Ok(())
+        }
+        reported => reported,
+    }
 }
 
 impl TryFrom<String> for Name {

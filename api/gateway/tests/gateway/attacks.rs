@@ -287,6 +287,29 @@ async fn attack_116_somebody_elses_idempotency_key_is_no_way_to_be_told_what_the
 }
 
 #[tokio::test]
+async fn attack_180_nobody_uses_the_id_of_a_jobs_or_a_sagas_command_before_it_does() {
+    let world = World::start().await;
+    let post = |path: &str, key: &str| {
+        let token = world.token_of("ada", &[Role::Admin]);
+        world.anonymous(Method::POST, path).bearer_auth(token).header("idempotency-key", key)
+    };
+    let lead = |key: &str| post("/v1/crm/leads", key).json(&json!({ "name": "Ada" }));
+    let import = |key: &str| post("/v1/crm/leads/import", key).header("content-type", "text/csv").body("name\nAda\n");
+    let (job, saga) = ("job 0197a8a0-0000-7000-8000-000000000001", "saga 0197a8a0-0000-7000-8000-000000000001");
+    let (step, ending) = (format!("{saga} escalate 0 do"), format!("{saga}-last"));
+    let mut cases = Vec::new();
+    for reserved in [job, saga, step.as_str(), ending.as_str()] {
+        for request in [lead(reserved), import(reserved)] {
+            cases.push((request, StatusCode::BAD_REQUEST, "header_invalid"));
+        }
+    }
+    world.refuses(cases).await;
+    for free in ["job 7", "saga of may"] {
+        assert_eq!(Answer::of(lead(free)).await.status, StatusCode::CREATED, "{free}");
+    }
+}
+
+#[tokio::test]
 async fn attack_08_parameters_that_are_there_twice_or_in_two_ways() {
     let world = World::start().await;
     let machine = Machine::register(&world, "m", &["viewer"]).await;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jobs::{NewJob, Request, Settings, State};
+use jobs::{Fault, NewJob, Request, Settings, State, Step};
 use kernel::Role;
 use serde_json::json;
 
@@ -155,4 +155,23 @@ async fn a_long_job_keeps_its_place_when_nobody_who_has_less_may_run() {
         let job = world.jobs.find(&who.caller, id).await.unwrap().0;
         assert_eq!(job.attempt, 0, "{:?}", job.state);
     }
+}
+
+#[tokio::test]
+async fn a_job_that_could_not_continue_from_a_step_reports_and_keeps_its_place() {
+    let world = crowded().await;
+    let (one, two, third) =
+        (world.request(), request(testbed::tenant(), Role::Admin), request(testbed::tenant(), Role::Admin));
+    for who in [&one, &two] {
+        world.jobs.submit(who, "lend", &new_job(json!(null))).await.unwrap();
+    }
+    world.runner(&world.jobs);
+    let lent = testbed::eventually("both run", async || {
+        Some(world.stage.lent.lock().unwrap().clone()).filter(|lent| lent.len() == 2)
+    })
+    .await;
+    world.jobs.submit(&third, "note", &new_job(json!(1))).await.unwrap();
+    let half = || Step { done: 1, total: Some(2), ..Step::default() };
+    assert_eq!(lent[0].report(half()).await, Ok(()));
+    assert_eq!(lent[0].step(half()).await, Err(Fault::GaveWay), "the third tenant waits for a place");
 }

@@ -95,3 +95,45 @@ async fn requests_of_long_ago_are_forgotten() {
     stop.cancel();
     publisher.await.unwrap();
 }
+
+#[tokio::test]
+async fn letters_that_are_over_for_long_are_forgotten_whoever_parked_them() {
+    let road = Road::new(Lamps::new()).await;
+    let mut superuser = road.superuser().await;
+    let webhook = "webhook.0192f0c4-0000-7000-8000-000000000000";
+    let letters = [
+        ("projection.lamps", "applied", 31),
+        ("saga.light_lamp", "discarded", 31),
+        (webhook, "applied", 31),
+        (webhook, "applied", 29),
+        (webhook, "parked", 31),
+    ];
+    for (position, (consumer, state, days)) in (1_i64..).zip(letters) {
+        sqlx::query(
+            "WITH letter AS (
+                 INSERT INTO dead.letters (tenant_id, consumer, position, aggregate_type, aggregate_id, event_type, state, changed_at)
+                 VALUES ($1, $2, $3, 'demo.lamp', 'lamp', 'demo.lamp.lit', $4, now() - make_interval(days => $5)))
+             INSERT INTO dead.attempts (tenant_id, consumer, position, attempt, errors) VALUES ($1, $2, $3, 1, '{no}')",
+        )
+        .bind(road.tenants[0].uuid())
+        .bind(consumer)
+        .bind(position)
+        .bind(state)
+        .bind(days)
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    }
+    let stop = CancellationToken::new();
+    let publisher = tokio::spawn(Publisher::new(&road.database, road.bus.clone(), 1).run(stop.clone()));
+    for table in ["letters", "attempts"] {
+        testbed::eventually("what is over for a month is forgotten, and nothing else", async || {
+            let left = format!("SELECT position FROM dead.{table} ORDER BY position");
+            let left: Vec<i64> = sqlx::query_scalar(&left).fetch_all(&mut road.superuser().await).await.unwrap();
+            (left == [4, 5]).then_some(())
+        })
+        .await;
+    }
+    stop.cancel();
+    publisher.await.unwrap();
+}

@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use kernel::{Grant, Role, Service, TenantId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
+use tokio::sync::Notify;
 use user_aggregates::{Tenant, TenantStatus};
 use user_commands::{CodeKey, GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
 use user_sagas::{Ports, ResourceError, TenantResources, TenantStanding, UserSagas};
@@ -27,6 +28,8 @@ struct Inner {
     keys: BTreeSet<TenantId>,
     /// Whether opening fails now.
     shut: bool,
+    /// What the next status waits for before it is recorded.
+    held: Option<Arc<Notify>>,
     /// What was destroyed and recorded, in order.
     ends: Vec<(TenantId, &'static str)>,
 }
@@ -43,6 +46,16 @@ impl ResourcesDouble {
 
     fn shut(&self, shut: bool) {
         self.0.lock().unwrap().shut = shut;
+    }
+
+    /// The next status is recorded only after this is notified.
+    pub fn hold(&self, until: &Arc<Notify>) {
+        self.0.lock().unwrap().held = Some(until.clone());
+    }
+
+    /// Whether the status that is [held](Self::hold) was on its way.
+    pub fn has_held(&self) -> bool {
+        self.0.lock().unwrap().held.is_none()
     }
 
     fn has_keys(&self, tenant: TenantId) -> bool {
@@ -95,8 +108,15 @@ impl TenantResources for ResourcesDouble {
         if reserved {
             return ready(Err(ResourceError::Transient("it is not open yet".to_owned()))).boxed();
         }
-        inner.standing.insert(tenant, standing);
-        ready(Ok(())).boxed()
+        let held = inner.held.take();
+        async move {
+            if let Some(held) = held {
+                held.notified().await;
+            }
+            self.0.lock().unwrap().standing.insert(tenant, standing);
+            Ok(())
+        }
+        .boxed()
     }
 
     fn services(&self) -> Vec<Service> {
