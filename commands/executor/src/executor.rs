@@ -217,12 +217,11 @@ impl Executor {
         let Some(Baseline { state, version, began_at, occurred_at, .. }) = self.found::<A>(caller, id).await? else {
             return Ok(None);
         };
-        let began_at = match began_at {
-            Some(began_at) => Some(began_at),
-            None => {
-                let began_at = self.inner.store.began_at(caller.tenant(), A::TYPE, id).await;
-                began_at.map_err(|error| refused::by_the_log(&error))?
-            }
+        let began_at = if began_at.is_some() {
+            began_at
+        } else {
+            let began_at = self.inner.store.began_at(caller.tenant(), A::TYPE, id).await;
+            began_at.map_err(|error| refused::by_the_log(&error))?
         };
         // A stream without a first event is gone.
         let current = began_at.zip(state.downcast().ok());

@@ -202,13 +202,12 @@ impl Keyring {
             self.tenants.remove(&tenant);
             return Ok(None);
         };
-        let key = match known.filter(|known| *known.wrapped == *wrapped) {
+        let key = if let Some(known) = known.filter(|known| *known.wrapped == *wrapped) {
             // The master key need not be asked again: it may be unavailable now.
-            Some(known) => known.key,
-            None => {
-                let stored = Wrapped::read(&wrapped);
-                sealing.master.unwrap(self.tenant_key_context(tenant), &stored).await.map_err(Error::Key)?
-            }
+            known.key
+        } else {
+            let stored = Wrapped::read(&wrapped);
+            sealing.master.unwrap(self.tenant_key_context(tenant), &stored).await.map_err(Error::Key)?
         };
         self.tenants.insert(tenant, TenantKey { key: key.clone(), wrapped: wrapped.into(), seen: doubts });
         Ok(Some(key))

@@ -72,7 +72,7 @@ async fn worker(way: &eventstore::Database, projection: Arc<dyn Projection>) -> 
 async fn fault_a_checkpoint_that_a_silent_server_does_not_confirm_is_given_up() {
     let database = testbed::Database::fresh("demo").await;
     let projection: Arc<dyn Projection> = Arc::new(Unmoved);
-    crate::migrate(&database.admin(), &database, &[projection.clone()]).await.unwrap();
+    crate::migrate(&database.admin(), &database, std::slice::from_ref(&projection)).await.unwrap();
     let (way, silence) = Silence::on_the_way_to(&database).await;
     let worker = worker(&way, projection).await;
     let mut active = worker.acquire(true).await.unwrap();

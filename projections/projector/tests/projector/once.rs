@@ -117,7 +117,7 @@ async fn commits_that_a_crash_took_back_are_made_again_although_nothing_new_come
 #[tokio::test]
 async fn what_a_crash_took_back_is_not_missing_in_a_transaction_at_its_position() {
     let road = Road::new(Lamps::new()).await;
-    let settings = Settings { poll_interval: Duration::from_secs(3_600), ..Settings::default() };
+    let settings = Settings { poll_interval: Duration::from_hours(1), ..Settings::default() };
     let running = road.start_with(vec![Arc::new(Lamps::new())], settings);
     let last = road.append_many(50).await;
     road.relay().await;
