@@ -1,7 +1,6 @@
 //! The single connection on which a process appends. It reconnects when it is lost.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,10 +9,9 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
-use crate::append::ClaimAct;
 use crate::batch::Batch;
+use crate::epoch::Epoch;
 use crate::failure::{Failure, classify};
-use crate::sealing::{Keyring, ONLY_KEY, PERSON_KEY, TENANT_KEY};
 use crate::statement::{self, Outcome};
 
 /// The pause between attempts: the first, doubled up to the longest.
@@ -22,13 +20,12 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 /// How long each attempt waits for the server process of a lost connection to end.
 const TERMINATION_WAIT: Duration = Duration::from_secs(1);
 
-/// How long after the connection was replaced an append may come that was sealed before.
-const SEALING: Duration = Duration::from_secs(5);
-
 /// Why a batch has no result.
 pub(crate) enum NoResult {
     /// No answer in time: it is not known whether the batch was written.
     Unknown(String),
+    /// Nothing was written: the log has lost keys of these tenants, under which something in the batch is encrypted.
+    KeysLost(BTreeSet<Uuid>),
     /// Nothing was written, and sending it again would not help.
     Refused(sqlx::Error),
 }
@@ -39,15 +36,14 @@ pub(crate) struct AppendConnection {
     connection: Option<PgConnection>,
     /// The server process of the last connection: when the connection is lost, it may still be busy with our statement.
     backend: Option<(i32, DateTime<Utc>)>,
-    keyring: Arc<Keyring>,
-    /// When a lost connection was last replaced by another one.
-    replaced: Option<std::time::Instant>,
+    /// The log's epoch, which ends when a lost connection is replaced.
+    epoch: Epoch,
 }
 
 impl AppendConnection {
-    /// A connection that is opened when it is first used. The keys of what is appended come from `keyring`.
-    pub(crate) fn new(options: PgConnectOptions, keyring: Arc<Keyring>) -> Self {
-        Self { options, connection: None, backend: None, keyring, replaced: None }
+    /// A connection that is opened when it is first used.
+    pub(crate) fn new(options: PgConnectOptions, epoch: Epoch) -> Self {
+        Self { options, connection: None, backend: None, epoch }
     }
 
     /// Sends a batch, again after failures, until there is a result or the deadline is reached. Command ids make repetition safe.
@@ -55,8 +51,7 @@ impl AppendConnection {
         let mut pause = BACKOFF.0;
         loop {
             let error = match timeout_at(deadline, self.attempt(batch)).await {
-                Ok(Ok(Some(verdict))) => return Ok(verdict),
-                Ok(Ok(None)) => return Err(NoResult::Unknown("the log has lost a tenant's key".to_owned())),
+                Ok(Ok(verdict)) => return verdict,
                 Ok(Err(error)) => error,
                 Err(_) => {
                     // The statement may still be running, but its result is not read any more.
@@ -78,20 +73,19 @@ impl AppendConnection {
         }
     }
 
-    /// Sends a batch. `None`: the log has lost the key of a tenant under which something in it is encrypted.
-    async fn attempt(&mut self, batch: &Batch) -> Result<Option<Outcome>, sqlx::Error> {
+    /// Sends a batch once. The outer error is one of the connection or the server.
+    async fn attempt(&mut self, batch: &Batch) -> Result<Result<Outcome, NoResult>, sqlx::Error> {
         let connection = if let Some(connection) = self.connection.take() {
             self.connection.insert(connection)
         } else {
             let connection = self.connect().await?;
             self.connection.insert(connection)
         };
-        if let Some(replaced) = self.replaced
-            && !has_keys(connection, batch, replaced).await?
-        {
-            return Ok(None);
+        let lost = lost_keys(connection, batch, self.epoch.current()).await?;
+        if !lost.is_empty() {
+            return Ok(Err(NoResult::KeysLost(lost)));
         }
-        statement::append(connection, batch).await.map(Some)
+        statement::append(connection, batch).await.map(Ok)
     }
 
     /// Connects, and makes sure that the server process of the lost connection has ended: otherwise it could still write a batch after a
@@ -101,8 +95,7 @@ impl AppendConnection {
         let mut connection = self.options.connect().await?;
         if let Some((pid, started)) = self.backend {
             // It may be another server, which lacks the end of the log.
-            self.keyring.doubt();
-            self.replaced = Some(std::time::Instant::now());
+            self.epoch.end();
             let ended: Option<bool> = sqlx::query_scalar(
                 "SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2",
             )
@@ -138,29 +131,23 @@ impl AppendConnection {
     }
 }
 
-/// Whether the log has the tenants' keys under which the new keys in a batch were encrypted, as far as that was done before the connection was
-/// replaced.
-async fn has_keys(
-    connection: &mut PgConnection,
-    batch: &Batch,
-    replaced: std::time::Instant,
-) -> Result<bool, sqlx::Error> {
-    let sealed_before = batch.appends.iter().filter(|pending| pending.since < replaced + SEALING);
-    let appends = sealed_before.map(|pending| &pending.append);
-    let brings_key = appends
-        .filter(|append| append.claims.iter().any(|claim| claim.kind == PERSON_KEY && claim.act != ClaimAct::Release));
-    let tenants: BTreeSet<Uuid> = brings_key.map(|append| append.tenant.uuid()).collect();
-    if tenants.is_empty() {
-        return Ok(true);
+/// The tenants of which the log has lost keys that the batch needs, as far as they were found there in an earlier epoch.
+async fn lost_keys(connection: &mut PgConnection, batch: &Batch, epoch: u64) -> Result<BTreeSet<Uuid>, sqlx::Error> {
+    let (mut tenants, mut kinds, mut claims, mut holders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for pending in &batch.appends {
+        for stored in pending.needed.iter().filter(|stored| stored.epoch < epoch) {
+            tenants.push(pending.append.tenant.uuid());
+            kinds.push(stored.kind);
+            claims.push(stored.claim.as_slice());
+            holders.push(&*stored.holder);
+        }
     }
-    sqlx::query_scalar(
-        "SELECT NOT EXISTS (
-             SELECT FROM unnest($1::uuid[]) AS t (id)
-             WHERE NOT EXISTS (SELECT FROM log.holders(t.id, $2, ARRAY[$3::bytea])))",
-    )
-    .bind(tenants.into_iter().collect::<Vec<_>>())
-    .bind(TENANT_KEY)
-    .bind(ONLY_KEY.as_slice())
-    .fetch_one(connection)
-    .await
+    if tenants.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let query = "SELECT t.id FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[]) AS t (id, kind, key, holder)
+         WHERE NOT EXISTS (SELECT FROM log.holders(t.id, t.kind, ARRAY[t.key]) AS h WHERE h.holder = t.holder)";
+    let query = sqlx::query_scalar(query).bind(tenants).bind(kinds).bind(claims).bind(holders);
+    let lost: Vec<Uuid> = query.fetch_all(connection).await?;
+    Ok(lost.into_iter().collect())
 }

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::Settings;
 use crate::append::{Append, Appended, AskedJob, ClaimAct, Error};
+use crate::sealing::StoredKey;
 
 /// An append with more events is bulk: it is never in one batch with small ones.
 const MAX_SMALL_EVENTS: usize = 50;
@@ -18,6 +19,8 @@ pub(crate) struct PendingAppend {
     pub(crate) append: Append,
     /// Jobs to enqueue in the same transaction.
     pub(crate) jobs: Vec<AskedJob>,
+    /// The keys under which something in it is encrypted.
+    pub(crate) needed: Vec<StoredKey>,
     answer: oneshot::Sender<Result<Appended, Error>>,
     pub(crate) since: Instant,
     pub(crate) events: usize,
@@ -57,7 +60,7 @@ impl PendingAppend {
                 .sum::<usize>()
             + jobs.iter().map(|job| job.arguments.len()).sum::<usize>();
         let accesses = accesses(&append);
-        Self { append, jobs, answer, since: Instant::now(), events, bytes, accesses, permit: None }
+        Self { append, jobs, needed: Vec::new(), answer, since: Instant::now(), events, bytes, accesses, permit: None }
     }
 
     /// The size of its payloads, metadata, jobs' arguments and answer, in bytes.

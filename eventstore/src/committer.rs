@@ -189,7 +189,14 @@ impl BatchSender {
                     lead = (lead * 2).clamp(LEAD.0, LEAD.1);
                     batches.push(batch);
                 }
-                Err(NoResult::Unknown(reason)) => fail(batch, &reason),
+                Err(NoResult::Unknown(reason)) => fail(batch.appends, &reason),
+                Err(NoResult::KeysLost(tenants)) => {
+                    let (lost, rest) = batch.split_off(|pending| {
+                        !pending.needed.is_empty() && tenants.contains(&pending.append.tenant.uuid())
+                    });
+                    fail(lost, "it has lost the keys under which this is encrypted");
+                    batches.push(rest);
+                }
                 Err(NoResult::Refused(error)) if closed::refuses(&error) && batch.appends.len() == 1 => {
                     if let Some(pending) = batch.appends.pop() {
                         let tenant = pending.append.tenant;
@@ -276,9 +283,9 @@ impl BatchSender {
     }
 }
 
-fn fail(batch: Batch, reason: &str) {
-    tracing::error!(appends = batch.appends.len(), reason, "a batch has no result");
-    for pending in batch.appends {
+fn fail(appends: Vec<PendingAppend>, reason: &str) {
+    tracing::error!(appends = appends.len(), reason, "a batch has no result");
+    for pending in appends {
         pending.answer(Err(Error::Unavailable(reason.to_owned())));
     }
 }

@@ -29,8 +29,8 @@ use keys::{DataKey, MasterKey, Random, Sealed, Wrapped};
 use sqlx::postgres::PgPool;
 
 pub use self::copying::Copying;
-pub(crate) use self::keyring::{Keyring, ONLY_KEY, holders};
-use self::keyring::{claim, is_erased};
+pub(crate) use self::keyring::{Keyring, ONLY_KEY, StoredKey, holders};
+use self::keyring::{KnownKey, claim, is_erased};
 use self::subject::Subject;
 use self::text::{Replacement, TO_SEAL};
 use crate::append::{self, Append, Claim, ClaimAct};
@@ -60,10 +60,12 @@ impl fmt::Debug for Sealing {
     }
 }
 
-/// Changes of the key cache to make after the append has succeeded.
+/// The keys that an append brings and destroys: changes of the key cache to make after it has succeeded.
 #[derive(Default)]
 pub(crate) struct KeyChanges {
-    created: Vec<(Subject, DataKey)>,
+    /// The keys that have to be in the log, because values or created keys are encrypted under them.
+    pub(crate) needed: Vec<StoredKey>,
+    created: Vec<(Subject, KnownKey)>,
     erased: Vec<Subject>,
 }
 
@@ -75,12 +77,12 @@ impl Keyring {
     }
 
     /// Seals the marked values of an append, and adds the claims for new and destroyed keys. `make` executes a separate append that creates
-    /// a key.
+    /// a key, and gets the keys that it needs.
     pub(crate) async fn seal<F>(
         &self,
         append: &mut Append,
         pool: &PgPool,
-        make: impl Fn(Append) -> F,
+        make: impl Fn(Append, Vec<StoredKey>) -> F,
     ) -> Result<KeyChanges, append::Error>
     where
         F: Future<Output = Result<(), append::Error>>,
@@ -98,20 +100,22 @@ impl Keyring {
             }
             let mut keys = HashMap::new();
             for (subject, is_named) in subjects {
-                let key = match (self.existing_key(&subject, begins && !is_named, pool).await?, &self.sealing) {
-                    (None, Some(sealing)) if is_named => {
-                        self.subject_key(sealing, &subject, pool, &make).await?.map(|(key, _)| key)
-                    }
+                let known = match (self.existing_key(&subject, begins && !is_named, pool).await?, &self.sealing) {
+                    (None, Some(sealing)) if is_named => self.subject_key(sealing, &subject, pool, &make).await?,
                     (None, Some(sealing)) => {
                         let tenant_key = self.tenant_key(sealing, tenant, pool, &make).await?;
                         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
-                        append.claims.push(claim(sealing, &tenant_key, &subject, &key, begins)?);
-                        changes.created.push((subject.clone(), key.clone()));
-                        Some(key)
+                        let claim = claim(sealing, &tenant_key.key, &subject, &key, begins)?;
+                        changes.created.push((subject.clone(), KnownKey::created(key.clone(), &claim, &tenant_key)));
+                        append.claims.push(claim);
+                        Some(KnownKey { key, ..tenant_key })
                     }
-                    (key, _) => key,
+                    (known, _) => known,
                 };
-                keys.extend(key.map(|key| (subject, key)));
+                if let Some(KnownKey { key, stored }) = known {
+                    keys.insert(subject, key);
+                    changes.needed.push(stored);
+                }
             }
             for event in append.streams[at].events.iter_mut().filter(|event| event.payload.contains(TO_SEAL)) {
                 event.payload = self.sealed(&event.payload, &own, &keys)?;
@@ -144,7 +148,7 @@ impl Keyring {
         sealing: &Sealing,
         subject: &Subject,
         pool: &PgPool,
-        make: &impl Fn(Append) -> F,
+        make: &impl Fn(Append, Vec<StoredKey>) -> F,
     ) -> Result<Vec<Claim>, append::Error>
     where
         F: Future<Output = Result<(), append::Error>>,
@@ -154,7 +158,9 @@ impl Keyring {
         let mut held = self.holder(subject, pool).await?;
         if held.is_empty() {
             held.extend(
-                self.subject_key(sealing, subject, pool, make).await?.map(|(_, holder)| (subject.claim(), holder)),
+                self.subject_key(sealing, subject, pool, make)
+                    .await?
+                    .map(|KnownKey { stored, .. }| (stored.claim, stored.holder.to_string())),
             );
         }
         let released =
@@ -164,8 +170,8 @@ impl Keyring {
 
     /// Updates the key cache, and drops the snapshots of erased streams, after the append has succeeded.
     pub(crate) async fn apply(&self, changes: KeyChanges, pool: &PgPool) {
-        for (subject, key) in changes.created {
-            self.remember(subject, key);
+        for (subject, known) in changes.created {
+            self.remember(subject, known);
         }
         for subject in changes.erased {
             self.forget(&subject);
@@ -241,7 +247,7 @@ impl Keyring {
         (tenant, aggregate_type, aggregate_id): (TenantId, &str, &str),
         text: &str,
         pool: &PgPool,
-        make: impl Fn(Append) -> F,
+        make: impl Fn(Append, Vec<StoredKey>) -> F,
     ) -> Result<String, append::Error>
     where
         F: Future<Output = Result<(), append::Error>>,
@@ -253,11 +259,11 @@ impl Keyring {
             marked_subjects(text, &own, &mut subjects)?;
             let subjects: BTreeSet<Subject> = subjects.into_iter().map(|(subject, _)| subject).collect();
             for subject in subjects {
-                let key = match self.existing_key(&subject, false, pool).await? {
-                    None => self.subject_key(sealing, &subject, pool, &make).await?.map(|(key, _)| key),
-                    key => key,
+                let known = match self.existing_key(&subject, false, pool).await? {
+                    None => self.subject_key(sealing, &subject, pool, &make).await?,
+                    known => known,
                 };
-                keys.extend(key.map(|key| (subject, key)));
+                keys.extend(known.map(|known| (subject, known.key)));
             }
         }
         Ok(self.sealed(text, &own, &keys)?)

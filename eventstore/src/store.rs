@@ -14,23 +14,22 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use crate::append::check::check;
 use crate::append::{self, Append, Appended, AskedJob};
 use crate::append_connection::AppendConnection;
-use crate::backup::Copied;
 use crate::batch::PendingAppend;
 use crate::channels::{Channels, Relayed};
 use crate::committer::Committer;
 use crate::database::patient_pool;
+use crate::epoch::Epoch;
 use crate::meters::Meters;
 use crate::queue::Queue;
 use crate::read::{EventSlice, SILENCE};
-use crate::sealing::{KeyChanges, Keyring, holders};
+use crate::sealing::{KeyChanges, Keyring, StoredKey, holders};
 use crate::{
-    Closure, Database, Error, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, closed, read, replay,
-    snapshot, supervised,
+    Database, Error, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, read, replay, snapshot,
+    supervised,
 };
 
 /// A command that was executed.
@@ -58,7 +57,8 @@ struct Shared {
     room: Arc<Semaphore>,
     appended: watch::Sender<Position>,
     channels: Channels,
-    keyring: Arc<Keyring>,
+    keyring: Keyring,
+    epoch: Epoch,
     commands: PgPool,
     readers: PgPool,
     /// Limits concurrent calls of [`EventStore::tenant_after`], so that commands find a free connection in the same pool.
@@ -76,8 +76,8 @@ impl EventStore {
         let channels = Channels::new();
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let keyring = Arc::new(Keyring::new(database.service, settings.sealing.clone()));
-        let connection = AppendConnection::new(append_options(database, settings.append_timeout), Arc::clone(&keyring));
+        let epoch = Epoch::default();
+        let connection = AppendConnection::new(append_options(database, settings.append_timeout), epoch.clone());
         let committer = Committer {
             queue: Arc::clone(&queue),
             settings: settings.clone(),
@@ -97,7 +97,8 @@ impl EventStore {
                 room: Arc::new(Semaphore::new(settings.queue_bytes as usize)),
                 appended,
                 channels,
-                keyring,
+                keyring: Keyring::new(database.service, settings.sealing.clone(), epoch.clone()),
+                epoch,
                 commands: database.pool(Role::Append, 2),
                 readers: database.pool(Role::Read, settings.read_connections),
                 slice_reads: Semaphore::new((settings.read_connections as usize / 2).max(1)),
@@ -154,13 +155,12 @@ impl EventStore {
     /// As for [`append`](Self::append).
     pub async fn append_with(&self, mut append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
         if !Keyring::is_needed_for(&append) {
-            return self.commit(append, jobs).await;
+            return self.commit(append, jobs, Vec::new()).await;
         }
         let Shared { keyring, commands, .. } = &*self.shared;
-        let changes: KeyChanges = keyring
-            .seal(&mut append, commands, |keys| async move { self.commit(keys, Vec::new()).await.map(drop) })
-            .await?;
-        let appended = self.commit(append, jobs).await?;
+        let mut changes: KeyChanges =
+            keyring.seal(&mut append, commands, |keys, needed| self.commit_keys(keys, needed)).await?;
+        let appended = self.commit(append, jobs, std::mem::take(&mut changes.needed)).await?;
         // A repeated command wrote nothing now.
         if appended.answer.is_none() {
             keyring.apply(changes, commands).await;
@@ -175,8 +175,7 @@ impl EventStore {
     /// [`append::Error::Keyless`] if the master key is unavailable; as [`append`](Self::append). Nothing was written then.
     pub async fn seal_key(&self, context: Context<'_>, key: &DataKey) -> Result<Sealed, append::Error> {
         let Shared { keyring, commands, .. } = &*self.shared;
-        let make = |keys| async move { self.commit(keys, Vec::new()).await.map(drop) };
-        keyring.seal_key(context, key, commands, make).await
+        keyring.seal_key(context, key, commands, |keys, needed| self.commit_keys(keys, needed)).await
     }
 
     /// Decrypts a key that [`seal_key`](Self::seal_key) encrypted.
@@ -193,7 +192,7 @@ impl EventStore {
 
     /// The keyring of the log, and the pool for its lookups.
     pub(crate) fn keyring(&self) -> (&Keyring, &PgPool) {
-        (&*self.shared.keyring, &self.shared.commands)
+        (&self.shared.keyring, &self.shared.commands)
     }
 
     /// The context in which a tenant's key is wrapped.
@@ -201,10 +200,22 @@ impl EventStore {
         self.shared.keyring.tenant_key_context(tenant)
     }
 
-    async fn commit(&self, append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
+    /// An append that creates a key. It needs those under which the key is encrypted.
+    async fn commit_keys(&self, append: Append, needed: Vec<StoredKey>) -> Result<(), append::Error> {
+        self.commit(append, Vec::new(), needed).await.map(drop)
+    }
+
+    /// `needed`: the keys under which something in the append is encrypted.
+    async fn commit(
+        &self,
+        append: Append,
+        jobs: Vec<AskedJob>,
+        needed: Vec<StoredKey>,
+    ) -> Result<Appended, append::Error> {
         check(&append, &self.shared.settings)?;
         let (answer, answered) = oneshot::channel();
         let mut pending = PendingAppend::new(append, jobs, answer);
+        pending.needed = needed;
         pending.hold(self.room(pending.bytes())?);
         self.shared.queue.push(pending)?;
         match timeout(self.shared.settings.append_timeout, answered).await {
@@ -265,7 +276,7 @@ impl EventStore {
     /// [`append::Error::Keyless`] if the master key is unavailable; as [`append`](Self::append), because a key may have to be created.
     pub async fn seal_text(&self, event: &RecordedEvent, text: &str) -> Result<String, append::Error> {
         let Shared { keyring, commands, .. } = &*self.shared;
-        let make = |keys| async move { self.commit(keys, Vec::new()).await.map(drop) };
+        let make = |keys, needed| self.commit_keys(keys, needed);
         keyring.seal_text((event.tenant, &event.aggregate_type, &event.aggregate_id), text, commands, make).await
     }
 
@@ -352,65 +363,6 @@ impl EventStore {
         snapshot::keep(commands, tenant, aggregate_type, aggregate_id, form, &kept).await
     }
 
-    /// The events of all tenants after a position, as stored, in order, at most `limit`; fewer if they are large, as in
-    /// [`slice_after`](Self::slice_after). For callers that go on until the result is empty.
-    pub async fn read_after(&self, after: Position, limit: u32) -> Result<Vec<RecordedEvent>, Error> {
-        Ok(self.slice_after(after, limit).await?.events)
-    }
-
-    /// The same, and whether there is more.
-    pub async fn slice_after(&self, after: Position, limit: u32) -> Result<EventSlice, Error> {
-        read::after(&self.shared.followers, after, limit).await
-    }
-
-    /// For each tenant, the last event of these types in the stream that has the tenant's own id, up to a position, however old; ordered by
-    /// position.
-    pub async fn last_of_tenants(
-        &self,
-        aggregate_type: &str,
-        event_types: &[&str],
-        upto: Position,
-    ) -> Result<Vec<RecordedEvent>, Error> {
-        read::last_of_tenants(&self.shared.followers, aggregate_type, event_types, upto).await
-    }
-
-    /// Whether the log has this event at its position.
-    pub async fn has(&self, event: &RecordedEvent) -> Result<bool, Error> {
-        read::has(&self.shared.followers, event.position, event.event_id).await
-    }
-
-    /// Which events of these tenants were imported.
-    pub async fn copied(&self, tenants: &[Uuid]) -> Result<Copied, Error> {
-        Copied::of(&self.shared.followers, tenants).await
-    }
-
-    /// The closed tenants (for which nothing may be written here), and why.
-    pub async fn closed(&self) -> Result<Vec<(TenantId, Closure)>, Error> {
-        closed::all(&self.shared.followers).await
-    }
-
-    /// The events of a partition's tenants (see [`partition_of`](crate::partition_of)) after a position, in order. Covers at most the next
-    /// `limit` × `partitions` positions.
-    pub async fn read_partition(
-        &self,
-        after: Position,
-        limit: u32,
-        number: u32,
-        partitions: u32,
-    ) -> Result<EventSlice, Error> {
-        read::partition(&self.shared.followers, after, limit, (number, partitions)).await
-    }
-
-    /// The events of any tenants at these positions, opened, in order; positions without an event are left out.
-    pub async fn events_at(&self, positions: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
-        self.opened(read::at(&self.shared.followers, positions).await?).await
-    }
-
-    /// As [`events_at`](Self::events_at), but as stored.
-    pub async fn stored_at(&self, positions: &[Position]) -> Result<Vec<RecordedEvent>, Error> {
-        read::at(&self.shared.followers, positions).await
-    }
-
     /// The number of events that a replay with this filter returns. Set `filter.to` (to [`head`](Self::head)) so that both calls see the
     /// same events.
     pub async fn count(&self, tenant: TenantId, filter: &ReplayFilter) -> Result<u64, Error> {
@@ -447,9 +399,15 @@ impl EventStore {
         self.shared.queue.others_queued_within(tenant, recent)
     }
 
-    /// The position of the last event; 0 when there is none.
-    pub async fn head(&self) -> Result<Position, Error> {
-        read::head(&self.shared.followers).await
+    /// The number of this process's current epoch of the log. It increases whenever the log may have lost its end. What was read in an earlier
+    /// epoch may rest on events that are not there any more.
+    pub fn epoch(&self) -> u64 {
+        self.shared.epoch.current()
+    }
+
+    /// Ends the epoch. To be called by whoever notices that the log has lost its end.
+    pub fn end_epoch(&self) {
+        self.shared.epoch.end();
     }
 
     /// Whether appends are accepted. False while the store is closing, and after the committer panicked until it is started again.

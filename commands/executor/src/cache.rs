@@ -1,7 +1,8 @@
 //! An in-memory cache of recent aggregates, so that a command on a cached aggregate needs no read.
 //!
 //! A cached state may be stale. The append detects that, because it requires the version that the state has. If an attempt writes nothing
-//! (a refusal, "nothing to do"), no append checks it, so the executor reads the log before it answers.
+//! (a refusal, "nothing to do"), no append checks it, so the executor reads the log before it answers. Reading what follows a state is not
+//! enough once the log has lost its end: the state may rest on events that are not there any more. So it is used in its epoch only.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(crate) struct Baseline {
     pub(crate) occurred_at: DateTime<Utc>,
     /// Bytes of the payloads of its events: an estimate of the state's size in memory.
     pub(crate) bytes: u64,
+    /// The log's [epoch](eventstore::EventStore::epoch) from before the first of its events was read.
+    pub(crate) epoch: u64,
 }
 
 /// The identity of a stream.
@@ -56,23 +59,20 @@ impl Baselines {
         Self(Cache::with_weighter(entries, bytes, ByBytes))
     }
 
-    pub(crate) fn get(&self, key: &StreamKey) -> Option<Baseline> {
-        self.0.get(key)
+    /// The cached state of a stream, if it is of this epoch.
+    pub(crate) fn get(&self, key: &StreamKey, epoch: u64) -> Option<Baseline> {
+        self.0.get(key).filter(|known| known.epoch == epoch)
     }
 
     /// Caches a state unless a newer one is cached: two appends to a stream may get here in the wrong order.
     pub(crate) fn put(&self, key: StreamKey, baseline: Baseline) {
-        if self.0.peek(&key).is_none_or(|known| known.version < baseline.version) {
+        if self.0.peek(&key).is_none_or(|known| (known.epoch, known.version) < (baseline.epoch, baseline.version)) {
             self.0.insert(key, baseline);
         }
     }
 
     pub(crate) fn drop_stale(&self, key: &StreamKey) {
         self.0.remove(key);
-    }
-
-    pub(crate) fn drop_all(&self) {
-        self.0.clear();
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     }
 
     fn baseline(version: u64, bytes: u64) -> Baseline {
-        Baseline { state: Arc::new(()), version, began_at: None, occurred_at: DateTime::UNIX_EPOCH, bytes }
+        Baseline { state: Arc::new(()), version, began_at: None, occurred_at: DateTime::UNIX_EPOCH, bytes, epoch: 0 }
     }
 
     #[test]
@@ -96,9 +96,20 @@ mod tests {
         let baselines = Baselines::new(1 << 20);
         baselines.put(key("a"), baseline(2, 10));
         baselines.put(key("a"), baseline(1, 10));
-        assert_eq!(baselines.get(&key("a")).map(|b| b.version), Some(2));
+        assert_eq!(baselines.get(&key("a"), 0).map(|b| b.version), Some(2));
         baselines.put(key("a"), baseline(3, 10));
-        assert_eq!(baselines.get(&key("a")).map(|b| b.version), Some(3));
+        assert_eq!(baselines.get(&key("a"), 0).map(|b| b.version), Some(3));
+    }
+
+    #[test]
+    fn a_state_of_an_earlier_epoch_is_not_used_and_replaces_none_of_a_later_one() {
+        let baselines = Baselines::new(1 << 20);
+        let version = |epoch| baselines.get(&key("a"), epoch).map(|b| b.version);
+        baselines.put(key("a"), baseline(5, 10));
+        assert_eq!((version(0), version(1)), (Some(5), None));
+        baselines.put(key("a"), Baseline { epoch: 1, ..baseline(3, 10) });
+        baselines.put(key("a"), baseline(6, 10));
+        assert_eq!((version(0), version(1)), (None, Some(3)));
     }
 
     #[test]

@@ -348,7 +348,7 @@ impl Executor {
                 actual,
                 "the log lost events since this process read them; no cached state is used any more"
             );
-            self.inner.histories.drop_all();
+            self.inner.store.end_epoch();
         }
         for stream in &work.streams {
             self.inner.histories.drop_stale(&key(work, stream.aggregate_type, &stream.id));

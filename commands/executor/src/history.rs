@@ -66,10 +66,6 @@ impl Histories {
         self.baselines.drop_stale(key);
     }
 
-    pub(crate) fn drop_all(&self) {
-        self.baselines.drop_all();
-    }
-
     /// Loads an aggregate. `None` if it does not exist or belongs to another tenant. A state for which events were skipped is not cached.
     pub(crate) async fn find<A: Aggregate>(
         &self,
@@ -79,7 +75,8 @@ impl Histories {
         undecodable: Undecodable,
     ) -> Result<Option<Found>, Refusal> {
         let key = StreamKey { tenant, aggregate_type: A::TYPE, id: id.to_owned() };
-        let known = self.baselines.get(&key).filter(|baseline| baseline.state.is::<A>());
+        let epoch = self.store.epoch();
+        let known = self.baselines.get(&key, epoch).filter(|baseline| baseline.state.is::<A>());
         if let (Freshness::Any, Some(baseline)) = (freshness, &known) {
             return Ok(Some(Found { baseline: baseline.clone(), from_cache: true, complete: true }));
         }
@@ -88,7 +85,7 @@ impl Histories {
                 let tail = self.store.load(tenant, A::TYPE, id, known.version).await;
                 (Some(known), tail.map_err(|error| refused::by_the_log(&error))?)
             }
-            None => self.resume::<A>(tenant, id).await?,
+            None => self.resume::<A>(tenant, id, epoch).await?,
         };
         if tail.is_empty() {
             if let Some(baseline) = &known {
@@ -103,6 +100,7 @@ impl Histories {
             began_at: None,
             occurred_at: DateTime::UNIX_EPOCH,
             bytes: 0,
+            epoch,
         });
         let end = tail.iter().rposition(|event| ends(&event.event_type)).unwrap_or_default();
         let mut complete = true;
@@ -139,6 +137,7 @@ impl Histories {
         &self,
         tenant: TenantId,
         id: &str,
+        epoch: u64,
     ) -> Result<(Option<Baseline>, Vec<RecordedEvent>), Refusal> {
         let form = Form::of::<A>().name();
         let resumed = self.store.resume(tenant, A::TYPE, id, &form).await;
@@ -147,7 +146,7 @@ impl Histories {
         if let Ok(decoded) = serde_json::from_slice::<A>(&state) {
             let bytes = state.len() as u64;
             let state = Arc::new(decoded);
-            return Ok((Some(Baseline { state, version, began_at: None, occurred_at, bytes }), events));
+            return Ok((Some(Baseline { state, version, began_at: None, occurred_at, bytes, epoch }), events));
         }
         // Serde's message is not logged: it quotes values, which may be personal data.
         tracing::warn!(%tenant, aggregate_type = A::TYPE, id, form, "a snapshot can't be read; it is passed over");

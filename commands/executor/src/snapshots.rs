@@ -101,6 +101,10 @@ impl Snapshots {
 async fn write_all(store: EventStore, queue: Arc<Mutex<mpsc::Receiver<PendingSnapshot>>>) {
     let mut queue = queue.lock().await;
     while let Some(PendingSnapshot { tenant, aggregate_type, id, form, baseline }) = queue.recv().await {
+        // A snapshot is trusted, and this one may rest on events that the log has lost.
+        if baseline.epoch != store.epoch() {
+            continue;
+        }
         let Some(state) = (form.write)(&*baseline.state, &id) else { continue };
         let result = match state {
             Ok(state) => {

@@ -148,7 +148,7 @@ impl<'a> Work<'a> {
         let id = id.to_string();
         let index = match self.index::<A>(&id).await? {
             Some(index) => index,
-            None => self.add::<A>(id, initial::<A>(self.now)),
+            None => self.add::<A>(id, initial::<A>(self.now, self.histories.store().epoch())),
         };
         self.ask::<A>(index, command)
     }
@@ -318,7 +318,7 @@ impl<'a> Work<'a> {
         if self.indexes.contains_key(&(A::TYPE, id.clone())) {
             return Err(already_exists(A::TYPE, &id));
         }
-        let index = self.add::<A>(id, initial::<A>(self.now));
+        let index = self.add::<A>(id, initial::<A>(self.now, self.histories.store().epoch()));
         let stream = &mut self.streams[index];
         (stream.commanded, stream.created) = (true, true);
         Ok(index)
@@ -413,10 +413,11 @@ pub(crate) fn to_marked_json<A: Aggregate>(
     }
 }
 
-fn initial<A: Aggregate>(now: DateTime<Utc>) -> Found {
+fn initial<A: Aggregate>(now: DateTime<Utc>, epoch: u64) -> Found {
     // A placeholder: the first event sets the time.
     let occurred_at = DateTime::UNIX_EPOCH.min(now);
-    let baseline = Baseline { state: Arc::new(A::default()), version: 0, began_at: None, occurred_at, bytes: 0 };
+    let state = Arc::new(A::default());
+    let baseline = Baseline { state, version: 0, began_at: None, occurred_at, bytes: 0, epoch };
     Found { baseline, from_cache: false, complete: true }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kernel::personal::erases;
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 use super::subject::Subject;
 use super::{PERSON_ERASED, PERSON_KEY, Sealing, TENANT_KEY, append_error, keyless};
 use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
+use crate::epoch::Epoch;
 use crate::{Error, read};
 
 /// The key of the claim that stores a tenant's key: a tenant has only one.
@@ -33,26 +33,43 @@ const TENANTS: usize = 20_000;
 pub(crate) struct Keyring {
     service: Service,
     pub(crate) sealing: Option<Sealing>,
-    tenants: Cache<TenantId, TenantKey>,
-    persons: Cache<Subject, (DataKey, Instant)>,
-    /// How often the log may have lost its end: see [`doubt`](Self::doubt).
-    doubts: AtomicU64,
+    tenants: Cache<TenantId, KnownKey>,
+    persons: Cache<Subject, (KnownKey, Instant)>,
+    /// When it ends, the log may have lost keys. Before one from the cache is used again, it is looked for in the log: what would be
+    /// encrypted under one that is not there could be read by this process only, and by nobody after it.
+    epoch: Epoch,
 }
 
-/// A tenant's key in the cache.
+/// A key, and the stored one without which nobody could use it later.
 #[derive(Clone)]
-struct TenantKey {
-    key: DataKey,
-    /// As the log stores it.
-    wrapped: Arc<str>,
-    /// The number of doubts when it was last seen in the log.
-    seen: u64,
+pub(crate) struct KnownKey {
+    pub(super) key: DataKey,
+    pub(super) stored: StoredKey,
+}
+
+/// The claim that stores a key, as it was found in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredKey {
+    pub(crate) kind: &'static str,
+    pub(crate) claim: [u8; 32],
+    /// The encrypted key.
+    pub(crate) holder: Arc<str>,
+    /// The log's epoch in which it was found.
+    pub(crate) epoch: u64,
+}
+
+impl KnownKey {
+    /// The key of a data subject that `claim` stores, encrypted under the tenant's key.
+    pub(super) fn created(key: DataKey, claim: &Claim, tenant_key: &Self) -> Self {
+        let epoch = tenant_key.stored.epoch;
+        let stored = StoredKey { kind: claim.kind, claim: claim.key, holder: claim.holder.as_str().into(), epoch };
+        Self { key, stored }
+    }
 }
 
 impl Keyring {
-    pub(crate) fn new(service: Service, sealing: Option<Sealing>) -> Self {
-        let (tenants, persons) = (Cache::new(TENANTS), Cache::new(PERSONS));
-        Self { service, sealing, tenants, persons, doubts: AtomicU64::new(0) }
+    pub(crate) fn new(service: Service, sealing: Option<Sealing>, epoch: Epoch) -> Self {
+        Self { service, sealing, tenants: Cache::new(TENANTS), persons: Cache::new(PERSONS), epoch }
     }
 
     /// The stored key of a data subject, under its current or its former claim key.
@@ -65,22 +82,21 @@ impl Keyring {
         holders(pool, subject.tenant, PERSON_KEY, keys).await.map_err(append_error)
     }
 
-    /// The key of a data subject for values in many streams, and its stored form; created if it does not exist. `None`: the data subject
-    /// was erased.
+    /// The key of a data subject for values in many streams; created if it does not exist. `None`: the data subject was erased.
     pub(super) async fn subject_key<F>(
         &self,
         sealing: &Sealing,
         subject: &Subject,
         pool: &PgPool,
-        make: &impl Fn(Append) -> F,
-    ) -> Result<Option<(DataKey, String)>, append::Error>
+        make: &impl Fn(Append, Vec<StoredKey>) -> F,
+    ) -> Result<Option<KnownKey>, append::Error>
     where
         F: Future<Output = Result<(), append::Error>>,
     {
         let tenant_key = self.tenant_key(sealing, subject.tenant, pool, make).await?;
         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
         // The first append wins; the others then read its key.
-        let mark = claim(sealing, &tenant_key, subject, &key, true)?;
+        let mark = claim(sealing, &tenant_key.key, subject, &key, true)?;
         // Ids of callers never begin with this control character. The id is different for each key, so the command is not taken for a
         // repetition when a key has to be created again.
         let command = CommandRecord {
@@ -89,24 +105,22 @@ impl Keyring {
             answer: "null".to_owned(),
         };
         let (tenant, claims) = (subject.tenant, vec![is_erased(subject, ClaimAct::Absent), mark]);
-        match make(Append { tenant, command, streams: Vec::new(), claims }).await {
+        match make(Append { tenant, command, streams: Vec::new(), claims }, vec![tenant_key.stored]).await {
             Err(append::Error::ClaimTaken { .. }) => return Ok(None),
             made => made?,
         }
-        let holder = self.holder(subject, pool).await?.remove(&subject.claim());
-        let key = self.subject_keys(pool, [subject]).await.map_err(append_error)?.pop();
-        // The key may have been released already.
-        Ok(key.zip(holder).map(|((_, key), holder)| (key, holder)))
+        // It may have been released already.
+        Ok(self.subject_keys(pool, [subject]).await.map_err(append_error)?.pop().map(|(_, known)| known))
     }
 
     /// A data subject's key from the cache, if it is recent enough.
-    fn remembered(&self, subject: &Subject) -> Option<DataKey> {
-        let (key, at) = self.persons.get(subject)?;
-        (at.elapsed() < REMEMBERED).then_some(key)
+    fn remembered(&self, subject: &Subject) -> Option<KnownKey> {
+        let (known, at) = self.persons.get(subject)?;
+        (at.elapsed() < REMEMBERED && known.stored.epoch == self.epoch.current()).then_some(known)
     }
 
-    pub(super) fn remember(&self, subject: Subject, key: DataKey) {
-        self.persons.insert(subject, (key, Instant::now()));
+    pub(super) fn remember(&self, subject: Subject, known: KnownKey) {
+        self.persons.insert(subject, (known, Instant::now()));
     }
 
     /// Removes the key of an erased data subject from the cache.
@@ -129,26 +143,18 @@ impl Keyring {
         self.persons.retain(|subject, _| !tenants.contains(&subject.tenant));
     }
 
-    /// To be called when the log may have lost its end, and with it keys: a server took over that lacked it, or the log was restored. Before
-    /// a tenant's key from the cache is used again, it is looked for in the log. What would be encrypted under a key that is not there could
-    /// be read by this process only, and by nobody after it.
-    pub(crate) fn doubt(&self) {
-        self.doubts.fetch_add(1, Ordering::SeqCst);
-        self.persons.clear();
-    }
-
     /// The existing key of a stream, if there is one. A stream that begins has none yet.
     pub(super) async fn existing_key(
         &self,
         subject: &Subject,
         begins: bool,
         pool: &PgPool,
-    ) -> Result<Option<DataKey>, append::Error> {
-        let key = self.remembered(subject);
-        if key.is_some() || begins || self.sealing.is_none() {
-            return Ok(key);
+    ) -> Result<Option<KnownKey>, append::Error> {
+        let known = self.remembered(subject);
+        if known.is_some() || begins || self.sealing.is_none() {
+            return Ok(known);
         }
-        Ok(self.subject_keys(pool, [subject]).await.map_err(append_error)?.pop().map(|(_, key)| key))
+        Ok(self.subject_keys(pool, [subject]).await.map_err(append_error)?.pop().map(|(_, known)| known))
     }
 
     /// A tenant's key; created when it is first needed.
@@ -157,8 +163,8 @@ impl Keyring {
         sealing: &Sealing,
         tenant: TenantId,
         pool: &PgPool,
-        make: impl Fn(Append) -> F,
-    ) -> Result<DataKey, append::Error>
+        make: impl Fn(Append, Vec<StoredKey>) -> F,
+    ) -> Result<KnownKey, append::Error>
     where
         F: Future<Output = Result<(), append::Error>>,
     {
@@ -178,7 +184,7 @@ impl Keyring {
         // Ids of callers never begin with this control character.
         let command =
             CommandRecord { id: "\u{1}tenant key".to_owned(), request_hash: [0; 32], answer: "null".to_owned() };
-        make(Append { tenant, command, streams: Vec::new(), claims: vec![mark] }).await?;
+        make(Append { tenant, command, streams: Vec::new(), claims: vec![mark] }, Vec::new()).await?;
         self.stored_tenant_key(sealing, tenant, pool)
             .await
             .map_err(append_error)?
@@ -190,27 +196,28 @@ impl Keyring {
         sealing: &Sealing,
         tenant: TenantId,
         pool: &PgPool,
-    ) -> Result<Option<DataKey>, Error> {
-        // Read before the log is.
-        let doubts = self.doubts.load(Ordering::SeqCst);
+    ) -> Result<Option<KnownKey>, Error> {
+        let epoch = self.epoch.current();
         let known = self.tenants.get(&tenant);
-        if let Some(known) = known.as_ref().filter(|known| known.seen == doubts) {
-            return Ok(Some(known.key.clone()));
+        if let Some(known) = known.as_ref().filter(|known| known.stored.epoch == epoch) {
+            return Ok(Some(known.clone()));
         }
         let found = holders(pool, tenant, TENANT_KEY, vec![ONLY_KEY.to_vec()]).await?;
-        let Some(wrapped) = found.into_values().next() else {
+        let Some(holder) = found.into_values().next() else {
             self.tenants.remove(&tenant);
             return Ok(None);
         };
-        let key = if let Some(known) = known.filter(|known| *known.wrapped == *wrapped) {
+        let key = if let Some(known) = known.filter(|known| *known.stored.holder == *holder) {
             // The master key need not be asked again: it may be unavailable now.
             known.key
         } else {
-            let stored = Wrapped::read(&wrapped);
-            sealing.master.unwrap(self.tenant_key_context(tenant), &stored).await.map_err(Error::Key)?
+            let wrapped = Wrapped::read(&holder);
+            sealing.master.unwrap(self.tenant_key_context(tenant), &wrapped).await.map_err(Error::Key)?
         };
-        self.tenants.insert(tenant, TenantKey { key: key.clone(), wrapped: wrapped.into(), seen: doubts });
-        Ok(Some(key))
+        let stored = StoredKey { kind: TENANT_KEY, claim: ONLY_KEY, holder: holder.into(), epoch };
+        let found = KnownKey { key, stored };
+        self.tenants.insert(tenant, found.clone());
+        Ok(Some(found))
     }
 
     /// Encrypts a data key under the tenant's key.
@@ -219,14 +226,14 @@ impl Keyring {
         context: Context<'_>,
         key: &DataKey,
         pool: &PgPool,
-        make: impl Fn(Append) -> F,
+        make: impl Fn(Append, Vec<StoredKey>) -> F,
     ) -> Result<Sealed, append::Error>
     where
         F: Future<Output = Result<(), append::Error>>,
     {
         let sealing = self.sealing.as_ref().ok_or_else(|| append_error(Error::NoMasterKey))?;
         let tenant_key = self.tenant_key(sealing, context.tenant, pool, make).await?;
-        tenant_key.seal(context, key.reveal(), &*sealing.random).map_err(|error| keyless(&error))
+        tenant_key.key.seal(context, key.reveal(), &*sealing.random).map_err(|error| keyless(&error))
     }
 
     /// Decrypts a key that [`seal_key`](Self::seal_key) encrypted.
@@ -240,7 +247,7 @@ impl Keyring {
         // A tenant without a key was deleted.
         let tenant_key =
             self.stored_tenant_key(sealing, context.tenant, pool).await?.ok_or(Error::Key(keys::Error::DoesNotOpen))?;
-        let key = tenant_key.open(context, sealed).map_err(Error::Key)?;
+        let key = tenant_key.key.open(context, sealed).map_err(Error::Key)?;
         key.as_slice().try_into().map(DataKey::new).map_err(|_| Error::Corrupt("a key of another length".to_owned()))
     }
 
@@ -254,10 +261,11 @@ impl Keyring {
         &self,
         pool: &PgPool,
         subjects: impl IntoIterator<Item = &'a Subject>,
-    ) -> Result<Vec<(Subject, DataKey)>, Error> {
+    ) -> Result<Vec<(Subject, KnownKey)>, Error> {
         let Some(sealing) = &self.sealing else { return Err(Error::NoMasterKey) };
         let mut wanted: Vec<&Subject> = subjects.into_iter().collect();
         let Some(tenant) = wanted.first().map(|subject| subject.tenant) else { return Ok(Vec::new()) };
+        let epoch = self.epoch.current();
         let mut opened = Vec::with_capacity(wanted.len());
         for claim in [Subject::claim, Subject::former_claim] {
             let keys: HashMap<[u8; 32], &Subject> = wanted.iter().map(|subject| (claim(subject), *subject)).collect();
@@ -270,14 +278,16 @@ impl Keyring {
             };
             for (claim, holder) in &found {
                 let Some(subject) = keys.get(claim) else { continue };
-                let key = tenant_key.open(subject.context(PERSON_KEY), &Sealed::read(holder)).map_err(Error::Key)?;
+                let key =
+                    tenant_key.key.open(subject.context(PERSON_KEY), &Sealed::read(holder)).map_err(Error::Key)?;
                 let key: [u8; 32] = key
                     .as_slice()
                     .try_into()
                     .map_err(|_| Error::Corrupt("a person's key of another length".to_owned()))?;
-                let key = DataKey::new(key);
-                self.remember((*subject).clone(), key.clone());
-                opened.push(((*subject).clone(), key));
+                let stored = StoredKey { kind: PERSON_KEY, claim: *claim, holder: holder.as_str().into(), epoch };
+                let known = KnownKey { key: DataKey::new(key), stored };
+                self.remember((*subject).clone(), known.clone());
+                opened.push(((*subject).clone(), known));
             }
             wanted.retain(|subject| !found.contains_key(&claim(subject)));
             if wanted.is_empty() {
@@ -298,12 +308,13 @@ impl Keyring {
         let (mut keys, mut missing) = (HashMap::new(), BTreeMap::<TenantId, Vec<Subject>>::new());
         for subject in subjects {
             match self.remembered(&subject) {
-                Some(key) => _ = keys.insert(subject, key),
+                Some(known) => _ = keys.insert(subject, known.key),
                 None => missing.entry(subject.tenant).or_default().push(subject),
             }
         }
         for subjects in missing.values() {
-            keys.extend(self.subject_keys(pool, subjects).await?);
+            let found = self.subject_keys(pool, subjects).await?;
+            keys.extend(found.into_iter().map(|(subject, known)| (subject, known.key)));
         }
         Ok(keys)
     }

@@ -290,8 +290,20 @@ async fn who_follows_a_log_is_told_that_it_has_lost_its_end() {
 
     let lose = "DELETE FROM log.events WHERE position > 1; DELETE FROM log.commands; UPDATE log.head SET position = 1";
     sqlx::raw_sql(lose).execute(&mut superuser(&database).await).await.unwrap();
+    let epoch = store.epoch();
     assert_eq!(store.slice_from(place, 10).await.unwrap(), None);
+    assert!(store.epoch() > epoch, "what was read before is not relied on any more");
     store.append(append(tenant, vec![stream("l2", 0, 4)])).await.unwrap();
     assert_eq!(store.slice_from(place, 10).await.unwrap(), None, "another event stands there now");
     assert_eq!(store.slice_from(kept, 10).await.unwrap().unwrap().events.len(), 4);
+}
+
+#[tokio::test]
+async fn a_log_whose_end_is_lost_just_then_has_no_place_that_nobody_would_notice_to_be_wrong() {
+    let (database, store) = store().await;
+    store.append(append(testbed::tenant(), vec![stream("l1", 0, 3)])).await.unwrap();
+    // As for whoever reads the head before the log is set back, and its last event after it.
+    sqlx::raw_sql("DELETE FROM log.events WHERE position > 1").execute(&mut superuser(&database).await).await.unwrap();
+    let refused = store.end().await.unwrap_err();
+    assert!(matches!(refused, eventstore::Error::Unavailable(_)), "{refused}");
 }

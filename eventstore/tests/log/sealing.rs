@@ -178,6 +178,36 @@ async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_any_more() {
 }
 
 #[tokio::test]
+async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_although_another_process_made_a_new_one() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    lose_the_log(&database).await;
+    let other = sealing(&database, "a").await;
+    add(&other, tenant, "grace", 0, ADA).await;
+    let before = contents(&database).await;
+    let refused = store.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
+    assert!(matches!(refused, append::Error::Unavailable(_)), "{refused}");
+    assert_eq!(contents(&database).await, before, "nothing was written");
+    add(&store, tenant, "eve", 0, ADA).await;
+    for id in ["eve", "grace"] {
+        assert_eq!(loaded(&sealing(&database, "a").await, tenant, id).await, [OPENED]);
+    }
+}
+
+#[tokio::test]
+async fn a_tenants_key_that_the_log_has_lost_costs_no_other_tenant_an_append() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    lose_the_log(&database).await;
+    // Both are queued before either is sent, so they are in one batch.
+    let encrypted = store.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)]));
+    let (refused, done) = tokio::join!(encrypted, store.append(append(testbed::tenant(), vec![stream("lamp", 0, 2)])));
+    assert!(matches!(refused, Err(append::Error::Unavailable(_))), "{refused:?}");
+    assert_eq!(done.unwrap().last, Position(2));
+    assert_eq!(count(&database, "log.events").await, 2);
+}
+
+#[tokio::test]
 async fn a_tenants_key_that_is_still_in_the_log_stays_in_use_when_connections_were_lost() {
     let (database, store, tenant) = fresh().await;
     add(&store, tenant, "ada", 0, ADA).await;

@@ -150,6 +150,8 @@ impl Follower {
             tracing::warn!(
                 "the log of the user service lost events since this process read them; all tokens are verified again"
             );
+            // The server that took over, or the backup, may lack the end of the others, too.
+            self.stores.iter().for_each(EventStore::end_epoch);
             (self.at, self.set_back) = (None, true);
             return Ok(true);
         };

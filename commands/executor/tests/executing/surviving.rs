@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use kernel::Kind;
+use kernel::{Kind, Role};
 use sqlx::{ConnectOptions, Executor as _};
 
-use super::lamp::{Buy, Dust, Light};
+use super::lamp::{Buy, Dust, Lamp, Light};
 use super::support::{World, keyed};
 
 #[tokio::test]
@@ -68,4 +68,26 @@ async fn when_a_stream_is_found_set_back_the_states_of_the_others_are_read_again
     world.done(&world.request(), &Light(desk)).await;
     assert_eq!((world.events(desk).await.len(), world.events(hall).await.len()), (2, 2));
     assert_eq!(world.head().await.0, 4);
+}
+
+#[tokio::test]
+async fn when_a_follower_finds_the_log_set_back_no_state_from_before_is_read_any_more() {
+    let database = testbed::Database::fresh("crm").await;
+    let world = World::over(&database, eventstore::Settings::default()).await;
+    let desk = world.lamp("desk").await;
+    world.done(&world.request(), &Light(desk)).await;
+    let place = world.store.end().await.unwrap();
+    let mut superuser = database.superuser().connect().await.unwrap();
+    let set_back = "DELETE FROM log.events WHERE position > 1; UPDATE log.head SET position = 1";
+    superuser.execute(set_back).await.unwrap();
+    // Another process writes another event where the lost one stood: what follows the state that is cached here is nothing.
+    let other = World::over(&database, eventstore::Settings::default()).await;
+    other.executor.execute(&world.request(), &Dust(desk)).await.unwrap();
+    assert_eq!(world.store.slice_from(place, 10).await.unwrap(), None);
+    let caller = world.caller(Role::Admin);
+    let (lamp, version) = world.executor.load::<Lamp>(&caller, &desk.to_string()).await.unwrap().unwrap();
+    assert_eq!((lamp.lit, lamp.dusted, version), (false, 1, 2));
+    // It is decided on, too.
+    world.done(&world.request(), &Light(desk)).await;
+    assert_eq!(world.events(desk).await.len(), 3);
 }
