@@ -21,8 +21,8 @@ pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 const CONNECTIONS: u32 = 16;
 /// How long to wait before asking whether the position is one of the tenant's former cell.
 const SOON: Duration = Duration::from_millis(100);
-/// The pause before a transaction is begun again that did not see what was visible before.
-const TAKEN_BACK: Duration = Duration::from_millis(20);
+/// The pause before a transaction is begun again that did not see what was visible before: at first, doubled up to the longest.
+const TAKEN_BACK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(160));
 /// How long one statement of a query may take.
 const STATEMENT_TIMEOUT: &str = "10s";
 /// How long a transaction may be idle before the server ends it. If a transaction is ever left open by mistake, a rebuild's swap and vacuum
@@ -123,6 +123,7 @@ impl ReadModels {
             return Ok(self.begin(tenant).await?);
         }
         let deadline = Instant::now() + timeout;
+        let mut pause = TAKEN_BACK.0;
         loop {
             let expected = self.visible(tenant, position, deadline).await?;
             let mut transaction = self.begin(tenant).await?;
@@ -131,11 +132,12 @@ impl ReadModels {
                 return Ok(transaction);
             };
             transaction.rollback().await?;
-            tracing::info!(%position, %reached, "Postgres lost what projections had written; waiting until it is applied again");
-            if Instant::now() + TAKEN_BACK >= deadline {
+            tracing::debug!(%position, %reached, "Postgres lost what projections had written; waiting until it is applied again");
+            if Instant::now() + pause >= deadline {
                 return Err(CatchUpTimeout { wanted: position, reached }.into());
             }
-            tokio::time::sleep(TAKEN_BACK).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(TAKEN_BACK.1);
         }
     }
 
