@@ -14,6 +14,7 @@ mod cells;
 mod codes;
 mod commands;
 mod contracts;
+mod dead_letter_edits;
 mod dead_letters;
 mod deletion;
 mod denials;
