@@ -28,9 +28,8 @@ impl Place {
 impl EventStore {
     /// The place after the last event.
     pub async fn end(&self) -> Result<Place, Error> {
-        let position = self.head().await?;
-        let last = self.stored_at(&[position]).await?.pop();
-        Ok(last.map_or(Place { position, event: None }, |event| Place::after(&event)))
+        let (position, event) = read::end(self.followers()).await?;
+        Ok(Place { position, event })
     }
 
     /// The events of all tenants after a place, as those after [a position](Self::slice_after). `None`: the log has lost its end (it was
