@@ -38,6 +38,7 @@ mod logging;
 mod logout;
 mod master_key;
 mod name_server;
+mod needs;
 mod operations;
 mod operator_tokens;
 mod outside;
