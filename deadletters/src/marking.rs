@@ -17,17 +17,15 @@ const ASKED: usize = 500;
 /// The JSON form of an erased value.
 const GONE: &str = "{\"sealed\":\"\"}";
 
-/// Returns an edited payload as text, with personal values marked for encryption. `stored` is the event with its payload as stored in the
-/// log; `before` is the payload that the edit replaces, as it is stored.
+/// Returns an edited payload as text, with personal values marked for encryption if its aggregate type is `known` and has any. `stored` is
+/// the event with its payload as stored in the log; `before` is the payload that the edit replaces, as it is stored.
 ///
-/// Ciphertexts stay only where the event or `before` has them. Another one may be somebody else's: whoever knows one, from a backup perhaps,
-/// would have it decrypted when the edit is shown.
-pub(crate) fn marked(known: &AggregateType, stored: &RecordedEvent, before: &str, payload: &Value) -> String {
-    if !known.sealed {
-        return payload.to_string();
-    }
+/// Ciphertexts stay only where the event or `before` has them, whatever the aggregate. Another one may be somebody else's: whoever knows
+/// one, from a backup perhaps, would have it decrypted when the edit is shown.
+pub(crate) fn marked(known: Option<&AggregateType>, stored: &RecordedEvent, before: &str, payload: &Value) -> String {
     let own = String::from_utf8_lossy(&stored.payload);
     let payload = &without_others(payload, &[&own, before]);
+    let Some(known) = known.filter(|known| known.sealed) else { return payload.to_string() };
     let of = sealing::named(&stored.payload);
     let today = |payload: &Value| {
         let today = (known.current_events)(&stored.event_type, stored.event_version, payload.to_string().as_bytes());
@@ -215,7 +213,7 @@ mod tests {
             "event": "demo.note.written", "name": "Ada", "phones": ["1", "2"], "count": 3,
             "more": { "city": "London", "nick": "A" },
         });
-        let marked = marked(&NOTES, &stored(r#"{"count":"three"}"#), "", &typed);
+        let marked = marked(Some(&NOTES), &stored(r#"{"count":"three"}"#), "", &typed);
         let expected = json!({
             "event": "demo.note.written", "name": { "personal": "Ada" },
             "phones": [{ "personal": "1" }, { "personal": "2" }], "count": 3,
@@ -226,10 +224,10 @@ mod tests {
 
     #[test]
     fn what_nothing_reads_and_all_of_what_cannot_be_read_is_marked() {
-        let slip = marked(&NOTES, &stored("{}"), "", &json!({ "name": "Ada", "nmae": "Lovelace", "count": 3 }));
+        let slip = marked(Some(&NOTES), &stored("{}"), "", &json!({ "name": "Ada", "nmae": "Lovelace", "count": 3 }));
         assert!(slip.contains(r#""nmae":{"personal":"Lovelace"}"#), "{slip}");
         let unread = json!({ "event": "demo.note.written", "name": "Ada", "count": "three", "more": null });
-        let unread = marked(&NOTES, &stored("{}"), "", &unread);
+        let unread = marked(Some(&NOTES), &stored("{}"), "", &unread);
         let expected = json!({
             "event": "demo.note.written", "name": { "personal": "Ada" }, "count": { "personal": "three" }, "more": null,
         });
@@ -240,26 +238,38 @@ mod tests {
     fn whose_it_is_stays_as_the_event_says_and_what_is_sealed_is_left_alone() {
         let event = stored(r#"{"name":{"sealed":"v1.abc@demo.person/7"},"phones":[{"sealed":"v1.def"}],"count":1}"#);
         let typed = json!({ "name": "Ada", "phones": [{ "sealed": "v1.def" }, { "sealed": "v1.ghi" }], "count": 1 });
-        let marked = marked(&NOTES, &event, r#"{"more":{"nick":{"sealed":"v1.ghi"}}}"#, &typed);
+        let marked = marked(Some(&NOTES), &event, r#"{"more":{"nick":{"sealed":"v1.ghi"}}}"#, &typed);
         assert!(marked.contains(r#""name":{"personal":"Ada","of":"demo.person/7"}"#), "{marked}");
         assert!(marked.contains(r#""phones":[{"sealed":"v1.def"},{"sealed":"v1.ghi"}]"#), "{marked}");
     }
 
     #[test]
-    fn what_is_sealed_elsewhere_is_not_taken() {
+    fn attack_184_what_is_sealed_elsewhere_is_not_taken() {
         let event = stored(r#"{"name":{"sealed":"v1.abc"},"count":1}"#);
         let typed = json!({
             "name": { "sealed": "v1.abc@demo.person/8" }, "phones": [{ "sealed": "v1.ab" }, { "sealed": "" }], "count": 1,
         });
-        let marked = marked(&NOTES, &event, "{}", &typed);
+        let marked = marked(Some(&NOTES), &event, "{}", &typed);
         assert!(!marked.contains("v1."), "{marked}");
         assert_eq!(marked.matches(GONE).count(), 3, "{marked}");
     }
 
     #[test]
-    fn of_an_aggregate_that_is_not_sealed_nothing_is() {
+    fn of_an_aggregate_that_is_not_sealed_or_not_known_nothing_is() {
         let open = AggregateType { sealed: false, ..NOTES };
         let typed = json!({ "name": "Ada", "count": 1 });
-        assert_eq!(marked(&open, &stored("{}"), "", &typed), typed.to_string());
+        for known in [Some(&open), None] {
+            assert_eq!(marked(known, &stored("{}"), "", &typed), typed.to_string());
+        }
+    }
+
+    #[test]
+    fn attack_184_what_is_sealed_elsewhere_is_not_taken_where_nothing_is_sealed_either() {
+        let open = AggregateType { sealed: false, ..NOTES };
+        let typed = json!({ "name": "Ada", "aside": [{ "sealed": "v1.abc@demo.person/8" }], "count": 1 });
+        let expected = json!({ "name": "Ada", "aside": [{ "sealed": "" }], "count": 1 });
+        for known in [Some(&open), None] {
+            assert_eq!(marked(known, &stored("{}"), "", &typed), expected.to_string());
+        }
     }
 }

@@ -29,16 +29,9 @@ impl Place {
 
 impl EventStore {
     /// The place after the last event.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the log lost that event just then.
     pub async fn end(&self) -> Result<Place, Error> {
-        let position = self.head().await?;
-        match self.stored_at(&[position]).await?.pop() {
-            Some(event) => Ok(Place::after(&event)),
-            None if position == Position::START => Ok(Place { position, event: None }),
-            None => Err(Error::Unavailable(format!("it has lost its last event, {position}"))),
-        }
+        let (position, event) = read::end(self.followers()).await?;
+        Ok(Place { position, event })
     }
 
     /// The events of all tenants after a place, as those after [a position](Self::slice_after). `None`: the log has lost its end (it was

@@ -298,6 +298,17 @@ pub(crate) async fn has(pool: &PgPool, at: Position, event: Uuid) -> Result<bool
     .await
 }
 
+/// The position and the id of the last event, if there is one. They are read at once: between two reads a server could take over that lacks
+/// that event, and whoever follows the log from there would not notice.
+pub(crate) async fn end(pool: &PgPool) -> Result<(Position, Option<Uuid>), Error> {
+    while_following(|| async move {
+        let query = "SELECT h.position, e.event_id FROM log.head h LEFT JOIN log.events e ON e.position = h.position";
+        let (position, event): (i64, Option<Uuid>) = sqlx::query_as(query).fetch_one(pool).await?;
+        Ok((Position::from_i64(position), event))
+    })
+    .await
+}
+
 /// The position of the last event.
 pub(crate) async fn head(pool: &PgPool) -> Result<Position, Error> {
     while_following(|| async move {

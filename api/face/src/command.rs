@@ -25,7 +25,8 @@ pub const HEADERS: [(&str, &str, &str); 5] = [
         "Idempotency-Key",
         "",
         "1 to 255 printable ASCII characters. If the same request is sent again with the same key, it gets the first answer and \
-         changes nothing. The same key with another request, or from another caller, gets 422.",
+         changes nothing. The same key with another request, or from another caller, gets 422. Keys that begin \
+         with \"job\" or \"saga\", a space and a UUID are refused: these are ids of our own commands.",
     ),
     (
         "If-Match",

@@ -13,12 +13,10 @@ use executor::{Executor, Standing};
 use face::Addressee;
 use kernel::{Aggregate, Caller, Grant, RecordedEvent, Refusal, TenantId, UserId};
 use user_aggregates::{Group, MOST_RESOLVED_ROLES, Owners, Role, RoleId, RoleTraversal, TooManyIncludedRoles, User};
+use user_commands::SELF;
 use uuid::Uuid;
 
 use crate::mailed_links::addressee;
-
-/// The permission of every user who may sign in, whatever their roles: to see and change their own data.
-const SELF: &str = "user:self:write";
 
 /// Resolves the effective permissions of bearers. Cheap to clone.
 #[derive(Clone)]

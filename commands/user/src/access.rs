@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use executor::{Standing, Work};
 use kernel::{Caller, FieldError, Grant, Machines, Refusal, TenantId, UserId};
-use user_aggregates::{Group, GroupId, MOST_INCLUDED_ROLES, Role, RoleId, RoleTraversal, User};
+use user_aggregates::{Group, GroupId, MOST_INCLUDED_ROLES, MOST_RESOLVED_ROLES, Role, RoleId, RoleTraversal, User};
 use uuid::Uuid;
 
+use crate::grants::SELF;
 use crate::references::unknown;
 
 /// All permissions: the permission tables of all services.
@@ -68,21 +69,39 @@ impl fmt::Debug for SubjectLookup {
 }
 
 impl SubjectLookup {
-    /// What the user or machine with this id may do now.
+    /// What the user or machine with this id may do now, as their tokens would say: if their roles include too many others, the permissions
+    /// of some of these are left out.
     pub(crate) async fn standing(&self, work: &mut Work<'_>, subject: Uuid) -> Result<Standing<String>, Refusal> {
-        let roles = if let Some(user) = work.rely::<User>(UserId::new(subject)).await? {
+        let (roles, of_all) = if let Some(user) = work.rely::<User>(UserId::new(subject)).await? {
             if !user.may_sign_in() {
                 return Ok(Standing::Inactive);
             }
-            roles_of(work, &user).await?
+            (roles_of(work, &user).await?, Some(SELF.to_owned()))
         } else {
             match self.machines.standing(work.caller().tenant(), subject).await? {
-                Some(machine) if machine.active => machine.roles.into_iter().collect(),
+                Some(machine) if machine.active => (machine.roles.into_iter().collect(), None),
                 Some(_) => return Ok(Standing::Inactive),
                 None => return Ok(Standing::Unknown),
             }
         };
-        Ok(Standing::Active(allowed(work, &self.catalogue, roles).await?.permissions))
+        let (mut permissions, _) = resolve(work, &self.catalogue, roles, MOST_RESOLVED_ROLES).await?;
+        permissions.extend(of_all);
+        Ok(Standing::Active(permissions))
+    }
+
+    /// Whether somebody with these permissions may give these roles; not if the roles include too many others to be followed, unless they
+    /// have all permissions of administrators. The same rule as that of [`require_within_own`].
+    pub(crate) async fn may_give(
+        &self,
+        work: &mut Work<'_>,
+        held: &BTreeSet<String>,
+        roles: impl IntoIterator<Item = String>,
+    ) -> Result<bool, Refusal> {
+        if self.catalogue.of_administrators().all(|permission| held.contains(permission)) {
+            return Ok(true);
+        }
+        let (given, roles) = resolve(work, &self.catalogue, roles, MOST_INCLUDED_ROLES).await?;
+        Ok(!roles.is_truncated() && given.is_subset(held))
     }
 }
 
@@ -94,12 +113,26 @@ pub(crate) struct Allowed {
 }
 
 /// The union of the permissions of roles. The name of an unknown or retired role adds no permissions, but is in `roles`.
+///
+/// # Errors
+/// `too_many_roles`: they include more than a command follows.
 pub(crate) async fn allowed(
     work: &mut Work<'_>,
     catalogue: &Catalogue,
     names: impl IntoIterator<Item = String>,
 ) -> Result<Allowed, Refusal> {
-    let mut roles = RoleTraversal::new(names, MOST_INCLUDED_ROLES);
+    let (permissions, roles) = resolve(work, catalogue, names, MOST_INCLUDED_ROLES).await?;
+    Ok(Allowed { permissions, roles: roles.finish()? })
+}
+
+/// The permissions of at most `limit` of these roles and those that they include, and which roles these are.
+async fn resolve(
+    work: &mut Work<'_>,
+    catalogue: &Catalogue,
+    names: impl IntoIterator<Item = String>,
+    limit: usize,
+) -> Result<(BTreeSet<String>, RoleTraversal), Refusal> {
+    let mut roles = RoleTraversal::new(names, limit);
     let mut permissions = BTreeSet::<String>::new();
     while let Some(name) = roles.next_role() {
         if let Ok(role) = name.parse::<kernel::Role>() {
@@ -109,7 +142,7 @@ pub(crate) async fn allowed(
             roles.include(role.includes.iter().cloned());
         }
     }
-    Ok(Allowed { permissions, roles: roles.finish()? })
+    Ok((permissions, roles))
 }
 
 /// A role that the tenant defined and has not retired.

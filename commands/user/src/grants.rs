@@ -7,17 +7,16 @@ const EVERYBODY: &[kernel::Role] = &[Admin, Manager, Member, Viewer, Auditor];
 const LEADERS: &[kernel::Role] = &[Admin, Manager];
 const OVERSEERS: &[kernel::Role] = &[Admin, Manager, Auditor];
 
+/// The permission of every user who may sign in, whatever their roles: to see and change their own data.
+pub const SELF: &str = "user:self:write";
+
 const fn grant(permission: &'static str, roles: &'static [kernel::Role], meaning: &'static str) -> Grant {
     Grant { permission, roles, meaning }
 }
 
 /// The user service's permissions, the roles that have them, and their descriptions.
 pub const GRANTS: &[Grant] = &[
-    grant(
-        "user:self:write",
-        EVERYBODY,
-        "Change one's own profile, and verify one's own e-mail address and telephone number",
-    ),
+    grant(SELF, EVERYBODY, "Change one's own profile, and verify one's own e-mail address and telephone number"),
     grant("user:user:read", EVERYBODY, "See users"),
     grant("user:user:write", LEADERS, "Create, change, lock, deactivate and remove users"),
     grant("user:user:erase", &[Admin], "Erase the personal data of users"),

@@ -172,9 +172,8 @@ impl AcceptInvitation {
             Standing::Unknown => true,
             Standing::Inactive => false,
             Standing::Active(held) => {
-                let roles = roles_of(work, invitation).await?;
-                let given = access::allowed(work, &self.senders.catalogue, roles).await?.permissions;
-                held.contains(InviteUser::PERMISSION) && given.is_subset(&held)
+                let given = roles_of(work, invitation).await?;
+                held.contains(InviteUser::PERMISSION) && self.senders.may_give(work, &held, given).await?
             }
         };
         if may {

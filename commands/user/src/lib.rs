@@ -44,7 +44,7 @@ pub use admit::*;
 pub use claims::Claims;
 pub use codes::{Code, CodeKey};
 pub use domain::*;
-pub use grants::GRANTS;
+pub use grants::{GRANTS, SELF};
 pub use group::*;
 pub use import::*;
 pub use invitation::*;

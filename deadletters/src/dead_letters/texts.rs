@@ -30,18 +30,15 @@ impl DeadLetters {
         let known = known.map_err(unavailable)?;
         transaction.rollback().await.map_err(unavailable)?;
         let before = self.sealed(&stored, &String::from_utf8_lossy(&known.payload_of(&stored))).await?;
-        let after = match self.aggregate(&stored) {
-            Some(aggregate) => self.seal(&stored, &marking::marked(aggregate, &stored, &before, payload)).await?,
-            None => payload.to_string(),
-        };
-        Ok((before, after))
+        let after = marking::marked(self.aggregate(&stored), &stored, &before, payload);
+        Ok((before, self.seal(&stored, &after).await?))
     }
 
     /// A payload with its personal data encrypted, if it is not already.
     async fn sealed(&self, stored: &RecordedEvent, text: &str) -> Result<String, Refusal> {
         match (self.aggregate(stored), serde_json::from_str::<Value>(text)) {
             (Some(aggregate), Ok(payload)) if !eventstore::is_sealed(text.as_bytes()) => {
-                self.seal(stored, &marking::marked(aggregate, stored, text, &payload)).await
+                self.seal(stored, &marking::marked(Some(aggregate), stored, text, &payload)).await
             }
             _ => Ok(text.to_owned()),
         }

@@ -15,7 +15,7 @@ use testbed::eventually;
 
 use crate::contracts::openapi;
 use crate::examples::{components, errors, validator};
-use crate::walk::ID;
+use crate::needs::ID;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use kernel::Role;
 use serde_json::{Value, json};
 
+use crate::needs::{QUESTIONS, grants, may};
 use crate::sample_tenant::{SELLER, SampleTenant};
 use crate::schema::{Question, Schema, named};
-use crate::walk::{QUESTIONS, grants, may};
 use crate::websocket::Socket;
 
 /// A field that needs a permission of its own, and the permission.

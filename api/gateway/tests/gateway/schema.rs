@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::walk::ID;
+use crate::needs::ID;
 use crate::world::{Answer, World};
 
 /// The schema from introspection.

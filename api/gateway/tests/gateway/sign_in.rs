@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use testbed::{Browser, Shown, form};
 
 use crate::issuers::{claims, issuer, reads, refused_within_a_second, token_endpoint};
-use crate::walk::grants;
+use crate::needs::grants;
 use crate::world::{Answer, Form, World};
 
 /// The codes with which the token of a locked user is refused: from the user service's log, or because the grant has ended, whichever is

@@ -5,6 +5,7 @@ use sqlx::{ConnectOptions, Executor};
 
 use crate::feed::Client;
 use crate::issuers::Machine;
+use crate::users::register;
 use crate::websocket::Socket;
 use crate::world::World;
 
@@ -61,26 +62,8 @@ async fn attack_59_open_feeds_and_websockets_of_a_revoked_key_end_and_those_of_o
     others.end_within_a_second().await;
 }
 
-#[tokio::test]
-async fn what_is_revoked_after_the_log_lost_its_end_ends_within_a_second_too() {
-    let world = World::start().await;
-    let machine = Machine::register(&world, "edge", &["admin"]).await;
-    let (revoked, key) = machine.api_key(&world, json!({})).await;
-    let mut log = world.auth.superuser().connect().await.unwrap();
-    let end: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut log).await.unwrap();
-    let revoke = async |id: &str| {
-        let done = world.post(&format!("/v1/auth/api-keys/{id}/revoke"), json!({})).await;
-        assert_eq!(done.status.as_u16(), 200, "{done:?}");
-    };
-    // More events than the revocation has follow, are seen by this process, and are lost: as if a server had taken over that lacked them.
-    for _ in 0..5 {
-        machine.api_key(&world, json!({})).await;
-    }
-    let (other, others) = machine.api_key(&world, json!({})).await;
-    let seen = Open::bearing(&world, &others).await;
-    revoke(&other).await;
-    seen.end_within_a_second().await;
-    let open = Open::bearing(&world, &key).await;
+/// Removes what a log has after this position, as if a server had taken over that lacked it.
+async fn lose_after(end: u64, database: &testbed::Database) {
     let lose = format!(
         "BEGIN;
          SELECT pg_advisory_xact_lock(7164702801);
@@ -89,7 +72,55 @@ async fn what_is_revoked_after_the_log_lost_its_end_ends_within_a_second_too() {
          UPDATE log.head SET position = {end};
          COMMIT;"
     );
-    log.execute(lose.as_str()).await.unwrap();
+    database.superuser().connect().await.unwrap().execute(lose.as_str()).await.unwrap();
+}
+
+#[tokio::test]
+async fn attack_185_a_key_that_is_revoked_after_the_log_lost_its_end_opens_nothing_within_a_second() {
+    let world = World::start().await;
+    let machine = Machine::register(&world, "edge", &["admin"]).await;
+    let (revoked, key) = machine.api_key(&world, json!({})).await;
+    let end = world.head_of_all(&world.auth).await;
+    let revoke = async |id: &str| {
+        let done = world.post(&format!("/v1/auth/api-keys/{id}/revoke"), json!({})).await;
+        assert_eq!(done.status.as_u16(), 200, "{done:?}");
+    };
+    // More events than the revocation has follow, are seen by this process, and are lost.
+    for _ in 0..5 {
+        machine.api_key(&world, json!({})).await;
+    }
+    let (other, others) = machine.api_key(&world, json!({})).await;
+    let seen = Open::bearing(&world, &others).await;
+    revoke(&other).await;
+    seen.end_within_a_second().await;
+    let open = Open::bearing(&world, &key).await;
+    lose_after(end, &world.auth).await;
     revoke(&revoked).await;
+    open.end_within_a_second().await;
+}
+
+#[tokio::test]
+async fn attack_185_who_is_locked_after_the_log_lost_its_end_is_out_within_a_second() {
+    let world = World::start().await;
+    let admin = async |name: &str| {
+        let registered = register(&world, name, &["admin"]).await;
+        registered.body["id"].as_str().unwrap().to_owned()
+    };
+    let lock = async |user: &str| {
+        let done = world.post(&format!("/v1/user/users/{user}/lock"), json!({ "reason": "left" })).await;
+        assert_eq!(done.status.as_u16(), 200, "{done:?}");
+    };
+    let (_, eve) = (admin("owner").await, admin("eve").await);
+    let end = world.head_of_all(world.of("user")).await;
+    for nth in 0..5 {
+        admin(&format!("lost{nth}")).await;
+    }
+    let other = admin("other").await;
+    let seen = Open::bearing(&world, &world.token_of_user(&other)).await;
+    lock(&other).await;
+    seen.end_within_a_second().await;
+    let open = Open::bearing(&world, &world.token_of_user(&eve)).await;
+    lose_after(end, world.of("user")).await;
+    lock(&eve).await;
     open.end_within_a_second().await;
 }

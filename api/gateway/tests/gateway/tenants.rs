@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::authentication::walked;
+use crate::needs::OPERATIONS;
 use crate::sample_tenant::SampleTenant;
-use crate::walk::OPERATIONS;
 use crate::world::{Answer, World};
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::authentication::walked;
+use crate::needs::OPERATIONS;
 use crate::unasked::schema_of;
-use crate::walk::OPERATIONS;
 use crate::world::{Answer, World};
 
 /// Where a body contains texts.

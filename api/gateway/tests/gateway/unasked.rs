@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::authentication::walked;
-use crate::walk::{ID, OPERATIONS};
+use crate::needs::{ID, OPERATIONS};
 use crate::world::{Answer, World};
 
 /// Members that clients must not set: they come from the token or from the log.

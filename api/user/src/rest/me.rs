@@ -9,7 +9,7 @@ use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use user_aggregates::{User, UserError};
-use user_commands::{ChangeOwnProfile, RequestEmailVerification, RequestPhoneVerification, VerifyPhone};
+use user_commands::{ChangeOwnProfile, RequestEmailVerification, RequestPhoneVerification, SELF, VerifyPhone};
 
 use super::profile::NewProfile;
 use super::user::UserResource;
@@ -43,9 +43,6 @@ struct PhoneVerification {
     #[schemars(with = "form::Code")]
     code: String,
 }
-
-/// The permission to manage one's own user.
-const SELF: &str = "user:self:write";
 
 /// The user that the caller is, as their token has it: the subject of a machine's token is an id, too.
 pub(super) fn oneself(caller: &Caller) -> Result<UserId, Refusal> {

@@ -8,17 +8,10 @@ use user_aggregates::RoleId;
 use user_commands::{
     ChangeGroupMembers, ChangeLogin, ChangeProfile, ChangeRole, CreateGroup, DefineRole, DissolveGroup, GrantGroupRole,
     GrantRole, InviteUser, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, RenameGroup,
-    ResendInvitation, RetireRole, ReviseGroup, RevokeGroupRole, RevokeInvitation, RevokeRole, RoleFields, Said,
+    ResendInvitation, RetireRole, ReviseGroup, RevokeGroupRole, RevokeInvitation, RevokeRole, Said,
 };
 
 use super::support::*;
-
-fn role(name: &str, permissions: &[&str], includes: &[&str]) -> DefineRole {
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let (permissions, includes) = (names(permissions), names(includes));
-    let fields = RoleFields { title: name.to_owned(), permissions, includes };
-    DefineRole { name: name.to_owned(), fields, catalogue: catalogue() }
-}
 
 async fn exceeds<C: Command<Answer: std::fmt::Debug>>(world: &World, request: &executor::Request, command: &C) {
     let refusal = world.refused_as(request, command).await;
@@ -310,26 +303,9 @@ async fn attack_175_a_role_that_includes_very_many_keeps_nobody_out_of_the_reach
     let world = World::new().await;
     let keeper = world.with_permissions(&["user:role:write"]);
     let manager = world.as_roles(&[Role::Manager]);
-    let change = |name: &str, includes: Vec<String>| ChangeRole {
-        name: name.to_owned(),
-        fields: RoleFields { title: name.to_owned(), permissions: vec![], includes },
-        catalogue: catalogue(),
-    };
     world.done(&role("shield", &[], &[])).await;
     let eve = world.user("eve", &["shield"]).await;
-    // Each change includes few roles, and all together more than a command follows.
-    let outer: Vec<String> = (0..5).map(|nth| format!("outer{nth}")).collect();
-    for name in &outer {
-        world.done_as(&keeper, &role(name, &[], &[])).await;
-    }
-    world.done_as(&keeper, &change("shield", outer.clone())).await;
-    for name in &outer {
-        let inner: Vec<String> = (0..50).map(|nth| format!("{name}_{nth}")).collect();
-        for name in &inner {
-            world.done_as(&keeper, &role(name, &[], &[])).await;
-        }
-        world.done_as(&keeper, &change(name, inner)).await;
-    }
+    world.include_very_many(&keeper, "shield").await;
     let lock = LockUser { user: eve, reason: "x".to_owned(), catalogue: catalogue() };
     let refusal = world.refused_as(&manager, &lock).await;
     assert_eq!(refusal.code(), "too_many_roles", "what she may is not known: {refusal}");

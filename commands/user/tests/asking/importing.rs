@@ -419,6 +419,19 @@ async fn what_is_imported_later_gives_no_more_than_whoever_asked_still_may() {
 }
 
 #[tokio::test]
+async fn who_has_only_roles_of_the_tenants_own_imports_later_what_every_user_may() {
+    let world = World::new().await;
+    world.done(&role("desk", &of_members_and(&["user:import:write", "user:user:write"]), &[])).await;
+    let desk = world.user("desk", &["desk"]).await;
+    let all = catalogue().held_by(&world.request.caller);
+    let caller = catalogue().holder(world.request.caller.tenant(), &desk.to_string(), &all);
+    let request = Request { caller, ..world.request.clone() };
+    let csv = "email,name,roles\nada@example.com,Ada,member\n";
+    let report = world.import_as(&request, csv, &later(&MachinesDouble::default())).await.unwrap().answer;
+    assert_eq!((report.taken, report.error_count), (1, 0));
+}
+
+#[tokio::test]
 async fn what_a_machine_imports_later_gives_no_more_than_it_still_may() {
     let world = World::new().await;
     let tenant = world.request.caller.tenant();

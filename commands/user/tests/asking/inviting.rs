@@ -169,3 +169,35 @@ async fn attack_181_a_machines_invitation_gives_what_the_machine_still_may() {
     let invitation = world.done_as(&as_sender(&world, SystemIds.next()), &invite("grace")).await;
     accepted(&world, &accept(invitation, 1)).await;
 }
+
+#[tokio::test]
+async fn who_has_only_roles_of_the_tenants_own_gives_what_every_user_may() {
+    let world = World::new().await;
+    // A token also says what every user may, which these roles do not list.
+    world.done(&role("desk", &of_members_and(&["user:invitation:write"]), &[])).await;
+    let desk = world.user("desk", &["desk"]).await;
+    let invitation = world.done_as(&as_sender(&world, desk), &invite("ada")).await;
+    accepted(&world, &accept(invitation, 1)).await;
+}
+
+#[tokio::test]
+async fn attack_186_a_role_that_includes_very_many_voids_no_invitation_of_an_administrator() {
+    let world = World::new().await;
+    let keeper = world.with_permissions(&["user:role:write"]);
+    world.done(&role("badge", &[], &[])).await;
+    let ada = world.user("ada", &["admin", "badge"]).await;
+    let boss = world.user("boss", &["manager"]).await;
+    let badge = |name: &str| InviteUser { roles: vec!["badge".to_owned()], ..invite(name) };
+    let [plain, with_badge] = [invite("grace"), badge("hedy")];
+    let plain = world.done_as(&as_sender(&world, ada), &plain).await;
+    let with_badge = world.done_as(&as_sender(&world, ada), &with_badge).await;
+    let of_boss = world.done_as(&as_sender(&world, boss), &badge("joan")).await;
+    world.include_very_many(&keeper, "badge").await;
+    for invitation in [plain, with_badge] {
+        accepted(&world, &accept(invitation, 1)).await;
+    }
+    // What others give is not known any more, until an administrator stands for it.
+    withheld(&world, &accept(of_boss, 1)).await;
+    world.done_as(&as_sender(&world, ada), &ResendInvitation { invitation: of_boss, catalogue: catalogue() }).await;
+    accepted(&world, &accept(of_boss, 2)).await;
+}

@@ -10,7 +10,10 @@ use kernel::{
 };
 use sqlx::{Connection, PgConnection};
 use user_aggregates::{GroupId, InvitationId, User};
-use user_commands::{AcceptInvitation, Catalogue, GRANTS, LoginFields, ProfileFields, RegisterUser, SubjectLookup};
+use user_commands::{
+    AcceptInvitation, Catalogue, ChangeRole, DefineRole, GRANTS, LoginFields, ProfileFields, RegisterUser, RoleFields,
+    SELF, SubjectLookup,
+};
 use uuid::Uuid;
 
 pub struct World {
@@ -66,6 +69,23 @@ pub fn user(name: &str, roles: &[&str]) -> RegisterUser {
         groups: vec![],
         catalogue: catalogue(),
     }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// A role of the tenant's own.
+pub fn role(name: &str, permissions: &[&str], includes: &[&str]) -> DefineRole {
+    let (permissions, includes) = (names(permissions), names(includes));
+    let fields = RoleFields { title: name.to_owned(), permissions, includes };
+    DefineRole { name: name.to_owned(), fields, catalogue: catalogue() }
+}
+
+/// What members may do, without what every user may, and these permissions.
+pub fn of_members_and(more: &[&'static str]) -> Vec<&'static str> {
+    let of_members = Role::Member.permissions(GRANTS).filter(|permission| *permission != SELF);
+    of_members.chain(more.iter().copied()).collect()
 }
 
 impl World {
@@ -163,6 +183,28 @@ impl World {
 
     pub async fn state(&self, user: UserId) -> User {
         self.load(user).await
+    }
+
+    /// Makes a role, which this caller may change, include more roles than a command follows. Each change includes few.
+    pub async fn include_very_many(&self, request: &Request, name: &str) {
+        let change = |name: &str, includes: &[String]| ChangeRole {
+            name: name.to_owned(),
+            fields: RoleFields { title: name.to_owned(), permissions: vec![], includes: includes.to_vec() },
+            catalogue: catalogue(),
+        };
+        let define = async |names: &[String]| {
+            for name in names {
+                self.done_as(request, &role(name, &[], &[])).await;
+            }
+        };
+        let outer: Vec<String> = (0..5).map(|nth| format!("{name}{nth}")).collect();
+        define(&outer).await;
+        self.done_as(request, &change(name, &outer)).await;
+        for name in &outer {
+            let inner: Vec<String> = (0..50).map(|nth| format!("{name}_{nth}")).collect();
+            define(&inner).await;
+            self.done_as(request, &change(name, &inner)).await;
+        }
     }
 
     pub async fn group(&self, name: &str, roles: &[&str]) -> GroupId {

@@ -159,7 +159,8 @@ async fn people_with_the_marks_of_a_word_are_not_found_without_the_word(stage: &
     let seems = |word: &str, others: &str| {
         Marks::of([others, "example", "com"]).include(Marks::of_terms(&[Term::Is(word.to_owned())]))
     };
-    let alike = (0..1_000_000).map(|n| format!("le{n}")).find(|word| seems(word, "left") && seems("left", word)).unwrap();
+    let alike =
+        (0..1_000_000).map(|n| format!("le{n}")).find(|word| seems(word, "left") && seems("left", word)).unwrap();
     // More than are looked up one by one.
     let (mut story, each) = (Story::new(), 1_100);
     for nth in 0..2 * each {

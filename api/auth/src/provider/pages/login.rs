@@ -46,7 +46,7 @@ pub fn login(page: &Login<'_>) -> Response {
             input #login name="login" type="text" value=(page.name) autocomplete=(names) autocapitalize="none"
                 spellcheck="false" required maxlength="254" autofocus[page.name.is_empty()];
             label for="password" { "Password" }
-            input #password name="password" type="password" autocomplete="current-password" required maxlength="256"
+            input #password name="password" type="password" autocomplete="current-password" required
                 autofocus[!page.name.is_empty()];
             div.row { button type="submit" { "Sign in" } }
         }

@@ -58,7 +58,7 @@ pub fn change_password(page: &ChangePassword<'_>) -> Response {
         form method="post" action=(page.action) {
             input type="hidden" name="username" value=(page.login) autocomplete="username";
             label for="old" { "Current password" }
-            input #old name="old" type="password" autocomplete="current-password" required maxlength="256" autofocus;
+            input #old name="old" type="password" autocomplete="current-password" required autofocus;
             (new_password_field(false))
             label.choice for="elsewhere" {
                 input #elsewhere name="elsewhere" type="checkbox" value="end" checked;
@@ -84,11 +84,12 @@ pub fn forgot(tenant: &Brand, action: &str) -> Response {
     Page { tenant, title: "Forgot your password?", leads_to: None }.answer(StatusCode::OK, &body)
 }
 
-/// The field for a new password.
+/// The field for a new password. Like all fields of passwords it has no `maxlength`: a browser cuts what is pasted without a word, and counts
+/// what was typed and not what is [hashed](crate::password::Password).
 pub(super) fn new_password_field(autofocus: bool) -> Markup {
     html! {
         label for="password" { "New password" }
-        input #password name="password" type="password" autocomplete="new-password" required maxlength="256"
+        input #password name="password" type="password" autocomplete="new-password" required
             aria-describedby="advice" autofocus[autofocus];
         p #advice .quiet { "Three or four uncommon words are easy to remember and hard to guess." }
     }
