@@ -1,7 +1,7 @@
 //! The REST operations that decide what happens to dead letters: retry, edit, discard.
 
-use deadletters::{Consumer, Kind, LetterId, Request};
-use face::{Command, Example, Parameter, Problem, Unversioned};
+use deadletters::{Consumer, DeadLetters, Kind, LetterId, Request};
+use face::{ByService, Command, Example, Parameter, Problem, Unversioned};
 use kernel::{Checks, FieldError, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -9,12 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Tag;
 use crate::parameters::Id;
-use crate::{ByService, Tag};
 
 /// The operations that retry, edit and discard dead letters.
 pub struct Commands {
-    services: ByService,
+    services: ByService<DeadLetters>,
 }
 
 /// A request to retry a dead letter.
@@ -88,7 +88,7 @@ struct Targets {
 }
 
 impl Commands {
-    pub(crate) fn new(services: ByService) -> Self {
+    pub(crate) fn new(services: ByService<DeadLetters>) -> Self {
         Self { services }
     }
 }

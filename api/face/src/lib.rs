@@ -15,6 +15,7 @@
 
 mod answer;
 mod body;
+mod by_service;
 mod command;
 mod command_headers;
 mod denied;
@@ -45,6 +46,7 @@ mod whole;
 
 pub use answer::{Accepted, Changed, Created, Plain, Resource, Unversioned, UnversionedCreated};
 pub use body::{Empty, RawBody, decode_json};
+pub use by_service::ByService;
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
 pub use command_headers::{idempotent_request, refuse_backdating, refuse_event_headers};
 pub use denied::{Denials, Denied};
