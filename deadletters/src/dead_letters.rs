@@ -336,7 +336,7 @@ async fn write(
 }
 
 fn unknown(id: &LetterId) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no dead letter {id}")).with("resource", "dead_letter")
+    Refusal::absent("dead_letter", id)
 }
 
 /// The refusal if the log does not answer.
