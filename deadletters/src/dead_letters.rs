@@ -5,7 +5,7 @@ mod texts;
 
 use std::sync::Arc;
 
-use eventstore::{Database, EventStore, PoolUse, Role};
+use eventstore::{Database, EventStore, PoolUse, Role, log_unreadable};
 pub use kernel::IdempotentRequest as Request;
 use kernel::{AggregateType, Caller, Grant, RecordedEvent, Refusal, Service, TenantId, personal};
 use nats::Bus;
@@ -272,7 +272,7 @@ impl DeadLetters {
 
     async fn events(&self, tenant: TenantId, positions: &[kernel::Position]) -> Result<Vec<RecordedEvent>, Refusal> {
         let found = self.inner.store.events_at(positions).await;
-        let found = found.map_err(|error| log_unavailable(&error))?;
+        let found = found.map_err(|error| log_unreadable(&error))?;
         Ok(found.into_iter().filter(|event| event.tenant == tenant).collect())
     }
 
@@ -337,12 +337,6 @@ async fn write(
 
 fn unknown(id: &LetterId) -> Refusal {
     Refusal::absent("dead_letter", id)
-}
-
-/// The refusal if the log does not answer.
-fn log_unavailable(error: &eventstore::Error) -> Refusal {
-    tracing::warn!(%error, "the events of dead letters can't be read");
-    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
 }
 
 pub(crate) fn unavailable(error: sqlx::Error) -> Refusal {

@@ -53,6 +53,7 @@ pub use denied::{Denials, Denied};
 pub use domain::{Domain, ReadSide, RolePeriods, Runtime, ServiceSecret, WriteSide};
 pub use entity_tag::{Comparison, EntityTags, NotEntityTags};
 pub use erasure::Erasure;
+pub use eventstore::log_unreadable;
 pub use example::Example;
 pub use folding::RolePeriod;
 pub use identity::Authenticated;
@@ -70,7 +71,7 @@ pub use ports::{
 };
 pub use position::MinPositions;
 pub use postal_address::NewPostalAddress;
-pub use problem::{Problem, challenge, log_unreadable, status};
+pub use problem::{Problem, challenge, status};
 pub use streamed::Streamed;
 pub use uploads::Uploads;
 pub use whole::Whole;
