@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use coordinator::{Instances, Listing, Status};
 use face::{
     Authenticated, ByService, Changed, Command, Count, Empty, Example, Parameter, Plain, Problem, Resource, Word,
-    example,
+    example, form,
 };
 use kernel::Refusal;
 use poem_openapi::OpenApi;
@@ -28,7 +28,7 @@ pub struct Rest {
 #[schemars(example = serde_json::json!({"reason": "it was meant for another lead"}))]
 struct Cancellation {
     /// Free text.
-    #[schemars(length(min = 1, max = 500))]
+    #[schemars(length(min = *form::REASON.start(), max = *form::REASON.end()))]
     reason: String,
 }
 
@@ -144,7 +144,7 @@ impl Rest {
     ) -> Result<Changed<Target>, Problem> {
         let instances = self.services.of(&service.0)?;
         let mut checks = kernel::Checks::default();
-        let reason = checks.paragraph("/reason", &command.body.reason, 1..=500);
+        let reason = checks.paragraph("/reason", &command.body.reason, form::REASON);
         checks.finish()?;
         let done = instances.cancel(&command.request, saga.0, reason).await?;
         Ok(Changed::new(instances.sagas().service(), done, |()| Target { id: saga.0 }))
