@@ -5,7 +5,7 @@ mod texts;
 
 use std::sync::Arc;
 
-use eventstore::{Database, EventStore, PoolUse, Role};
+use eventstore::{Database, EventStore, PoolUse, Role, log_unreadable};
 pub use kernel::IdempotentRequest as Request;
 use kernel::{AggregateType, Caller, Grant, RecordedEvent, Refusal, Service, TenantId, personal};
 use nats::Bus;
@@ -272,7 +272,7 @@ impl DeadLetters {
 
     async fn events(&self, tenant: TenantId, positions: &[kernel::Position]) -> Result<Vec<RecordedEvent>, Refusal> {
         let found = self.inner.store.events_at(positions).await;
-        let found = found.map_err(|error| log_unavailable(&error))?;
+        let found = found.map_err(|error| log_unreadable(&error))?;
         Ok(found.into_iter().filter(|event| event.tenant == tenant).collect())
     }
 
@@ -336,13 +336,7 @@ async fn write(
 }
 
 fn unknown(id: &LetterId) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no dead letter {id}")).with("resource", "dead_letter")
-}
-
-/// The refusal if the log does not answer.
-fn log_unavailable(error: &eventstore::Error) -> Refusal {
-    tracing::warn!(%error, "the events of dead letters can't be read");
-    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
+    Refusal::absent("dead_letter", id)
 }
 
 pub(crate) fn unavailable(error: sqlx::Error) -> Refusal {

@@ -17,7 +17,6 @@
 
 #![deny(missing_docs)]
 
-mod backoff;
 pub mod backup;
 mod consumer;
 mod dead_letters;
@@ -26,6 +25,7 @@ mod dry_run;
 mod errors;
 mod held;
 mod idempotency;
+mod jitter;
 mod letter;
 mod marking;
 mod migrate;
@@ -35,13 +35,13 @@ mod park;
 mod publisher;
 mod retry;
 
-pub use backoff::Backoff;
 pub use consumer::{Consumer, Kind, LetterId, Share};
 pub use dead_letters::{DeadLetters, Done, LetterDetails, Preview, Request, Restricted};
 pub use decisions::{Decisions, Part, Verdict};
 pub use dry_run::{DryRun, DryRunResult};
 pub use errors::chain;
 pub use held::Held;
+pub use kernel::Backoff;
 pub use letter::{Attempt, Decided, Letter, Listing, State, events};
 pub use migrate::create;
 pub use notifications::forward_decisions;

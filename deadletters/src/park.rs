@@ -6,7 +6,7 @@ use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::backoff::SPREAD;
+use crate::jitter::JITTER;
 use crate::{Backoff, Consumer, Share, errors};
 
 /// An event to be parked.
@@ -72,7 +72,7 @@ pub async fn park(
              next_attempt_at)
          SELECT $1, tenant_id, position, aggregate_type, aggregate_id, event_type,
              CASE WHEN reasons IS NULL THEN 'waiting' ELSE 'parked' END, CASE WHEN reasons IS NULL THEN 0 ELSE 1 END, errors,
-             CASE WHEN reasons IS NOT NULL THEN now() + make_interval(secs => $8 * {SPREAD}) END
+             CASE WHEN reasons IS NOT NULL THEN now() + make_interval(secs => $8 * {JITTER}) END
          FROM e
          ON CONFLICT (tenant_id, consumer, position) DO UPDATE
          SET state = excluded.state, attempts = excluded.attempts, errors = excluded.errors, parked_at = now(),
@@ -86,7 +86,7 @@ pub async fn park(
     .bind(&ids)
     .bind(&names)
     .bind(&reasons)
-    .bind(backoff.seconds(1))
+    .bind(backoff.pause(1).as_secs_f64())
     .execute(connection)
     .await?;
     Ok(())

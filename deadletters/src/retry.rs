@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use kernel::{Position, RecordedEvent, TenantId};
 use sqlx::{PgConnection, Row};
 
-use crate::backoff::SPREAD;
 use crate::decisions::{self, Decisions};
+use crate::jitter::JITTER;
 use crate::{Backoff, Consumer, Share, errors};
 
 /// The number of attempts of a letter that are stored.
@@ -223,13 +223,13 @@ pub async fn settle(
     let drained = failed.is_none() && !taken.more;
     if let Some((at, reasons)) = failed {
         let attempt = if done.is_empty() { taken.attempts + 1 } else { 1 };
-        let pause = backoff.seconds(attempt);
+        let pause = backoff.pause(attempt).as_secs_f64();
         sqlx::query(&format!(
             "UPDATE dead.letters
              SET state = 'parked', attempts = $4, errors = $5,
                  changed_at = CASE WHEN changed_at <> $7 THEN changed_at ELSE now() END,
                  next_attempt_at = CASE WHEN changed_at <> $7 THEN next_attempt_at
-                     ELSE clock_timestamp() + make_interval(secs => $6 * {SPREAD}) END
+                     ELSE clock_timestamp() + make_interval(secs => $6 * {JITTER}) END
              WHERE tenant_id = $1 AND consumer = $2 AND position = $3 AND state IN ('parked', 'waiting')"
         ))
         .bind(taken.tenant.uuid())

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use kernel::Backoff;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -14,8 +15,8 @@ use crate::epoch::Epoch;
 use crate::failure::{Failure, classify};
 use crate::statement::{self, Outcome};
 
-/// The pause between attempts: the first, doubled up to the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+/// The pauses between attempts.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(10), longest: Duration::from_millis(500) };
 
 /// How long each attempt waits for the server process of a lost connection to end.
 const TERMINATION_WAIT: Duration = Duration::from_secs(1);
@@ -48,7 +49,7 @@ impl AppendConnection {
 
     /// Sends a batch, again after failures, until there is a result or the deadline is reached. Command ids make repetition safe.
     pub(crate) async fn append(&mut self, batch: &Batch, deadline: Instant) -> Result<Outcome, NoResult> {
-        let mut pause = BACKOFF.0;
+        let mut pause = BACKOFF.first;
         loop {
             let error = match timeout_at(deadline, self.attempt(batch)).await {
                 Ok(Ok(verdict)) => return verdict,
@@ -69,7 +70,7 @@ impl AppendConnection {
                 return Err(NoResult::Unknown(error.to_string()));
             }
             sleep(pause).await;
-            pause = (pause * 2).min(BACKOFF.1);
+            pause = BACKOFF.after(pause);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use kernel::{LeafHash, TenantId, Tree};
+use kernel::{Backoff, LeafHash, TenantId, Tree};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::Instant;
 
@@ -12,6 +12,9 @@ use crate::{Database, Error, Role};
 
 /// How long to wait for running write transactions: ours are short, and the deletion of a tenant is retried.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The pauses between looks whether they have ended.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(200) };
 
 /// A summary of a tenant's history that can be compared with seals that were issued and with exported events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,14 +77,14 @@ pub async fn destroy(database: &Database, tenant: TenantId, read_models: &[&str]
 pub(crate) async fn wait_for_writers(connection: &mut PgConnection) -> Result<(), Error> {
     let mut before = writers(connection).await?;
     let until = Instant::now() + PATIENCE;
-    let mut pause = Duration::from_millis(5);
+    let mut pause = BACKOFF.first;
     while !before.is_empty() {
         if Instant::now() >= until {
             let what = format!("somebody has been writing to it for more than {} s", PATIENCE.as_secs());
             return Err(Error::Unavailable(what));
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(200));
+        pause = BACKOFF.after(pause);
         let now = writers(connection).await?;
         before.retain(|one| now.contains(one));
     }

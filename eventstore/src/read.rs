@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{Position, RecordedEvent, TenantId};
+use kernel::{Backoff, Position, RecordedEvent, TenantId};
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{PgConnection, Row, ValueRef};
 use tokio::time::{Instant, sleep, timeout};
@@ -96,6 +96,9 @@ const LAST_OF_TENANTS: &str = concat!(
 /// How long a read is retried after its connection was lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// The pauses between these attempts.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(2), longest: Duration::from_millis(200) };
+
 /// How long those who follow the log wait for a page of it. A server that is gone without closing the connection never answers, and
 /// nobody else ends such a read.
 pub(crate) const SILENCE: Duration = Duration::from_secs(30);
@@ -138,7 +141,7 @@ where
     F: Future<Output = Result<T, Error>>,
 {
     let deadline = Instant::now() + PATIENCE;
-    let mut pause = Duration::from_millis(2);
+    let mut pause = BACKOFF.first;
     loop {
         match read().await {
             Err(Error::Storage(error)) if classify(&error) != Failure::Permanent => {
@@ -147,7 +150,7 @@ where
                 }
                 tracing::debug!(%error, "a read did not get through; trying again");
                 sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(200));
+                pause = BACKOFF.after(pause);
             }
             done => return done,
         }

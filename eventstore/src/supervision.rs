@@ -5,14 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use kernel::Backoff;
 use metrics::Counter;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// The shortest and the longest pause before a task that panicked is started again. It doubles each time, until the task has run for longer
-/// than the longest one.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The pauses before a task that panicked is started again. They begin anew once the task has run for longer than the longest one.
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
 /// The tasks of this process that panicked and were not started again yet.
 static PANICKED: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -50,15 +50,15 @@ where
     F: Future<Output = ()>,
 {
     let panics = panics_of(&name);
-    let mut pause = PAUSES.0;
+    let mut pause = BACKOFF.first;
     loop {
         let began = Instant::now();
         if AssertUnwindSafe(start(shutdown.clone())).catch_unwind().await.is_ok() {
             return;
         }
         panics.increment(1);
-        if began.elapsed() > PAUSES.1 {
-            pause = PAUSES.0;
+        if began.elapsed() > BACKOFF.longest {
+            pause = BACKOFF.first;
         }
         // The program's panic hook has said where.
         tracing::error!(
@@ -71,7 +71,7 @@ where
             return;
         }
         drop(waiting);
-        pause = (pause * 2).min(PAUSES.1);
+        pause = BACKOFF.after(pause);
     }
 }
 

@@ -15,6 +15,7 @@ extern crate self as kernel;
 
 pub mod aggregate;
 mod aggregate_type;
+mod backoff;
 mod caller;
 mod checks;
 mod clock;
@@ -49,6 +50,7 @@ mod versions;
 
 pub use aggregate::Aggregate;
 pub use aggregate_type::AggregateType;
+pub use backoff::Backoff;
 pub use caller::{Caller, Grant, Role, abbreviate, covers};
 pub use checks::{Checks, is_deceptive};
 pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, ago, pauses, to_micros};

@@ -124,6 +124,19 @@ impl Refusal {
         refusal
     }
 
+    /// A resource that does not exist, or belongs to another tenant: the answer is the same for both. `resource` is an aggregate's type or the
+    /// API's name for it.
+    ///
+    /// ```
+    /// let refusal = kernel::Refusal::absent("crm.dead_letter", 7);
+    /// assert_eq!(refusal.to_string(), "there is no dead letter 7 (not_found)");
+    /// assert_eq!(refusal.extra()["resource"], "crm.dead_letter");
+    /// ```
+    pub fn absent(resource: &str, id: impl fmt::Display) -> Self {
+        let noun = resource.rsplit('.').next().unwrap_or(resource).replace('_', " ");
+        Self::not_found("not_found", format!("there is no {noun} {id}")).with("resource", resource)
+    }
+
     /// A request with the `Idempotency-Key` of another request that was already executed.
     pub fn idempotency_key_reused(id: &str) -> Self {
         let detail = format!("the idempotency key {id:?} was used for another request; use a new key for each request");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use futures::{FutureExt, Stream, StreamExt, stream};
-use kernel::{Position, RecordedEvent, Service};
+use kernel::{Backoff, Position, RecordedEvent, Service};
 use tokio::time::Instant;
 
 use crate::{Bus, Error, cloudevent, subject};
@@ -31,6 +31,8 @@ const QUIET_WHILE_MISSING: u32 = 12;
 const MIN_LIFETIME: Duration = HEARTBEAT.saturating_mul(2);
 /// The number of short-lived consumers in a row that are not logged. They are normal after the stream was deleted or its server stopped.
 const QUIET_SHORT_LIVED: u32 = 2;
+/// The pauses between attempts to get a consumer.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_millis(400) };
 
 impl Bus {
     /// The events of a service from `start` (inclusive), in batches of those that are available: at most 500, fewer if they are large.
@@ -217,7 +219,6 @@ impl Feed {
         if self.failures > quiet.max(2) && matches!(error, Error::Unavailable(_)) {
             self.bus.move_on().await;
         }
-        let pause = Duration::from_millis(25) * 2_u32.pow(self.failures.min(4));
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(BACKOFF.pause(self.failures)).await;
     }
 }

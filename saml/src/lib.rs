@@ -39,7 +39,7 @@ pub use delivery::{Delivery, PostForm};
 pub use fault::Fault;
 pub use key::{DecryptionKey, GeneratedKey, SigningKey};
 pub use logout::{LogoutAnswer, LogoutContext, LogoutMessage, LogoutRequest, PostedLogout};
-pub use metadata::IdentityProvider;
+pub use metadata::{IdentityProvider, MOST_METADATA};
 pub use response::Asserted;
 pub use subject::NameId;
 

@@ -8,7 +8,7 @@ use crate::xml::{self, Node};
 use crate::{Certificate, Fault, Own, PublicKeys, encryption};
 
 /// The maximum size of a provider's metadata, in bytes.
-const MOST: usize = 192 << 10;
+pub const MOST_METADATA: usize = 192 << 10;
 
 /// The maximum number of certificates. A provider has two while it replaces its certificate.
 const MOST_CERTIFICATES: usize = 8;
@@ -40,7 +40,7 @@ impl IdentityProvider {
     /// # Errors
     /// [`Fault::Metadata`], [`Fault::Certificate`], or the fault of an invalid document.
     pub fn read(text: &str) -> Result<Self, Fault> {
-        let document = xml::parse(text, MOST)?;
+        let document = xml::parse(text, MOST_METADATA)?;
         let entity = Node::root(&document, METADATA, "EntityDescriptor")
             .map_err(|_| Fault::Metadata("it has to be the EntityDescriptor of one identity provider"))?;
         let entity_id = entity.attribute("entityID").filter(|id| is_uri(id));

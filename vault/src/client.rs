@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use kernel::Backoff;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::sync::Semaphore;
@@ -23,8 +24,8 @@ const MAX_RESPONSE_BYTES: u64 = 4 << 20;
 const MAX_QUOTED_CHARS: usize = 200;
 /// The most concurrent requests, each on a thread of its own. Further ones wait for a free slot.
 const MAX_CONCURRENT: usize = 16;
-/// The pause before a retry: the first, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The pauses between attempts.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(1) };
 /// The pause after a failed attempt to renew the token.
 const RETRY_TOKEN_AFTER: Duration = Duration::from_secs(5);
 
@@ -144,14 +145,14 @@ impl Client {
     pub(crate) async fn send(self: &Arc<Self>, request: Request) -> Result<Response, Error> {
         let (request, patience) = (Arc::new(request), self.settings.patience);
         let until = Instant::now() + patience;
-        let (mut pause, longest) = BACKOFF;
+        let mut pause = BACKOFF.first;
         let asking = async {
             loop {
                 match self.send_on_thread(&request).await {
                     Err(error) if error.passes() && Instant::now() + pause < until => {
                         tracing::debug!(%error, "asked again");
                         tokio::time::sleep(pause).await;
-                        pause = (pause * 2).min(longest);
+                        pause = BACKOFF.after(pause);
                     }
                     response => return response,
                 }

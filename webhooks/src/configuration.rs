@@ -256,7 +256,7 @@ async fn note(
 }
 
 fn unknown(id: Uuid) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no webhook {id}")).with("resource", "webhook")
+    Refusal::absent("webhook", id)
 }
 
 fn unavailable(error: sqlx::Error) -> Refusal {

@@ -72,8 +72,7 @@ impl Settings {
     /// The pause after this many failed attempts in a row. It doubles each time, with a jitter of up to 20 %, so that endpoints that failed
     /// together are not all retried at the same time.
     pub(crate) fn pause(&self, attempts: u32, random: &dyn RandomSource) -> Duration {
-        let doubled = self.first_retry.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1).min(30)));
-        doubled.min(self.longest_retry).mul_f64(0.8 + 0.4 * random.unit())
+        self.backoff().pause(attempts).mul_f64(0.8 + 0.4 * random.unit())
     }
 }
 

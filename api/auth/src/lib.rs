@@ -14,6 +14,7 @@ pub mod authority;
 mod breaches;
 pub mod graphql;
 mod low_priority;
+mod origin;
 pub mod passkey;
 pub mod password;
 pub mod provider;

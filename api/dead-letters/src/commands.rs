@@ -1,7 +1,7 @@
 //! The REST operations that decide what happens to dead letters: retry, edit, discard.
 
-use deadletters::{Consumer, Kind, LetterId, Request};
-use face::{Command, Example, Parameter, Problem, Unversioned};
+use deadletters::{Consumer, DeadLetters, Kind, LetterId, Request};
+use face::{ByService, Command, Example, Parameter, Problem, Unversioned, form};
 use kernel::{Checks, FieldError, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -9,12 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Tag;
 use crate::parameters::Id;
-use crate::{ByService, Tag};
 
 /// The operations that retry, edit and discard dead letters.
 pub struct Commands {
-    services: ByService,
+    services: ByService<DeadLetters>,
 }
 
 /// A request to retry a dead letter.
@@ -25,7 +25,7 @@ pub struct Commands {
 struct Redrive {
     /// The caller's reason, in their own words.
     #[serde(default)]
-    #[schemars(length(max = 500))]
+    #[schemars(length(max = *form::REASON.end()))]
     reason: String,
 }
 
@@ -41,7 +41,7 @@ struct RedriveAll {
     consumer: Option<String>,
     /// The caller's reason, in their own words.
     #[serde(default)]
-    #[schemars(length(max = 500))]
+    #[schemars(length(max = *form::REASON.end()))]
     reason: String,
 }
 
@@ -52,7 +52,7 @@ struct RedriveAll {
 #[schemars(example = serde_json::json!({"reason": "a test of long ago"}))]
 struct Discard {
     /// The caller's reason, in their own words.
-    #[schemars(length(min = 1, max = 500))]
+    #[schemars(length(min = *form::REASON.start(), max = *form::REASON.end()))]
     reason: String,
 }
 
@@ -65,7 +65,7 @@ struct Edit {
     /// The new payload. The log keeps the recorded one.
     payload: Value,
     /// The caller's reason, in their own words.
-    #[schemars(length(min = 1, max = 500))]
+    #[schemars(length(min = *form::REASON.start(), max = *form::REASON.end()))]
     reason: String,
 }
 
@@ -88,7 +88,7 @@ struct Targets {
 }
 
 impl Commands {
-    pub(crate) fn new(services: ByService) -> Self {
+    pub(crate) fn new(services: ByService<DeadLetters>) -> Self {
         Self { services }
     }
 }
@@ -207,7 +207,7 @@ fn checked_reason(reason: &str, min: usize) -> Result<String, Refusal> {
         return Ok(String::new());
     }
     let mut checks = Checks::default();
-    let reason = checks.paragraph("/reason", reason, 1..=500);
+    let reason = checks.paragraph("/reason", reason, form::REASON);
     checks.finish()?;
     Ok(reason)
 }

@@ -13,8 +13,8 @@ mod queries;
 mod responses;
 
 use deadletters::DeadLetters;
+use face::ByService;
 pub use graphql::DeadLettersQuery;
-use kernel::Refusal;
 use poem_openapi::{OpenApi, Tags};
 
 /// The operations on dead letters.
@@ -22,7 +22,7 @@ pub type Rest = (queries::Queries, commands::Commands);
 
 /// All operations on the dead letters of this process's services.
 pub fn rest(services: Vec<DeadLetters>) -> Rest {
-    let services = ByService(services.into());
+    let services = ByService::new("dead letters", services, DeadLetters::service);
     (queries::Queries::new(services.clone()), commands::Commands::new(services))
 }
 
@@ -30,24 +30,6 @@ pub fn rest(services: Vec<DeadLetters>) -> Rest {
 pub fn describe(registry: &mut poem_openapi::registry::Registry) -> Vec<poem_openapi::registry::MetaApi> {
     Rest::register(registry);
     Rest::meta()
-}
-
-/// The dead letters of each service.
-#[derive(Clone)]
-struct ByService(std::sync::Arc<[DeadLetters]>);
-
-impl ByService {
-    fn of(&self, service: &str) -> Result<&DeadLetters, Refusal> {
-        let found = self.0.iter().find(|dead_letters| dead_letters.service().name() == service);
-        found.ok_or_else(|| {
-            let names: Vec<_> = self.0.iter().map(|dead_letters| dead_letters.service().name()).collect();
-            Refusal::not_found(
-                "not_found",
-                format!("there is no service {service:?} with dead letters here; allowed: {}", names.join(", ")),
-            )
-            .with("resource", "service")
-        })
-    }
 }
 
 /// The tag under which the reference groups the operations.

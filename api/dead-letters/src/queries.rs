@@ -1,20 +1,20 @@
 //! The REST operations that change nothing: list, show, preview.
 
-use deadletters::{Listing, State};
-use face::{Authenticated, Command, Count, Parameter, Plain, Problem};
+use deadletters::{DeadLetters, Listing, State};
+use face::{Authenticated, ByService, Command, Count, Parameter, Plain, Problem};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::Tag;
 use crate::parameters::{ConsumerName, Id, StateName};
 use crate::responses::{Detail, Page, Preview, Summary};
-use crate::{ByService, Tag};
 
 /// The operations that read dead letters and preview a retry.
 pub struct Queries {
-    services: ByService,
+    services: ByService<DeadLetters>,
 }
 
 /// A payload to try.
@@ -29,7 +29,7 @@ struct Trial {
 }
 
 impl Queries {
-    pub(crate) fn new(services: ByService) -> Self {
+    pub(crate) fn new(services: ByService<DeadLetters>) -> Self {
         Self { services }
     }
 }

@@ -1,7 +1,12 @@
 //! JSON Schemas of text formats. `#[schemars(with = "form::Email")]` on a field gives it this schema in the contract. It does not
 //! validate: the command checks the value, and reports all errors at once.
 
+use std::ops::RangeInclusive;
+
 use kernel::{Picture, PostalAddress};
+
+/// The length of the reason that an operator gives for a decision about a saga or a dead letter, in characters.
+pub const REASON: RangeInclusive<usize> = 1..=500;
 
 /// Declares types that stand for a JSON Schema, for use in `#[schemars(with = "…")]`.
 #[macro_export]

@@ -15,6 +15,7 @@
 
 mod answer;
 mod body;
+mod by_service;
 mod command;
 mod command_headers;
 mod denied;
@@ -45,12 +46,14 @@ mod whole;
 
 pub use answer::{Accepted, Changed, Created, Plain, Resource, Unversioned, UnversionedCreated};
 pub use body::{Empty, RawBody, decode_json};
+pub use by_service::ByService;
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};
 pub use command_headers::{idempotent_request, refuse_backdating, refuse_event_headers};
 pub use denied::{Denials, Denied};
 pub use domain::{Domain, ReadSide, RolePeriods, Runtime, ServiceSecret, WriteSide};
 pub use entity_tag::{Comparison, EntityTags, NotEntityTags};
 pub use erasure::Erasure;
+pub use eventstore::log_unreadable;
 pub use example::Example;
 pub use folding::RolePeriod;
 pub use identity::Authenticated;
@@ -68,7 +71,7 @@ pub use ports::{
 };
 pub use position::MinPositions;
 pub use postal_address::NewPostalAddress;
-pub use problem::{Problem, challenge, log_unreadable, status};
+pub use problem::{Problem, challenge, status};
 pub use streamed::Streamed;
 pub use uploads::Uploads;
 pub use whole::Whole;

@@ -24,15 +24,6 @@ pub struct Problem {
     headers: Vec<(header::HeaderName, HeaderValue)>,
 }
 
-/// The refusal for a failed read of the event log, outside of commands. Logs the error.
-pub fn log_unreadable(error: &eventstore::Error) -> Refusal {
-    if let eventstore::Error::Key(error) = error {
-        return executor::refusal_of_key_error(error);
-    }
-    tracing::warn!(%error, "the log can't be read");
-    Refusal::unavailable("log_unavailable", "the log does not answer; try again")
-}
-
 /// The HTTP status of each kind of refusal.
 pub const fn status(kind: Kind) -> StatusCode {
     match kind {

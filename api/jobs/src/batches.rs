@@ -1,8 +1,10 @@
 //! REST operations on batches of jobs.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Empty, Example, Plain, Problem, Unversioned, UnversionedCreated, example};
-use jobs::{Batch, NewBatch, Wanted};
+use face::{
+    Authenticated, ByService, Command, Empty, Example, Plain, Problem, Unversioned, UnversionedCreated, example,
+};
+use jobs::{Batch, Jobs, NewBatch, Wanted};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -10,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::Tag;
 use crate::rest::{Target, no_arguments, unversioned};
-use crate::{Services, Tag};
 
 /// The operations on batches.
 pub struct Batches {
-    services: Services,
+    services: ByService<Jobs>,
 }
 
 /// A job of a batch.
@@ -98,7 +100,7 @@ impl From<JobRequest> for Wanted {
 }
 
 impl Batches {
-    pub(crate) fn new(services: Services) -> Self {
+    pub(crate) fn new(services: ByService<Jobs>) -> Self {
         Self { services }
     }
 }

@@ -16,11 +16,9 @@ mod responses;
 mod rest;
 mod schedules;
 
-use std::sync::Arc;
-
+use face::ByService;
 pub use graphql::JobsQuery;
 use jobs::Jobs;
-use kernel::Refusal;
 use poem_openapi::registry::{MetaApi, Registry};
 use poem_openapi::{OpenApi, Tags};
 
@@ -29,7 +27,7 @@ pub type Rest = (rest::Rest, schedules::Schedules, queues::Queues, batches::Batc
 
 /// All operations on the jobs of this process's services.
 pub fn rest(services: Vec<Jobs>) -> Rest {
-    let services = Services(services.into());
+    let services = ByService::new("jobs", services, Jobs::service);
     (
         rest::Rest::new(services.clone()),
         schedules::Schedules::new(services.clone()),
@@ -42,24 +40,6 @@ pub fn rest(services: Vec<Jobs>) -> Rest {
 pub fn describe(registry: &mut Registry) -> Vec<MetaApi> {
     Rest::register(registry);
     Rest::meta()
-}
-
-/// The jobs of each service.
-#[derive(Clone)]
-struct Services(Arc<[Jobs]>);
-
-impl Services {
-    fn of(&self, service: &str) -> Result<&Jobs, Refusal> {
-        let found = self.0.iter().find(|jobs| jobs.service().name() == service);
-        found.ok_or_else(|| {
-            let names: Vec<_> = self.0.iter().map(|jobs| jobs.service().name()).collect();
-            Refusal::not_found(
-                "not_found",
-                format!("there is no service {service:?} with jobs here; allowed: {}", names.join(", ")),
-            )
-            .with("resource", "service")
-        })
-    }
 }
 
 /// The tag under which the reference groups the operations.

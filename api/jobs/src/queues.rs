@@ -1,18 +1,18 @@
 //! REST operations on job queues.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Empty, Example, Plain, Problem, Unversioned, example};
-use jobs::{Limits, Queue};
+use face::{Authenticated, ByService, Command, Empty, Example, Plain, Problem, Unversioned, example};
+use jobs::{Jobs, Limits, Queue};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Services, Tag};
+use crate::Tag;
 
 /// The operations on queues. Each kind of job has one queue.
 pub struct Queues {
-    services: Services,
+    services: ByService<Jobs>,
 }
 
 /// A rate limit. Starts are spread evenly: one every `seconds / count` seconds.
@@ -102,7 +102,7 @@ impl From<Queue> for Shown {
 }
 
 impl Queues {
-    pub(crate) fn new(services: Services) -> Self {
+    pub(crate) fn new(services: ByService<Jobs>) -> Self {
         Self { services }
     }
 }

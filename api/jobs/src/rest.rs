@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use face::{
-    Authenticated, Command, Count, Empty, Example, Parameter, Plain, Problem, Unversioned, UnversionedCreated, example,
+    Authenticated, ByService, Command, Count, Empty, Example, Parameter, Plain, Problem, Unversioned,
+    UnversionedCreated, example,
 };
-use jobs::{Listing, Submitted, Wanted};
+use jobs::{Jobs, Listing, Submitted, Wanted};
 use kernel::Refusal;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -13,14 +14,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::Tag;
 use crate::file::File;
 use crate::parameters::StateName;
 use crate::responses::{Detail, Log, Page, Summary};
-use crate::{Services, Tag};
 
 /// The operations on jobs.
 pub struct Rest {
-    services: Services,
+    services: ByService<Jobs>,
 }
 
 /// A job to create.
@@ -55,7 +56,7 @@ impl Example for Target {
 }
 
 impl Rest {
-    pub(crate) fn new(services: Services) -> Self {
+    pub(crate) fn new(services: ByService<Jobs>) -> Self {
         Self { services }
     }
 }

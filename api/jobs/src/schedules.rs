@@ -1,8 +1,10 @@
 //! REST operations on job schedules.
 
 use chrono::{DateTime, Utc};
-use face::{Authenticated, Command, Empty, Example, Plain, Problem, Unversioned, UnversionedCreated, example};
-use jobs::{Changes, NewSchedule, Schedule};
+use face::{
+    Authenticated, ByService, Command, Empty, Example, Plain, Problem, Unversioned, UnversionedCreated, example,
+};
+use jobs::{Changes, Jobs, NewSchedule, Schedule};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -10,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::Tag;
 use crate::rest::{Target, no_arguments, unversioned};
-use crate::{Services, Tag};
 
 /// The number of next times that a response contains.
 const NEXT_TIMES: usize = 5;
 
 /// The operations on schedules.
 pub struct Schedules {
-    services: Services,
+    services: ByService<Jobs>,
 }
 
 /// A schedule to create.
@@ -147,7 +149,7 @@ impl From<Schedule> for Shown {
 }
 
 impl Schedules {
-    pub(crate) fn new(services: Services) -> Self {
+    pub(crate) fn new(services: ByService<Jobs>) -> Self {
         Self { services }
     }
 }

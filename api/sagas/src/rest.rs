@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use coordinator::{Instances, Listing, Status};
 use face::{
-    Authenticated, Changed, Command, Count, Empty, Example, Parameter, Plain, Problem, Resource, Word, example,
+    Authenticated, ByService, Changed, Command, Count, Empty, Example, Parameter, Plain, Problem, Resource, Word,
+    example, form,
 };
 use kernel::Refusal;
 use poem_openapi::OpenApi;
@@ -18,7 +19,7 @@ use crate::responses::{Detail, Page};
 
 /// The operations on sagas.
 pub struct Rest {
-    services: Vec<Instances>,
+    services: ByService<Instances>,
 }
 
 /// The reason for cancelling a saga.
@@ -27,7 +28,7 @@ pub struct Rest {
 #[schemars(example = serde_json::json!({"reason": "it was meant for another lead"}))]
 struct Cancellation {
     /// Free text.
-    #[schemars(length(min = 1, max = 500))]
+    #[schemars(length(min = *form::REASON.start(), max = *form::REASON.end()))]
     reason: String,
 }
 
@@ -47,19 +48,7 @@ struct After(DateTime<Utc>, Uuid);
 
 impl Rest {
     pub(crate) fn new(services: Vec<Instances>) -> Self {
-        Self { services }
-    }
-
-    fn instances(&self, service: &str) -> Result<&Instances, Refusal> {
-        let found = self.services.iter().find(|instances| instances.sagas().service().name() == service);
-        found.ok_or_else(|| {
-            let names: Vec<_> = self.services.iter().map(|instances| instances.sagas().service().name()).collect();
-            Refusal::not_found(
-                "not_found",
-                format!("there is no service {service:?} with sagas here; allowed: {}", names.join(", ")),
-            )
-            .with("resource", "service")
-        })
+        Self { services: ByService::new("sagas", services, |instances| instances.sagas().service()) }
     }
 }
 
@@ -99,7 +88,7 @@ impl Rest {
             after: after.0.map(|Parameter(After(at, id))| (at, id)),
             limit: limit + 1,
         };
-        let instances = self.instances(&service.0)?;
+        let instances = self.services.of(&service.0)?;
         let mut found = instances.list(&caller, &listing).await?;
         // The name is validated only if the list is empty: sagas that only an earlier version of the program had can still be listed.
         // And only after `list`, which checks the caller's permission.
@@ -124,7 +113,7 @@ impl Rest {
         service: Path<String>,
         saga: Path<Uuid>,
     ) -> Result<Resource<Detail>, Problem> {
-        let found = self.instances(&service.0)?.find(&caller, saga.0).await?;
+        let found = self.services.of(&service.0)?.find(&caller, saga.0).await?;
         Ok(Resource { version: found.version, body: Detail::of(saga.0, found) })
     }
 
@@ -138,7 +127,7 @@ impl Rest {
         saga: Path<Uuid>,
         command: Command<Empty>,
     ) -> Result<Changed<Target>, Problem> {
-        let instances = self.instances(&service.0)?;
+        let instances = self.services.of(&service.0)?;
         let done = instances.resume(&command.request, saga.0).await?;
         Ok(Changed::new(instances.sagas().service(), done, |()| Target { id: saga.0 }))
     }
@@ -153,9 +142,9 @@ impl Rest {
         saga: Path<Uuid>,
         command: Command<Cancellation>,
     ) -> Result<Changed<Target>, Problem> {
-        let instances = self.instances(&service.0)?;
+        let instances = self.services.of(&service.0)?;
         let mut checks = kernel::Checks::default();
-        let reason = checks.paragraph("/reason", &command.body.reason, 1..=500);
+        let reason = checks.paragraph("/reason", &command.body.reason, form::REASON);
         checks.finish()?;
         let done = instances.cancel(&command.request, saga.0, reason).await?;
         Ok(Changed::new(instances.sagas().service(), done, |()| Target { id: saga.0 }))

@@ -1,8 +1,6 @@
 //! Admits users for whom an identity provider vouches: the port `face::Admission`, implemented with the user service's commands and
 //! its directory.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use executor::Executor;
 use face::{Admission, AssertedPerson, Person};
@@ -11,9 +9,6 @@ use projector::ReadModels;
 use user_commands::{AdmitUser, Known};
 
 use crate::UserDirectory;
-
-/// How long a sign-in page waits until the directory contains a new user.
-const READ_MODEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Implements [`Admission`].
 pub struct UserAdmission {
@@ -68,7 +63,7 @@ impl Admission for UserAdmission {
             Err(refusal) => return Err(refusal),
         };
         let directory = UserDirectory::new(self.read_models.clone());
-        let admitted = directory.by_id_at(tenant, done.answer, done.position, READ_MODEL_TIMEOUT).await;
+        let admitted = directory.by_id_at(tenant, done.answer, done.position).await;
         admitted.map_err(|_| directory_behind())
     }
 }

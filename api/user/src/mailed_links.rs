@@ -2,7 +2,6 @@
 //! People who follow a link have no token: the link, which only this service can issue, identifies them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use executor::Executor;
@@ -16,9 +15,6 @@ use user_commands::{
 };
 
 use crate::UserDirectory;
-
-/// How long a page waits until the directory contains a new user.
-const READ_MODEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The code with which an invalid link is refused.
 pub(crate) const NOT_GOOD: &str = "link_not_good";
@@ -125,7 +121,7 @@ impl MailedLinks for UserMailedLinks {
         let late =
             || Refusal::unavailable("directory_behind", "you are registered, but the directory does not know it yet");
         let directory = UserDirectory::new(self.read_models.clone());
-        let person = directory.by_id_at(link.tenant, user, done.position, READ_MODEL_TIMEOUT).await;
+        let person = directory.by_id_at(link.tenant, user, done.position).await;
         person.map_err(|_| late())?.ok_or_else(late).map(Some)
     }
 

@@ -10,6 +10,9 @@ use user_aggregates::UserStatus;
 use user_projections::groups;
 use user_projections::people::{self, PersonRow};
 
+/// How long a page waits until the directory contains a user whom it has just added.
+const READ_MODEL_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The directory of users, from the read models. It may be a moment behind the log.
 #[derive(Clone)]
 pub struct UserDirectory {
@@ -22,15 +25,14 @@ impl UserDirectory {
         Self { read_models }
     }
 
-    /// The person of this id, from read models that contain the tenant's events up to `position`. Waits for them for at most `timeout`.
+    /// The person of this id, from read models that contain the tenant's events up to `position`. Waits for them for ten seconds at most.
     pub async fn by_id_at(
         &self,
         tenant: TenantId,
         id: UserId,
         position: Position,
-        timeout: Duration,
     ) -> Result<Option<Person>, PeopleError> {
-        let begun = self.read_models.begin_at(tenant, position, timeout).await;
+        let begun = self.read_models.begin_at(tenant, position, READ_MODEL_TIMEOUT).await;
         let mut tables = begun.map_err(|error| PeopleError(error.to_string()))?;
         person_of(&mut tables, tenant, id).await
     }

@@ -9,7 +9,7 @@ use kernel::{Checks, FieldError, MachineId, Refusal};
 
 use crate::grants::PROTOCOL;
 use crate::reach::Reach;
-use crate::values;
+use crate::{lengths, values};
 
 /// Creates an API key for a machine. Only the hash of its secret is passed in.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl Command for IssueApiKey {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<ApiKeyId, Refusal> {
         let mut checks = Checks::default();
-        let name = checks.line("/name", &self.name, values::NAME);
+        let name = checks.line("/name", &self.name, lengths::NAME);
         let scopes = values::scopes(&mut checks, "/scopes", &self.scopes);
         if let Some(end) = self.expires_at.filter(|end| *end <= work.now()) {
             let end = kernel::write_time(end);

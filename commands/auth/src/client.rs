@@ -7,10 +7,7 @@ use url::{Host, ParseError, Url};
 
 use crate::grants::PROTOCOL;
 use crate::reach::Reach;
-use crate::values;
-
-/// Maximum URIs of each kind.
-const MOST: usize = 20;
+use crate::{lengths, values};
 
 /// The details of a client as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -80,18 +77,19 @@ pub struct NoteRefusedClient {
 impl ClientFields {
     fn check(&self) -> Result<ClientDetails, Refusal> {
         let mut checks = Checks::default();
-        let name = checks.line("/name", &self.name, values::NAME);
+        let name = checks.line("/name", &self.name, lengths::NAME);
         if self.redirect_uris.is_empty() {
             checks.refuse("/redirect_uris", "empty", "a client needs at least one redirect URI");
         }
         let uris =
             [("/redirect_uris", &self.redirect_uris), ("/post_logout_redirect_uris", &self.post_logout_redirect_uris)];
         for (pointer, uris) in uris {
-            if uris.len() > MOST {
-                checks.refuse(pointer, "too_many", format!("{} addresses; at most {MOST} are allowed", uris.len()));
+            let most = lengths::REDIRECT_URIS;
+            if uris.len() > most {
+                checks.refuse(pointer, "too_many", format!("{} addresses; at most {most} are allowed", uris.len()));
             }
-            // Only the first `MOST` are checked, because each is compared with all before it.
-            for (index, uri) in uris.iter().enumerate().take(MOST) {
+            // Only the first ones are checked, because each is compared with all before it.
+            for (index, uri) in uris.iter().enumerate().take(most) {
                 let at = || format!("{pointer}/{index}");
                 if let Err(detail) = redirect(uri, self.confidential) {
                     checks.refuse(at(), "redirect_uri", detail);
@@ -142,7 +140,7 @@ fn redirect(uri: &str, confidential: bool) -> Result<(), &'static str> {
     let Some((scheme, rest)) = uri.split_once(':') else {
         return Err("not an address such as https://app.example.com/back: it has no scheme");
     };
-    let printable = uri.len() <= 500 && uri.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+    let printable = uri.len() <= lengths::URI && uri.bytes().all(|byte| (0x21..0x7f).contains(&byte));
     // A fragment never reaches a server, and a wildcard would match anybody's host.
     if !printable || uri.contains(['#', '*', '\\', '"', '<', '>']) {
         return Err("allowed are up to 500 printable characters of ASCII, without # * \\ \" < >");

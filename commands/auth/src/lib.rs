@@ -24,6 +24,7 @@ mod device;
 mod grant;
 mod grants;
 mod key_ring;
+pub mod lengths;
 mod machine;
 mod passkey;
 mod reach;

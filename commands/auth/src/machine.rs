@@ -8,7 +8,7 @@ use kernel::{Checks, MachineId, Refusal};
 
 use crate::grants::PROTOCOL;
 use crate::reach::Reach;
-use crate::values;
+use crate::{lengths, values};
 
 /// Claims on the names of machines, in lower case.
 pub(crate) const NAME: ClaimKind = ClaimKind {
@@ -90,7 +90,7 @@ impl Command for RegisterMachine {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<MachineId, Refusal> {
         let mut checks = Checks::default();
-        let name = checks.line("/name", &self.name, values::NAME);
+        let name = checks.line("/name", &self.name, lengths::NAME);
         let roles = values::roles(&mut checks, "/roles", &self.roles);
         checks.finish()?;
         self.reach.to_give(work.caller(), &self.roles, |index| format!("/roles/{index}")).await?;
@@ -107,7 +107,7 @@ impl Command for ChangeMachine {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let mut checks = Checks::default();
-        let name = checks.line("/name", &self.name, values::NAME);
+        let name = checks.line("/name", &self.name, lengths::NAME);
         let roles = values::roles(&mut checks, "/roles", &self.roles);
         checks.finish()?;
         self.reach.over_machine(work, self.machine, &[]).await?;

@@ -1,12 +1,11 @@
 //! The commands of an account's passkeys.
 
-use std::ops::RangeInclusive;
-
 use auth_aggregates::{Account, AccountCommand, Jwk, PasskeyEnrolled, PasskeyRemoved, PasskeyRenamed, PasskeyUsed};
 use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId};
 
 use crate::grants::PROTOCOL;
+use crate::lengths;
 use crate::session::Within;
 
 /// Claims on the credential ids of passkeys: each belongs to one user.
@@ -15,9 +14,6 @@ pub(crate) const PASSKEY: ClaimKind = ClaimKind {
     code: "passkey_taken",
     detail: "a passkey with this id is already registered; create another one",
 };
-
-/// Length limits of a passkey's name.
-const NAME: RangeInclusive<usize> = 1..=100;
 
 /// Registers a passkey, which the user has just used.
 #[derive(Clone, Debug)]
@@ -130,7 +126,7 @@ pub(crate) async fn release_all(work: &mut Work<'_>, user: UserId) -> Result<(),
 
 fn name(text: &str) -> Result<String, Refusal> {
     let mut checks = Checks::default();
-    let name = checks.line("/name", text, NAME);
+    let name = checks.line("/name", text, lengths::PASSKEY_NAME);
     checks.finish()?;
     Ok(name)
 }

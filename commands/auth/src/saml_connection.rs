@@ -12,7 +12,7 @@ use saml::IdentityProvider;
 use url::Host;
 
 use crate::reach::Reach;
-use crate::values;
+use crate::{lengths, values};
 
 /// Claims on the entity ids of identity providers: an assertion's issuer determines its connection.
 static PROVIDER: ClaimKind = ClaimKind {
@@ -27,14 +27,6 @@ static DOMAIN: ClaimKind = ClaimKind {
     code: "saml_domain_taken",
     detail: "another connection of this tenant (holder) has one of these domains",
 };
-
-/// Maximum domains of a connection.
-const MOST_DOMAINS: usize = 50;
-/// Maximum role mappings of a connection.
-const MOST_ROLES: usize = 100;
-
-/// Length limits of an attribute's name and value.
-const VALUE: std::ops::RangeInclusive<usize> = 1..=256;
 
 /// A claim of a connection: its kind and value.
 pub(crate) type Claim = (&'static ClaimKind, String);
@@ -92,7 +84,7 @@ pub(crate) fn claims(details: &SamlConnectionDetails) -> Vec<Claim> {
 impl SamlConnectionFields {
     fn check(&self) -> Result<SamlConnectionDetails, Refusal> {
         let mut checks = Checks::default();
-        let name = checks.line("/name", &self.name, values::NAME);
+        let name = checks.line("/name", &self.name, lengths::NAME);
         let provider = match IdentityProvider::read(&self.metadata) {
             Ok(provider) => SamlProvider {
                 entity_id: provider.entity_id,
@@ -109,7 +101,7 @@ impl SamlConnectionFields {
         };
         let domains = domains(&mut checks, &self.domains);
         let attribute = |checks: &mut Checks, pointer: &str, name: &Option<String>| {
-            name.as_ref().map(|name| checks.identifier(pointer, name, VALUE))
+            name.as_ref().map(|name| checks.identifier(pointer, name, lengths::ATTRIBUTE))
         };
         let attributes = SamlAttributes {
             email: attribute(&mut checks, "/attributes/email", &self.attributes.email),
@@ -147,14 +139,14 @@ pub(crate) fn one_spelling(domain: &str) -> Option<String> {
 
 /// Validates the domains; returns them in lower case, without duplicates.
 fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
-    if domains.is_empty() || domains.len() > MOST_DOMAINS {
-        let detail = format!(
-            "a connection needs 1 to {MOST_DOMAINS} e-mail domains, and can sign in only users of these domains"
-        );
+    let most = lengths::DOMAINS;
+    if domains.is_empty() || domains.len() > most {
+        let detail =
+            format!("a connection needs 1 to {most} e-mail domains, and can sign in only users of these domains");
         checks.refuse("/domains", "count", detail);
     }
     let (mut taken, mut spellings) = (Vec::new(), BTreeSet::new());
-    for (index, domain) in domains.iter().enumerate().take(MOST_DOMAINS) {
+    for (index, domain) in domains.iter().enumerate().take(most) {
         let domain = kernel::folded(domain.trim());
         // As in an e-mail address after the @.
         let mut of_address = Checks::default();
@@ -181,11 +173,9 @@ fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
 }
 
 fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
-    if roles.len() > MOST_ROLES {
-        checks.refuse("/roles", "too_many", format!("{} entries; at most {MOST_ROLES} are allowed", roles.len()));
-    }
+    values::check_count(checks, "/roles", roles.len(), lengths::ROLE_MAPPINGS);
     let checked = roles.iter().enumerate().map(|(index, given)| {
-        let value = checks.identifier(&format!("/roles/{index}/value"), &given.value, VALUE);
+        let value = checks.identifier(&format!("/roles/{index}/value"), &given.value, lengths::ATTRIBUTE);
         if !Role::is_name(&given.role) {
             let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
             let detail =
@@ -195,8 +185,8 @@ fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
         SamlRole { value, role: given.role.clone() }
     });
     let checked: Vec<_> = checked.collect();
-    // Only the first `MOST_ROLES` are checked, because each is compared with all before it.
-    for (index, given) in checked.iter().enumerate().take(MOST_ROLES) {
+    // Only the first ones are checked, because each is compared with all before it.
+    for (index, given) in checked.iter().enumerate().take(lengths::ROLE_MAPPINGS) {
         if checked.iter().take(index).any(|before| before == given) {
             checks.refuse(format!("/roles/{index}"), "duplicate", "this value is already mapped to this role");
         }

@@ -1,23 +1,15 @@
-//! Validation of values that come from clients.
-
-use std::ops::RangeInclusive;
+//! Validation of values that come from clients. (Length limits: `lengths.rs`.)
 
 use auth_aggregates::Jwk;
 use kernel::{Checks, Role};
 
-/// Length limits of a name.
-pub(crate) const NAME: RangeInclusive<usize> = 1..=200;
-
-/// Maximum roles of a machine, and scopes of a key.
-const MOST: usize = 50;
-
-/// Maximum public keys of a client or machine: two during a rotation, and some room.
-const MOST_KEYS: usize = 8;
+use crate::lengths;
 
 /// Validates public keys.
 pub(crate) fn keys(checks: &mut Checks, pointer: &str, keys: &[Jwk]) {
-    if keys.len() > MOST_KEYS {
-        checks.refuse(pointer, "too_many", format!("{} keys; at most {MOST_KEYS} are allowed", keys.len()));
+    if keys.len() > lengths::KEYS {
+        let detail = format!("{} keys; at most {} are allowed", keys.len(), lengths::KEYS);
+        checks.refuse(pointer, "too_many", detail);
     }
     for (index, key) in keys.iter().enumerate() {
         if key.algorithm().is_none() {
@@ -29,7 +21,7 @@ pub(crate) fn keys(checks: &mut Checks, pointer: &str, keys: &[Jwk]) {
 
 /// Validates role names: built-in ones, and those that a tenant defines.
 pub(crate) fn roles(checks: &mut Checks, pointer: &str, roles: &[String]) -> Vec<String> {
-    check_count(checks, pointer, roles.len());
+    check_count(checks, pointer, roles.len(), lengths::ROLES);
     for (index, role) in roles.iter().enumerate() {
         if !Role::is_name(role) {
             let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
@@ -43,7 +35,7 @@ pub(crate) fn roles(checks: &mut Checks, pointer: &str, roles: &[String]) -> Vec
 
 /// Validates scopes: permissions, or prefixes of permissions.
 pub(crate) fn scopes(checks: &mut Checks, pointer: &str, scopes: &[String]) -> Vec<String> {
-    check_count(checks, pointer, scopes.len());
+    check_count(checks, pointer, scopes.len(), lengths::SCOPES);
     for (index, scope) in scopes.iter().enumerate() {
         if !is_scope(scope) {
             let detail = "a scope must be a permission such as crm:lead:read, or a pattern such as crm:lead:* or crm:*";
@@ -53,9 +45,10 @@ pub(crate) fn scopes(checks: &mut Checks, pointer: &str, scopes: &[String]) -> V
     sorted(scopes)
 }
 
-fn check_count(checks: &mut Checks, pointer: &str, count: usize) {
-    if count > MOST {
-        checks.refuse(pointer, "too_many", format!("{count} entries; at most {MOST} are allowed"));
+/// Refuses a list of more than `most` entries.
+pub(crate) fn check_count(checks: &mut Checks, pointer: &str, count: usize, most: usize) {
+    if count > most {
+        checks.refuse(pointer, "too_many", format!("{count} entries; at most {most} are allowed"));
     }
 }
 

@@ -41,6 +41,5 @@ pub use eventstore::AskedJob;
 pub use executor::{Current, Executor, Settings};
 pub use held_claims::{ClaimHistory, HeldClaims};
 pub use permissions::{NoPermissions, Permissions, Standing};
-pub use refused::refusal_of_key_error;
 pub use repetition::is_reserved_id;
 pub use work::{Work, named, not_found};

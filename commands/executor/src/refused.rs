@@ -1,34 +1,22 @@
-//! Maps errors of the log, of keys and of serialization to refusals. The only place that does so.
+//! Maps errors of the log, of keys and of serialization to the refusals of commands. Those of other reads: [`eventstore::log_unreadable`].
 
-use eventstore::append;
+use eventstore::{append, key_unusable};
 use kernel::{DecodeError, Refusal};
 
 use crate::ClaimKind;
 
-/// The refusal for a failed read of the log.
+/// The refusal for a failed read of the log in a command.
 pub(crate) fn by_the_log(error: &eventstore::Error) -> Refusal {
     match error {
         eventstore::Error::Unavailable(reason) => {
             tracing::warn!(%reason, "the log is not available");
             unavailable()
         }
-        eventstore::Error::Key(error) => refusal_of_key_error(error),
+        eventstore::Error::Key(error) => key_unusable(error),
         error => {
             tracing::error!(%error, "the log can't be read");
             failed()
         }
-    }
-}
-
-/// The refusal for a key that can't be used: because of us, or because the key store of the master key is unavailable. Nothing was written.
-pub fn refusal_of_key_error(error: &keys::Error) -> Refusal {
-    tracing::error!(%error, "a key does not do its work");
-    match error {
-        keys::Error::Unavailable(_) => Refusal::unavailable(
-            "master_key_unavailable",
-            "the master key can't be asked now, and nothing was written; try again",
-        ),
-        _ => Refusal::internal("key_unusable", "a key of this tenant can't be used; the server's log says why"),
     }
 }
 
@@ -80,7 +68,7 @@ pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<
             format!("this makes an event of {bytes} bytes; allowed are {allowed}"),
         ),
         append::Error::Invalid(reason) => Refusal::invalid("not_storable", reason.as_str()),
-        append::Error::Keyless(error) => refusal_of_key_error(error),
+        append::Error::Keyless(error) => key_unusable(error),
         append::Error::Busy(reason) => {
             tracing::warn!(%reason, "the log is busy");
             Refusal::unavailable(

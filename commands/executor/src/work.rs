@@ -423,7 +423,7 @@ fn initial<A: Aggregate>(now: DateTime<Utc>, epoch: u64) -> Found {
 
 /// The refusal `not_found`, for an id that never existed in the caller's tenant (it may exist in another).
 pub fn not_found<A: Aggregate>(id: &str) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no {} {id}", named::<A>())).with("resource", A::TYPE)
+    Refusal::absent(A::TYPE, id)
 }
 
 /// An aggregate's name for people: its type without the service.

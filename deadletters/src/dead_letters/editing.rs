@@ -1,10 +1,11 @@
 //! Editing the payload that a consumer sees, and previewing the result.
 
+use eventstore::log_unreadable;
 use kernel::{Caller, Refusal, TenantId};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::{DeadLetters, Decision, Done, Request, log_unavailable, unavailable, unknown};
+use super::{DeadLetters, Decision, Done, Request, unavailable, unknown};
 use crate::decisions::{self, Verdict};
 use crate::{DryRunResult, Letter, LetterId, idempotency};
 
@@ -74,7 +75,7 @@ impl DeadLetters {
         let numbers: Vec<i64> = positions.iter().map(|at| at.as_i64()).collect();
         let decisions = decisions::of(tables, tenant, &id.consumer, &numbers).await.map_err(unavailable)?;
         let events = self.events(tenant, &positions).await?;
-        let decisions = decisions.opened(&self.inner.store, &events).await.map_err(|error| log_unavailable(&error))?;
+        let decisions = decisions.opened(&self.inner.store, &events).await.map_err(|error| log_unreadable(&error))?;
         let event = events.first().filter(|event| event.position == id.position).ok_or_else(|| unknown(id))?;
         let before = decisions.payload_of(event);
         let (after, decisions) = match payload {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use eventstore::{Database, Role};
+use eventstore::{Database, Role, log_unreadable};
 use kernel::{RecordedEvent, Refusal, TenantId};
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{DeadLetters, log_unavailable, unavailable, unknown};
+use super::{DeadLetters, unavailable, unknown};
 use crate::{Decided, LetterId, decisions, marking};
 
 /// The pause after the database or the log did not answer, for work in the background.
@@ -23,7 +23,7 @@ impl DeadLetters {
         id: &LetterId,
         payload: &Value,
     ) -> Result<(String, String), Refusal> {
-        let stored = self.inner.store.stored_at(&[id.position]).await.map_err(|error| log_unavailable(&error))?.pop();
+        let stored = self.inner.store.stored_at(&[id.position]).await.map_err(|error| log_unreadable(&error))?.pop();
         let stored = stored.filter(|event| event.tenant == tenant).ok_or_else(|| unknown(id))?;
         let mut transaction = self.begin(tenant).await?;
         let known = decisions::of(&mut transaction, tenant, &id.consumer, &[id.position.as_i64()]).await;
@@ -74,7 +74,7 @@ impl DeadLetters {
         .map_err(unavailable)?;
         for (tenant, consumer, position, nth, before, after) in clear {
             let found = self.inner.store.stored_at(&[kernel::Position::from_i64(position)]).await;
-            let stored = found.map_err(|error| log_unavailable(&error))?.pop();
+            let stored = found.map_err(|error| log_unreadable(&error))?.pop();
             let Some(stored) = stored.filter(|event| event.tenant.uuid() == tenant) else { continue };
             let sealed = (self.sealed(&stored, &before).await?, self.sealed(&stored, &after).await?);
             if sealed == (before, after) {
@@ -103,7 +103,7 @@ impl DeadLetters {
         let texts: Vec<&mut String> = texts.collect();
         let copy = |text: &&mut String| RecordedEvent { payload: (**text).clone().into(), ..event.clone() };
         let opened =
-            self.inner.store.opened(texts.iter().map(copy).collect()).await.map_err(|error| log_unavailable(&error))?;
+            self.inner.store.opened(texts.iter().map(copy).collect()).await.map_err(|error| log_unreadable(&error))?;
         for (text, copy) in texts.into_iter().zip(opened) {
             *text = String::from_utf8_lossy(&copy.payload).into_owned();
         }

@@ -184,5 +184,5 @@ impl Jobs {
 }
 
 fn unknown(id: Uuid) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no batch {id}")).with("resource", "batch")
+    Refusal::absent("batch", id)
 }

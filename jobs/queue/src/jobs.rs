@@ -445,7 +445,7 @@ impl JobAction {
 }
 
 fn unknown(id: Uuid) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no job {id}")).with("resource", "job")
+    Refusal::absent("job", id)
 }
 
 pub(crate) fn unavailable(error: sqlx::Error) -> Refusal {

@@ -325,5 +325,5 @@ impl Jobs {
 }
 
 fn unknown(id: Uuid) -> Refusal {
-    Refusal::not_found("not_found", format!("there is no schedule {id}")).with("resource", "schedule")
+    Refusal::absent("schedule", id)
 }

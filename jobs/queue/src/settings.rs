@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kernel::Backoff;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -55,10 +56,10 @@ impl Settings {
     /// The pause after attempt number `attempt` (from 1) failed. It doubles each time, with a jitter of up to one half, so that jobs that
     /// failed together are not all retried at the same time. It is the same for the same job and attempt.
     pub(crate) fn backoff(&self, job: Uuid, attempt: u32) -> Duration {
-        let doubled = self.first_retry.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
+        let pause = Backoff { first: self.first_retry, longest: self.longest_retry }.pause(attempt);
         let digest = Sha256::new().chain_update(job.as_bytes()).chain_update(attempt.to_be_bytes()).finalize();
         let chance = f64::from(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])) / f64::from(u32::MAX);
-        doubled.min(self.longest_retry).mul_f64(0.5 + 0.5 * chance)
+        pause.mul_f64(0.5 + 0.5 * chance)
     }
 }
 

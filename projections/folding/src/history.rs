@@ -8,7 +8,7 @@ use projector::ApplyError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::as_of::End;
+use crate::as_of::{AsOf, End};
 use crate::change::Change;
 use crate::fold::Current;
 use crate::table::{self, Key, Table};
@@ -165,14 +165,30 @@ pub async fn during<V: Version>(
     ids: &[Uuid],
     (from, until): (DateTime<Utc>, Option<DateTime<Utc>>),
 ) -> Result<Vec<V>, sqlx::Error> {
+    let condition = "t.known_to >= $3 AND ($4::timestamptz IS NULL OR t.known_from < $4)";
+    let sql = format!("{} ORDER BY s.version", one_by_one::<V>("$2", condition));
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(ids).bind(from).bind(until).fetch_all(tables).await
+}
+
+/// The versions of these aggregates as of a moment, in no particular order, without those that did not exist or were not known then.
+pub async fn versions_as_of<V: Version>(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    ids: &[Uuid],
+    as_of: AsOf,
+) -> Result<Vec<V>, sqlx::Error> {
+    let sql = one_by_one::<V>("$4", as_of.condition());
+    sqlx::query_as(&sql).bind(tenant.uuid()).bind(as_of.at).bind(as_of.known).bind(ids).fetch_all(tables).await
+}
+
+/// The query of those versions of several aggregates that meet a condition; `$1` is the tenant, `ids` the parameter with the aggregates.
+fn one_by_one<V: Version>(ids: &str, condition: &str) -> String {
     // Looked up one by one by the primary key, since each has few versions. OFFSET 0 keeps the planner from reordering the join.
-    let sql = format!(
-        "SELECT s.* FROM UNNEST($2::uuid[]) AS k (id) CROSS JOIN LATERAL (
-             {} WHERE t.tenant_id = $1 AND t.{} = k.id AND t.known_to >= $3
-                AND ($4::timestamptz IS NULL OR t.known_from < $4) OFFSET 0
-         ) s ORDER BY s.version",
+    format!(
+        "SELECT s.* FROM UNNEST({ids}::uuid[]) AS k (id) CROSS JOIN LATERAL (
+             {} WHERE t.tenant_id = $1 AND t.{} = k.id AND {condition} OFFSET 0
+         ) s",
         table::select::<V>(),
         V::KEY.get(1).copied().unwrap_or_default(),
-    );
-    sqlx::query_as(&sql).bind(tenant.uuid()).bind(ids).bind(from).bind(until).fetch_all(tables).await
+    )
 }

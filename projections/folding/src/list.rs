@@ -4,6 +4,7 @@ use kernel::TenantId;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
+use crate::fold::Current;
 use crate::paging::{Keyset, ListError, Seek};
 use crate::table::{self, Table, select};
 
@@ -86,11 +87,15 @@ pub async fn first_of_each<R: Table>(
     sqlx::query_as(&sql).bind(tenant.uuid()).bind(owners).bind(limit).fetch_all(tables).await
 }
 
-/// The rows with these ids, in no particular order, without unknown ids. For tables with one row per aggregate.
+/// The current rows of these aggregates, in no particular order, without unknown ids.
 ///
 /// # Errors
 /// Errors of the database.
-pub async fn find<R: Table>(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<R>, sqlx::Error> {
+pub async fn find<R: Current>(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    ids: &[Uuid],
+) -> Result<Vec<R>, sqlx::Error> {
     let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
-    table::load(&keys, tables).await
+    table::load_where(&keys, R::CONDITION, tables).await
 }

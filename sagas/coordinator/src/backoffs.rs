@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use kernel::Backoff;
 use tokio::time::Instant;
 
 use crate::rows::InstanceKey;
 
 /// The backoffs. They live in this process only; a coordinator that takes over starts without any.
 pub(crate) struct Backoffs {
-    first: Duration,
-    longest: Duration,
+    backoff: Backoff,
     known: HashMap<InstanceKey, Pause>,
 }
 
@@ -23,19 +23,19 @@ struct Pause {
 }
 
 impl Backoffs {
-    /// Pauses that double from the first to the longest.
-    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, known: HashMap::new() }
+    /// None yet; each will have these pauses.
+    pub(crate) fn new(backoff: Backoff) -> Self {
+        Self { backoff, known: HashMap::new() }
     }
 
     /// Executing it failed once more: starts or extends its backoff. Instances that did not come again for the longest pause after theirs
     /// are forgotten: most probably their tenants were destroyed or have moved. One that only waited for its turn starts from the first
     /// pause.
     pub(crate) fn failed(&mut self, key: InstanceKey, now: Instant) {
-        self.known.retain(|known, pause| *known == key || pause.until + self.longest > now);
+        self.known.retain(|known, pause| *known == key || pause.until + self.backoff.longest > now);
         let pause = self.known.entry(key).or_insert(Pause { failures: 0, until: now });
-        pause.until = now + self.first.saturating_mul(2_u32.saturating_pow(pause.failures.min(30))).min(self.longest);
         pause.failures += 1;
+        pause.until = now + self.backoff.pause(pause.failures);
     }
 
     /// Executing it succeeded: ends its backoff.
@@ -66,6 +66,8 @@ mod tests {
 
     use super::*;
 
+    const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(10) };
+
     #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
     fn key(number: u128) -> InstanceKey {
         InstanceKey { tenant: TenantId::vouched(Uuid::from_u128(1)), id: Uuid::from_u128(number) }
@@ -74,7 +76,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_fails_again_rests_longer_and_one_success_ends_it() {
         let now = Instant::now();
-        let mut backoffs = Backoffs::new(Duration::from_secs(1), Duration::from_secs(10));
+        let mut backoffs = Backoffs::new(BACKOFF);
         let mut pauses = Vec::new();
         for _ in 0..6 {
             backoffs.failed(key(1), now);
@@ -89,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn the_pause_of_one_is_not_anothers() {
         let now = Instant::now();
-        let mut backoffs = Backoffs::new(Duration::from_secs(1), Duration::from_secs(10));
+        let mut backoffs = Backoffs::new(BACKOFF);
         backoffs.failed(key(1), now);
         backoffs.failed(key(2), now);
         backoffs.failed(key(2), now);
@@ -106,7 +108,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_does_not_come_again_is_forgotten() {
         let now = Instant::now();
-        let mut backoffs = Backoffs::new(Duration::from_secs(1), Duration::from_secs(10));
+        let mut backoffs = Backoffs::new(BACKOFF);
         backoffs.failed(key(1), now);
         backoffs.failed(key(2), now);
         // Its pause was one second; it is remembered for ten more.

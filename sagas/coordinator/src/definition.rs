@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use kernel::{Aggregate, Caller, RecordedEvent};
+use kernel::{Aggregate, Backoff, Caller, RecordedEvent};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -102,7 +102,7 @@ impl Default for Retry {
 impl Retry {
     /// The pause after so many `failures` in a row, from 1.
     pub fn pause(&self, failures: u32) -> Duration {
-        self.first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(self.longest)
+        Backoff { first: self.first, longest: self.longest }.pause(failures)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use chrono::{DateTime, Utc};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use kernel::{Caller, Position};
+use kernel::{Backoff, Caller, Position};
 use tokio::time::Instant;
 
 use crate::backoffs::Backoffs;
@@ -28,7 +28,7 @@ use crate::{Error, Point};
 pub(crate) async fn run(shared: &Shared) {
     let mut running = FuturesUnordered::new();
     let mut busy: HashSet<InstanceKey> = HashSet::new();
-    let mut backoffs = Backoffs::new(shared.settings.pause, shared.settings.longest_sleep);
+    let mut backoffs = Backoffs::new(Backoff { first: shared.settings.pause, longest: shared.settings.longest_sleep });
     let mut scan = BacklogScan::default();
     loop {
         let mut done = Vec::new();

@@ -142,7 +142,7 @@ impl Instances {
     pub async fn find(&self, caller: &Caller, id: Uuid) -> Result<State, Refusal> {
         caller.require(self.repository.read_permission())?;
         let found = self.repository.load(caller, id).await?;
-        found.ok_or_else(|| Refusal::not_found("not_found", format!("there is no saga {id}")).with("resource", "saga"))
+        found.ok_or_else(|| Refusal::absent("saga", id))
     }
 
     /// Lets a stuck instance continue where it stopped, with all attempts again.

@@ -421,5 +421,5 @@ fn tenant_context(tenant: TenantId) -> Context<'static> {
 /// The refusal for a key operation that failed.
 #[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
 pub(crate) fn refused(error: keys::Error) -> Refusal {
-    executor::refusal_of_key_error(&error)
+    eventstore::key_unusable(&error)
 }

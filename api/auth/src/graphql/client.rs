@@ -3,8 +3,9 @@
 use auth_projections::clients::{self, ClientRow};
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, int, page, unreadable};
+use face::graphql::{Context, Node, int, page};
 use juniper::{FieldResult, GraphQLInputObject, graphql_object};
+use kernel::Service;
 use uuid::Uuid;
 
 use crate::SERVICE;
@@ -99,11 +100,13 @@ pub(crate) async fn list(
     Ok(ClientConnection::new(rows.map(Client), filter))
 }
 
-impl Client {
-    pub(crate) async fn of(context: &Context, id: Uuid) -> FieldResult<Option<Self>> {
-        context.require(READ)?;
-        let mut tables = context.reader(SERVICE).await?;
-        let rows = clients::find::<ClientRow>(&mut tables, context.caller().tenant(), &[id]).await;
-        Ok(rows.map_err(unreadable)?.pop().map(Client))
+impl Node for Client {
+    type Row = ClientRow;
+
+    const SERVICE: Service = SERVICE;
+    const READ: &'static str = READ;
+
+    fn new(row: ClientRow) -> Self {
+        Self(row)
     }
 }

@@ -5,8 +5,9 @@ use auth_projections::api_keys::{self, ApiKeyRow};
 use auth_projections::machines::{self, MachineRow};
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetch, Fetching, Page, PageRequest, Session, int, keyed, load, page, unreadable};
+use face::graphql::{Context, Fetch, Fetching, Node, Page, PageRequest, Session, int, keyed, load, page};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
+use kernel::Service;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -229,11 +230,13 @@ pub(crate) async fn list(
     Ok(MachineConnection::new(rows.map(Machine), filter))
 }
 
-impl Machine {
-    pub(crate) async fn of(context: &Context, id: Uuid) -> FieldResult<Option<Self>> {
-        context.require(READ)?;
-        let mut tables = context.reader(SERVICE).await?;
-        let rows = machines::find::<MachineRow>(&mut tables, context.caller().tenant(), &[id]).await;
-        Ok(rows.map_err(unreadable)?.pop().map(Machine))
+impl Node for Machine {
+    type Row = MachineRow;
+
+    const SERVICE: Service = SERVICE;
+    const READ: &'static str = READ;
+
+    fn new(row: MachineRow) -> Self {
+        Self(row)
     }
 }

@@ -1,6 +1,6 @@
 //! The queries of the auth service.
 
-use face::graphql::Context;
+use face::graphql::{Context, Node};
 use juniper::{FieldResult, graphql_object};
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ pub struct AuthQuery;
 impl AuthQuery {
     /// A machine by id; `null` if unknown.
     async fn machine(context: &Context, id: Uuid) -> FieldResult<Option<Machine>> {
-        Machine::of(context, id).await
+        Machine::of(context, Some(id)).await
     }
 
     /// Machines, by name.
@@ -35,7 +35,7 @@ impl AuthQuery {
 
     /// An application that signs users in, by id; `null` if unknown.
     async fn client(context: &Context, id: Uuid) -> FieldResult<Option<Client>> {
-        Client::of(context, id).await
+        Client::of(context, Some(id)).await
     }
 
     /// Applications that sign users in, by name.

@@ -26,7 +26,7 @@ use crate::authority::{Opaque, Use};
 const CODE: TimeDelta = TimeDelta::seconds(60);
 
 /// The lifetime of a grant, whether it is refreshed or not.
-const GRANT: TimeDelta = TimeDelta::days(30);
+pub(super) const GRANT: TimeDelta = TimeDelta::days(30);
 
 /// The purposes for which a page's state is sealed.
 pub(super) const ON_LOGIN: &str = "auth.page.login";

@@ -7,7 +7,6 @@ use auth_commands::{NoteRefusedSignIn, StartSession, UseSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::Person;
 use kernel::{Refusal, UserId};
-use keys::Context;
 use poem::Response;
 use poem::http::{HeaderValue, header};
 use uuid::Uuid;
@@ -16,6 +15,7 @@ use super::attempts::AttemptTarget;
 use super::id_token::acr;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
+use crate::origin;
 
 /// The lifetime of the cookie that records who signed in with a browser.
 const REMEMBERED: TimeDelta = TimeDelta::days(365);
@@ -36,9 +36,7 @@ impl Cookies {
             }
         }
     }
-}
 
-impl Cookies {
     /// A single cookie.
     pub(super) fn of(cookie: String) -> Self {
         Self(vec![cookie])
@@ -64,15 +62,9 @@ impl Authentication {
     }
 }
 
-/// The most characters of a `User-Agent` header that are kept.
-const AGENT: usize = 200;
-
 /// Refusals that can follow a successful authentication: the assertion was used before, or all the user's sessions were ended in the
 /// meantime.
 const REFUSED: [&str; 2] = ["saml_replayed", "sessions_ended"];
-
-/// How many bytes of the keyed hash of an IP address are kept.
-const ORIGIN: usize = 16;
 
 /// A browser's session: the user who is signed in.
 pub struct BrowserSession {
@@ -205,11 +197,7 @@ impl Provider {
         reason: &'static str,
     ) -> Result<(), OAuthError> {
         let origin = match visit.address.filter(|_| user.is_none()) {
-            Some(address) => {
-                let context = Context { tenant: visit.tenant.id, purpose: "auth.sign_in.origin", subject: "" };
-                let mac = self.tenant_key(visit).await?.mac(context, address.to_string().as_bytes());
-                Some(hex::encode(&mac[..ORIGIN]))
-            }
+            Some(address) => Some(origin::pseudonym(visit.tenant.id, &self.tenant_key(visit).await?, address)),
             None => None,
         };
         let note = NoteRefusedSignIn { user, reason, place: visit.place(), origin };
@@ -264,8 +252,7 @@ impl Visit {
 
     /// The origin of the request: IP address and user agent.
     pub(super) fn place(&self) -> Place {
-        let agent = self.header("user-agent").map(|agent| agent.chars().take(AGENT).collect::<String>());
-        Place { address: self.address.map(|address| address.to_string().into()), agent: agent.map(Into::into) }
+        origin::place(self.address, self.header("user-agent"))
     }
 
     /// Refuses a form that was sent from another site's page (CSRF): it could sign a user in to an account that is not theirs.

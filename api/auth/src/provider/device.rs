@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::attempts::AttemptTarget;
 use super::authorization_request::scope_of;
-use super::authorize::{expired, show_login};
+use super::authorize::{GRANT, expired, show_login};
 use super::browser::BrowserSession;
 use super::client::{self, AuthenticatedClient, ClientState};
 use super::error::answer;
@@ -29,9 +29,6 @@ const GOOD_FOR: TimeDelta = TimeDelta::minutes(10);
 
 /// The shortest polling interval of a device, in seconds.
 const INTERVAL: u32 = 5;
-
-/// The lifetime of a grant, whether it is refreshed or not.
-const GRANT: TimeDelta = TimeDelta::days(30);
 
 /// The alphabet of user codes: consonants that are hard to confuse and form no words (RFC 8628 section 6.1).
 const LETTERS: [char; 20] =

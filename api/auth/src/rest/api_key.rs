@@ -1,7 +1,7 @@
 //! Operations on the API keys of machines.
 
 use auth_aggregates::{ApiKey, ApiKeyId, ApiKeyRefusal};
-use auth_commands::{IssueApiKey, RevokeApiKey};
+use auth_commands::{IssueApiKey, RevokeApiKey, lengths};
 use chrono::{DateTime, Utc};
 use executor::Command as _;
 use face::operation::{ChangeResult, CreateResult, ReadResult, change, find, id};
@@ -19,9 +19,6 @@ use super::{Tag, reach};
 use crate::SERVICE;
 use crate::authority::ApiKeyText;
 
-/// The most scopes that are checked here; the command refuses longer lists.
-const MOST_SCOPES: usize = 50;
-
 /// Operations on API keys.
 pub struct ApiKeys {
     runtime: Runtime,
@@ -35,7 +32,8 @@ impl ApiKeys {
     /// Refuses scopes that cover no permission: with a misspelled one, the key could do nothing.
     fn known(&self, scopes: &[String]) -> Result<(), Refusal> {
         let mut checks = Checks::default();
-        for (place, scope) in scopes.iter().enumerate().take(MOST_SCOPES) {
+        // The command refuses longer lists.
+        for (place, scope) in scopes.iter().enumerate().take(lengths::SCOPES) {
             if !self.runtime.grants.iter().any(|grant| grant.is_covered_by(scope)) {
                 let detail = "this scope covers no permission; `GET /v1/user/permissions` lists all permissions";
                 checks.refuse(format!("/scopes/{place}"), "permission_unknown", detail);
@@ -53,11 +51,11 @@ struct NewApiKey {
     /// Machine that uses the key.
     machine: MachineId,
     /// Display name, such as what the key is used for.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = *lengths::NAME.start(), max = *lengths::NAME.end()))]
     name: String,
     /// Permissions to which the key is limited, such as crm:lead:read, crm:lead:* or crm:*; empty: all permissions of the machine.
     #[serde(default)]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = lengths::SCOPES))]
     scopes: Vec<String>,
     /// When the key expires; absent: never.
     #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]

@@ -1,7 +1,9 @@
 //! Operations on clients: applications that sign users in.
 
 use auth_aggregates::{Algorithm, Client, Jwk, OurAlgorithm};
-use auth_commands::{ChangeClient, ClientFields, DeactivateClient, ReactivateClient, RegisterClient, SetClientSecret};
+use auth_commands::{
+    ChangeClient, ClientFields, DeactivateClient, ReactivateClient, RegisterClient, SetClientSecret, lengths,
+};
 use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
 use kernel::TenantId;
@@ -33,27 +35,27 @@ impl Clients {
 #[schemars(example = serde_json::json!({"name": "Timesheets", "confidential": true, "redirect_uris": ["https://timesheets.example.com/callback"]}))]
 struct ClientBody {
     /// Name shown to users.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = *lengths::NAME.start(), max = *lengths::NAME.end()))]
     name: String,
     /// Whether the client can keep a secret; applications in a browser or on a phone can't.
     confidential: bool,
     /// URIs to which users may be redirected after sign-in; compared exactly.
-    #[schemars(length(min = 1, max = 20))]
+    #[schemars(length(min = 1, max = lengths::REDIRECT_URIS))]
     redirect_uris: Vec<String>,
     /// URIs to which users may be redirected after sign-out.
     #[serde(default)]
-    #[schemars(length(max = 20))]
+    #[schemars(length(max = lengths::REDIRECT_URIS))]
     post_logout_redirect_uris: Vec<String>,
     /// Whether the client is the tenant's own, so that users are not asked for consent.
     #[serde(default)]
     trusted: bool,
     /// Public keys with which the client authenticates instead of with a secret.
     #[serde(default)]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = lengths::KEYS))]
     keys: Vec<Jwk>,
     /// URI that is notified when a session ends (OpenID Connect Back-Channel Logout).
     #[serde(default)]
-    #[schemars(length(max = 500))]
+    #[schemars(length(max = lengths::URI))]
     backchannel_logout_uri: Option<String>,
     /// Whether the client may exchange access tokens for ones with fewer permissions (RFC 8693).
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use auth_aggregates::{Jwk, Machine};
 use auth_commands::{
-    ChangeMachine, DeactivateMachine, ReactivateMachine, RegisterMachine, SetMachineKeys, SetMachineSecret,
+    ChangeMachine, DeactivateMachine, ReactivateMachine, RegisterMachine, SetMachineKeys, SetMachineSecret, lengths,
 };
 use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Changed, Command, Empty, Example, Runtime, example};
@@ -33,10 +33,10 @@ impl Machines {
 #[schemars(example = serde_json::json!({"name": "Warehouse sensor 7", "roles": ["member"]}))]
 struct MachineBody {
     /// Name, unique in the tenant.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = *lengths::NAME.start(), max = *lengths::NAME.end()))]
     name: String,
     /// Roles: admin, manager, member, viewer, auditor, or a role of the tenant's own.
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = lengths::ROLES))]
     roles: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ struct MachineBody {
 #[schemars(example = serde_json::json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}))]
 struct MachineKeys {
     /// Public keys (RFC 7517) of type Ed25519, P-256 or RSA; empty: the machine can't authenticate with a key any more.
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = lengths::KEYS))]
     keys: Vec<Jwk>,
 }
 

@@ -55,7 +55,7 @@ fn reach(runtime: &Runtime) -> Reach {
 /// `not_found`; or that the user service can't be queried now.
 async fn addressee(runtime: &Runtime, caller: &Caller, user: UserId) -> Result<Addressee, Refusal> {
     let found = runtime.addressees.addressee(caller.tenant(), user).await?;
-    found.ok_or_else(|| Refusal::not_found("not_found", format!("there is no user {user}")).with("resource", USER))
+    found.ok_or_else(|| Refusal::absent(USER, user))
 }
 
 /// The aggregate type of users, which belongs to the user service.

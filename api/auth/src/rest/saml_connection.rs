@@ -3,7 +3,7 @@
 use auth_aggregates::{SamlAttributes, SamlConnection, SamlProvider, SamlRole};
 use auth_commands::{
     ChangeSamlConnection, CreateSamlConnection, DeactivateSamlConnection, ReactivateSamlConnection,
-    SamlConnectionFields,
+    SamlConnectionFields, lengths,
 };
 use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find, id};
 use face::{Authenticated, Command, Empty, Example, Runtime, example};
@@ -32,15 +32,15 @@ impl SamlConnections {
 #[schemars(example = serde_json::json!({"name": "Example Inc", "metadata": "<md:EntityDescriptor …>…</md:EntityDescriptor>", "domains": ["example.com"]}))]
 struct SamlConnectionBody {
     /// Name shown to users: that of the organization or its identity provider.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = *lengths::NAME.start(), max = *lengths::NAME.end()))]
     name: String,
     /// The identity provider's metadata, as the XML document that it publishes. Its entity id, redirect sign-in URL and signing
     /// certificates are stored.
-    #[schemars(length(min = 1, max = 196_608))]
+    #[schemars(length(min = 1, max = saml::MOST_METADATA))]
     metadata: String,
     /// E-mail domains of the users whom the provider signs in. It can't sign in anybody else. An installation may require that the tenant
     /// has verified each domain (`/v1/user/domains`).
-    #[schemars(length(min = 1, max = 50))]
+    #[schemars(length(min = 1, max = lengths::DOMAINS))]
     domains: Vec<String>,
     /// Whether sign-in may be started at the provider (IdP-initiated).
     #[serde(default)]
@@ -54,7 +54,7 @@ struct SamlConnectionBody {
     /// Maps values of the role attribute to roles. Its users have these roles through the provider only, and lose them when it no longer
     /// sends the value.
     #[serde(default)]
-    #[schemars(length(max = 100))]
+    #[schemars(length(max = lengths::ROLE_MAPPINGS))]
     roles: Vec<SamlRole>,
 }
 

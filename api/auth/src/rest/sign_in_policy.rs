@@ -1,7 +1,7 @@
 //! Operations on a tenant's sign-in policy.
 
 use auth_aggregates::{RequiredOf, SignInPolicy};
-use auth_commands::SetSignInPolicy;
+use auth_commands::{IDLE_MINUTES, SetSignInPolicy};
 use face::operation::{ChangeResult, ReadResult, change};
 use face::{Authenticated, Command, Example, Resource, Runtime};
 use poem_openapi::OpenApi;
@@ -31,7 +31,7 @@ struct NewSignInPolicy {
     second_factor: Option<RequiredOf>,
     /// Minutes of inactivity after which a session ends.
     #[serde(default)]
-    #[schemars(range(min = 30, max = 20160))]
+    #[schemars(range(min = *IDLE_MINUTES.start(), max = *IDLE_MINUTES.end()))]
     session_idle_minutes: Option<u32>,
 }
 

@@ -10,18 +10,18 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use auth_aggregates::{AccessId, Place};
+use auth_aggregates::AccessId;
 use auth_commands::{NoteDeniedAccess, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::Denied;
 use kernel::{Caller, Refusal, TenantId};
-use keys::Context;
 use poem::http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::authority::Authority;
+use crate::origin;
 
 /// How long equal denials of one caller are counted in one record.
 const WINDOW: TimeDelta = TimeDelta::hours(1);
@@ -47,10 +47,6 @@ const EXCEEDING: &str = "exceeds_own_permissions";
 
 /// The most characters of permissions that are kept.
 const NAMED: usize = 500;
-
-/// How many bytes of the keyed hash of an address are kept, and how many characters of a user agent.
-const ORIGIN: usize = 16;
-const AGENT: usize = 200;
 
 /// The properties of a request that its record contains.
 #[derive(Clone, Debug)]
@@ -238,7 +234,6 @@ impl Denials {
         let seen = window.seen.as_ref();
         let address = seen.and_then(|seen| seen.address);
         let agent = seen.and_then(|seen| seen.agent.as_ref()?.to_str().ok());
-        let agent = agent.map(|agent| agent.chars().take(AGENT).collect::<String>());
         let origin = match address {
             Some(address) => self.origin(tenant, address).await?,
             None => None,
@@ -251,7 +246,7 @@ impl Denials {
             operation: window.operation.clone(),
             request: seen.map(|seen| seen.request),
             at: window.at,
-            place: Place { address: address.map(|address| address.to_string().into()), agent: agent.map(Into::into) },
+            place: origin::place(address, agent),
             origin,
             times: window.times,
             last_at: window.last_at,
@@ -268,7 +263,6 @@ impl Denials {
     async fn origin(&self, tenant: TenantId, address: IpAddr) -> Result<Option<String>, Refusal> {
         let Some(ring) = self.authority.ring(tenant).await? else { return Ok(None) };
         let Ok(key) = self.authority.tenant_key(tenant, &ring).await else { return Ok(None) };
-        let context = Context { tenant, purpose: "auth.sign_in.origin", subject: "" };
-        Ok(Some(hex::encode(&key.mac(context, address.to_string().as_bytes())[..ORIGIN])))
+        Ok(Some(origin::pseudonym(tenant, &key, address)))
     }
 }

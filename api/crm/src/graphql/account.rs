@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use crm_projections::accounts::{self, AccountHistoryRow, AccountRow};
-use face::graphql::{Context, Fetching, Node, int, page, page_size};
+use face::graphql::{Context, Node, int, page, page_size};
 use face::{change_object, connection};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
-use kernel::{Service, TenantId};
-use sqlx::PgConnection;
+use kernel::Service;
 use uuid::Uuid;
 
 use super::contact::Contact;
@@ -179,13 +178,12 @@ pub(crate) async fn history(context: &Context, account: Uuid, window: (i64, i64)
 }
 
 impl Node for Account {
+    type Row = AccountRow;
+
     const SERVICE: Service = SERVICE;
     const READ: &'static str = READ;
 
-    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
-        Box::pin(async move {
-            let rows = accounts::find::<AccountRow>(tables, tenant, ids).await?;
-            Ok(rows.into_iter().map(|row| (row.account_id, Self(row))).collect())
-        })
+    fn new(row: AccountRow) -> Self {
+        Self(row)
     }
 }

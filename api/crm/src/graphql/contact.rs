@@ -7,7 +7,7 @@ use face::graphql::{
 };
 use face::{change_object, connection};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
-use kernel::{Service, TenantId};
+use kernel::Service;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -182,14 +182,13 @@ pub(crate) async fn history(context: &Context, contact: Uuid, window: (i64, i64)
 }
 
 impl Node for Contact {
+    type Row = ContactRow;
+
     const SERVICE: Service = SERVICE;
     const READ: &'static str = READ;
 
-    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
-        Box::pin(async move {
-            let rows = contacts::find::<ContactRow>(tables, tenant, ids).await?;
-            Ok(rows.into_iter().map(|row| (row.contact_id, Self(row))).collect())
-        })
+    fn new(row: ContactRow) -> Self {
+        Self(row)
     }
 }
 

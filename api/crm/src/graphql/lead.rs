@@ -3,11 +3,10 @@
 use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
 use crm_projections::leads::{self, LeadHistoryRow, LeadRow};
-use face::graphql::{Context, Fetching, Node, PostalAddress, forward, int, page, unreadable};
+use face::graphql::{Context, Node, PostalAddress, forward, int, page, unreadable};
 use face::{change_object, connection};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
-use kernel::{Service, TenantId};
-use sqlx::PgConnection;
+use kernel::Service;
 use uuid::Uuid;
 
 use super::account::Account;
@@ -294,13 +293,12 @@ pub(crate) async fn standing(context: &Context, lead: Uuid, as_of: AsOf) -> Fiel
 }
 
 impl Node for Lead {
+    type Row = LeadRow;
+
     const SERVICE: Service = SERVICE;
     const READ: &'static str = READ;
 
-    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
-        Box::pin(async move {
-            let rows = leads::find::<LeadRow>(tables, tenant, ids).await?;
-            Ok(rows.into_iter().map(|row| (row.lead_id, Self(row))).collect())
-        })
+    fn new(row: LeadRow) -> Self {
+        Self(row)
     }
 }

@@ -8,7 +8,7 @@ use face::graphql::{
 };
 use face::{change_object, connection};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
-use kernel::{Currency, Service, TenantId};
+use kernel::{Currency, Service};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -280,14 +280,13 @@ pub(crate) async fn list(
 }
 
 impl Node for Opportunity {
+    type Row = OpportunityRow;
+
     const SERVICE: Service = SERVICE;
     const READ: &'static str = READ;
 
-    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
-        Box::pin(async move {
-            let rows = opportunities::find::<OpportunityRow>(tables, tenant, ids).await?;
-            Ok(rows.into_iter().map(|row| (row.opportunity_id, Self(row))).collect())
-        })
+    fn new(row: OpportunityRow) -> Self {
+        Self(row)
     }
 }
 

@@ -1,10 +1,9 @@
 //! Pipelines in GraphQL.
 
 use crm_projections::pipelines::{self, PipelineRow, StageView};
-use face::graphql::{Context, Fetching, Node, int, unreadable};
+use face::graphql::{Context, Node, int, unreadable};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
-use kernel::{Service, TenantId};
-use sqlx::PgConnection;
+use kernel::Service;
 use uuid::Uuid;
 
 use crate::SERVICE;
@@ -75,14 +74,13 @@ pub(crate) async fn list(context: &Context) -> FieldResult<Vec<Pipeline>> {
 }
 
 impl Node for Pipeline {
+    type Row = PipelineRow;
+
     const SERVICE: Service = SERVICE;
     const READ: &'static str = READ;
 
-    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
-        Box::pin(async move {
-            let rows = pipelines::find(tables, tenant, ids).await?;
-            Ok(rows.into_iter().map(|row| (row.pipeline_id, Self(row))).collect())
-        })
+    fn new(row: PipelineRow) -> Self {
+        Self(row)
     }
 }
 

@@ -281,9 +281,7 @@ impl WebhookSettings {
                 }
             }
         }
-        Err(Refusal::not_found("not_found", format!("there is no webhook {}", webhook.0))
-            .with("resource", "webhook")
-            .into())
+        Err(Refusal::absent("webhook", webhook.0).into())
     }
 
     async fn act(&self, asked: executor::Request, id: Uuid, act: EndpointCommand) -> Result<Changed, Problem> {
@@ -305,7 +303,7 @@ impl WebhookSettings {
                 return Ok((webhooks, endpoint));
             }
         }
-        Err(Refusal::not_found("not_found", format!("there is no webhook {id}")).with("resource", "webhook"))
+        Err(Refusal::absent("webhook", id))
     }
 }
 

@@ -3,24 +3,28 @@
 use std::collections::HashMap;
 use std::marker::PhantomData;
 
+use folding::fold::Current;
 use juniper::FieldResult;
-use kernel::{Service, TenantId};
+use kernel::Service;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Context, Fetch, Fetching, Session, load};
 
-/// An object with an id.
+/// An object that shows the row with the current state of an aggregate, and is found by the aggregate's id.
 pub trait Node: Clone + Send + Sync + 'static {
+    /// The row.
+    type Row: Current;
+
     /// The service whose read models have it.
     const SERVICE: Service;
     /// The permission that is needed to read it.
     const READ: &'static str;
 
-    /// The objects with these ids, as far as they exist.
-    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self>;
+    /// The object that shows this row.
+    fn new(row: Self::Row) -> Self;
 
-    /// Resolves a reference by another object.
+    /// Resolves a reference by another object, or a query by id.
     fn of(context: &Context, id: Option<Uuid>) -> impl Future<Output = FieldResult<Option<Self>>> + Send {
         async move {
             let Some(id) = id else { return Ok(None) };
@@ -37,7 +41,11 @@ impl<N: Node> Fetch for ById<N> {
     type Value = N;
 
     fn fetch<'a>(session: &'a Session, tables: &'a mut PgConnection, keys: &'a [Uuid]) -> Fetching<'a, Uuid, N> {
-        N::find(tables, session.caller().tenant(), keys)
+        let tenant = session.caller().tenant();
+        Box::pin(async move {
+            let rows = folding::list::find::<N::Row>(tables, tenant, keys).await?;
+            Ok(rows.into_iter().map(|row| (row.key().1, N::new(row))).collect())
+        })
     }
 }
 

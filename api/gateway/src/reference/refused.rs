@@ -79,10 +79,7 @@ pub(super) const REFUSED: [Refused; 11] = [
         meaning: "The resource in the path does not exist or belongs to another tenant; the answer is the same in both cases",
         headers: &[],
         of: |operation| operation.path.contains('{'),
-        examples: || {
-            let detail = format!("there is no lead {}", example::id(1));
-            vec![Refusal::not_found("not_found", detail).with("resource", "crm.lead")]
-        },
+        examples: || vec![Refusal::absent("crm.lead", example::id(1))],
     },
     Refused {
         status: "409",

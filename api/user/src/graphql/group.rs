@@ -2,10 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetching, Node, int, page};
+use face::graphql::{Context, Node, int, page};
 use juniper::{FieldResult, graphql_object};
-use kernel::{Service, TenantId};
-use sqlx::PgConnection;
+use kernel::Service;
 use user_aggregates::GroupId;
 use user_projections::groups::{self, GroupFilter, GroupRow};
 use user_projections::people::PersonFilter;
@@ -84,14 +83,13 @@ pub(crate) async fn list(
 }
 
 impl Node for Group {
+    type Row = GroupRow;
+
     const SERVICE: Service = SERVICE;
     const READ: &'static str = READ;
 
-    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
-        Box::pin(async move {
-            let rows = groups::find(tables, tenant, ids).await?;
-            Ok(rows.into_iter().map(|row| (row.group_id, Self(row))).collect())
-        })
+    fn new(row: GroupRow) -> Self {
+        Self(row)
     }
 }
 

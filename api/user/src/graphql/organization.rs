@@ -2,10 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use face::connection;
-use face::graphql::{Context, Fetching, Node, int, page};
+use face::graphql::{Context, Node, int, page};
 use juniper::{FieldResult, graphql_object};
-use kernel::{Service, TenantId};
-use sqlx::PgConnection;
+use kernel::Service;
 use user_aggregates::OrganizationId;
 use user_projections::organizations::{self, OrganizationFilter, OrganizationRow};
 use user_projections::people::PersonFilter;
@@ -85,14 +84,13 @@ pub(crate) async fn list(
 }
 
 impl Node for Organization {
+    type Row = OrganizationRow;
+
     const SERVICE: Service = SERVICE;
     const READ: &'static str = READ;
 
-    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
-        Box::pin(async move {
-            let rows = organizations::find::<OrganizationRow>(tables, tenant, ids).await?;
-            Ok(rows.into_iter().map(|row| (row.organization_id, Self(row))).collect())
-        })
+    fn new(row: OrganizationRow) -> Self {
+        Self(row)
     }
 }
 

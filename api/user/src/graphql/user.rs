@@ -6,7 +6,7 @@ use face::graphql::{
 };
 use face::{change_object, connection};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
-use kernel::{Service, TenantId, UserId, picture_address};
+use kernel::{Service, UserId, picture_address};
 use sqlx::PgConnection;
 use user_aggregates as domain;
 use user_projections::people::{self, MemberCursor, MembersOf, PersonHistoryRow, PersonRow};
@@ -351,13 +351,12 @@ pub(crate) async fn history(context: &Context, user: UserId, after: i64, first: 
 }
 
 impl Node for User {
+    type Row = PersonRow;
+
     const SERVICE: Service = SERVICE;
     const READ: &'static str = READ;
 
-    fn find<'a>(tables: &'a mut PgConnection, tenant: TenantId, ids: &'a [Uuid]) -> Fetching<'a, Uuid, Self> {
-        Box::pin(async move {
-            let rows = people::find(tables, tenant, ids).await?;
-            Ok(rows.into_iter().map(|row| (row.user_id, Self(row))).collect())
-        })
+    fn new(row: PersonRow) -> Self {
+        Self(row)
     }
 }

@@ -7,8 +7,10 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use user_aggregates::Group;
-use user_commands::{ChangeGroupMembers, CreateGroup, DissolveGroup, GrantGroupRole, RenameGroup, RevokeGroupRole};
+use user_aggregates::{Group, MOST_GROUP_ROLES};
+use user_commands::{
+    ChangeGroupMembers, CreateGroup, DissolveGroup, GrantGroupRole, RenameGroup, RevokeGroupRole, lengths,
+};
 use uuid::Uuid;
 
 use super::user::RoleName;
@@ -35,7 +37,7 @@ struct NewGroup {
     name: String,
     /// Roles that members of the group get in addition to their own. They may not allow more than the caller's permissions do.
     #[serde(default)]
-    #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
+    #[schemars(with = "Vec<form::RoleName>", length(max = MOST_GROUP_ROLES))]
     roles: Vec<String>,
 }
 
@@ -56,11 +58,11 @@ pub(super) struct Renaming {
 pub(super) struct MemberChanges {
     /// Users to add.
     #[serde(default)]
-    #[schemars(length(max = 200))]
+    #[schemars(length(max = lengths::BATCH))]
     pub(super) join: Vec<UserId>,
     /// Users to remove.
     #[serde(default)]
-    #[schemars(length(max = 200))]
+    #[schemars(length(max = lengths::BATCH))]
     pub(super) leave: Vec<UserId>,
 }
 

@@ -9,7 +9,7 @@ use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{GroupId, Invitation, InvitationStatus};
-use user_commands::{InviteUser, ResendInvitation, RevokeInvitation};
+use user_commands::{InviteUser, ResendInvitation, RevokeInvitation, lengths};
 use uuid::Uuid;
 
 use super::{Service, Tag, form};
@@ -39,11 +39,11 @@ struct NewInvitation {
     name: Option<String>,
     /// Roles that they get when they accept: built-in ones or the tenant's own. They may not allow more than the caller's permissions do.
     #[serde(default)]
-    #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
+    #[schemars(with = "Vec<form::RoleName>", length(max = lengths::ROLES))]
     roles: Vec<String>,
     /// Groups that they join when they accept.
     #[serde(default)]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = lengths::GROUPS))]
     groups: Vec<GroupId>,
 }
 

@@ -308,8 +308,7 @@ impl OwnData {
         // Load the user from those events that can be read, as the erasure does.
         let runtime = &self.service.runtime;
         if runtime.executor.load_lossy::<User>(&caller, &user.0.to_string()).await?.is_none() {
-            let detail = format!("there is no user {}", user.0);
-            return Err(Refusal::not_found("not_found", detail).with("resource", User::TYPE).into());
+            return Err(Refusal::absent(User::TYPE, user.0).into());
         }
         let mut of = vec![(User::TYPE, user.0)];
         // The state of an erased user does not contain the invitation any more, but the user's first event still does.

@@ -7,7 +7,7 @@ use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Role, RoleId};
-use user_commands::{ChangeRole, DefineRole, RetireRole, RoleFields};
+use user_commands::{ChangeRole, DefineRole, RetireRole, RoleFields, lengths};
 
 use super::{Service, Tag, form};
 use crate::SERVICE;
@@ -36,11 +36,11 @@ struct NewRole {
     title: String,
     /// Permissions of the role. They may not exceed the caller's own.
     #[serde(default)]
-    #[schemars(with = "Vec<form::Permission>", length(max = 500))]
+    #[schemars(with = "Vec<form::Permission>", length(max = lengths::PERMISSIONS))]
     permissions: Vec<String>,
     /// Roles whose permissions are included.
     #[serde(default)]
-    #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
+    #[schemars(with = "Vec<form::RoleName>", length(max = lengths::ROLES))]
     includes: Vec<String>,
 }
 
@@ -54,11 +54,11 @@ struct NewRoleFields {
     title: String,
     /// Permissions of the role. They may not exceed the caller's own.
     #[serde(default)]
-    #[schemars(with = "Vec<form::Permission>", length(max = 500))]
+    #[schemars(with = "Vec<form::Permission>", length(max = lengths::PERMISSIONS))]
     permissions: Vec<String>,
     /// Roles whose permissions are included.
     #[serde(default)]
-    #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
+    #[schemars(with = "Vec<form::RoleName>", length(max = lengths::ROLES))]
     includes: Vec<String>,
 }
 

@@ -7,7 +7,9 @@ use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{GroupId, OrganizationId, User, UserStatus};
-use user_commands::{ChangeLogin, ChangeProfile, GrantRole, LoginFields, ProfileFields, RegisterUser, RevokeRole};
+use user_commands::{
+    ChangeLogin, ChangeProfile, GrantRole, LoginFields, ProfileFields, RegisterUser, RevokeRole, lengths,
+};
 use uuid::Uuid;
 
 use super::profile::{NewProfile, ShownProfile};
@@ -49,11 +51,11 @@ struct NewUser {
     time_zone: Option<String>,
     /// Roles to grant: built-in ones or the tenant's own. They may not allow more than the caller's permissions do.
     #[serde(default)]
-    #[schemars(with = "Vec<form::RoleName>", length(max = 50))]
+    #[schemars(with = "Vec<form::RoleName>", length(max = lengths::ROLES))]
     roles: Vec<String>,
     /// Groups to join.
     #[serde(default)]
-    #[schemars(length(max = 50))]
+    #[schemars(length(max = lengths::GROUPS))]
     groups: Vec<GroupId>,
 }
 

@@ -4,7 +4,7 @@ mod list;
 mod reducer;
 mod row;
 
-pub use folding::list::{count, find};
+pub use folding::list::count;
 use folding::projection;
 pub use list::{ByName, ClientFilter};
 pub use row::ClientRow;

@@ -5,7 +5,7 @@ mod reducer;
 mod role_periods;
 mod row;
 
-pub use folding::list::{count, find};
+pub use folding::list::count;
 use folding::projection;
 pub use list::{ByName, MachineFilter, ids};
 pub use role_periods::role_periods;

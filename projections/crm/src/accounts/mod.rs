@@ -4,7 +4,7 @@ mod list;
 mod reducer;
 mod row;
 
-pub use folding::list::{count, find, list};
+pub use folding::list::{count, list};
 use folding::projection;
 use folding::words;
 pub use list::{AccountFilter, AccountOrder};

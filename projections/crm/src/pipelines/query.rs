@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::row::PipelineRow;
 use folding::as_of::AsOf;
-use folding::table::{load_where, select};
+use folding::table::select;
 
 /// The current version of all pipelines of a tenant, by name. A tenant has few.
 pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<PipelineRow>, sqlx::Error> {
@@ -19,8 +19,7 @@ pub async fn list(tables: &mut PgConnection, tenant: TenantId) -> Result<Vec<Pip
 
 /// The current version of these pipelines, in no particular order, without unknown ids.
 pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<PipelineRow>, sqlx::Error> {
-    let keys: Vec<_> = ids.iter().map(|id| (tenant.uuid(), *id)).collect();
-    load_where(&keys, "AND t.known_to = 'infinity'", tables).await
+    folding::list::find(tables, tenant, ids).await
 }
 
 /// The version of a pipeline as of a moment, or its first version if the moment is earlier. `None` if there is no such pipeline.

@@ -1,9 +1,9 @@
 //! Queries of groups, now and as of any time.
 
 use folding::as_of::AsOf;
+use folding::history;
 use folding::list::{self, Filter, Order, of_tenant};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
-use folding::table::select;
 use kernel::{TenantId, composed};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -66,14 +66,5 @@ pub async fn versions_as_of(
     groups: &[Uuid],
     as_of: AsOf,
 ) -> Result<Vec<GroupHistoryRow>, sqlx::Error> {
-    // Looked up group by group by the primary key, since each has few versions. OFFSET 0 keeps the planner from reordering the join.
-    let sql = format!(
-        "SELECT s.* FROM UNNEST($4::uuid[]) AS g (id) CROSS JOIN LATERAL (
-             {} WHERE t.tenant_id = $1 AND t.group_id = g.id AND {} OFFSET 0
-         ) s",
-        select::<GroupHistoryRow>(),
-        as_of.condition()
-    );
-    let query = sqlx::query_as(&sql).bind(tenant.uuid()).bind(as_of.at).bind(as_of.known);
-    query.bind(groups).fetch_all(tables).await
+    history::versions_as_of(tables, tenant, groups, as_of).await
 }

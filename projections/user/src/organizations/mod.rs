@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use folding::change::{Change, decode};
 use folding::fold::{Current, fold};
+pub use folding::list::count;
 use folding::list::{Filter, Order, of_tenant};
-pub use folding::list::{count, find};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use folding::table::{Key, upsert};
 use folding::{projection, table};

@@ -1,8 +1,7 @@
 //! The changes of a user, and users as of any time.
 
 use folding::as_of::AsOf;
-use folding::history::versions;
-use folding::table::select;
+use folding::history;
 use kernel::{TenantId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -17,7 +16,7 @@ pub async fn history(
     after: i64,
     limit: i64,
 ) -> Result<Vec<PersonHistoryRow>, sqlx::Error> {
-    versions(tables, tenant, user.uuid(), after, limit).await
+    history::versions(tables, tenant, user.uuid(), after, limit).await
 }
 
 /// The version of a user as of a moment; `None` if the user did not exist or was not known then.
@@ -37,14 +36,5 @@ pub async fn versions_as_of(
     users: &[Uuid],
     as_of: AsOf,
 ) -> Result<Vec<PersonHistoryRow>, sqlx::Error> {
-    // Looked up user by user by the primary key, since each has few versions. OFFSET 0 keeps the planner from reordering the join.
-    let sql = format!(
-        "SELECT s.* FROM UNNEST($4::uuid[]) AS u (id) CROSS JOIN LATERAL (
-             {} WHERE t.tenant_id = $1 AND t.user_id = u.id AND {} OFFSET 0
-         ) s",
-        select::<PersonHistoryRow>(),
-        as_of.condition()
-    );
-    let query = sqlx::query_as(&sql).bind(tenant.uuid()).bind(as_of.at).bind(as_of.known);
-    query.bind(users).fetch_all(tables).await
+    history::versions_as_of(tables, tenant, users, as_of).await
 }

@@ -6,6 +6,7 @@ use coordinator::{Sagas, Status};
 use futures::future::BoxFuture;
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
+use testbed::eventually;
 use user_aggregates::OpenTo;
 use user_commands::{
     Catalogue, GRANTS, InviteUser, LinkKey, LoginFields, ProfileFields, Purpose, RegisterUser,
@@ -143,11 +144,8 @@ async fn an_account_asked_for_again_before_a_link_could_be_mailed_is_mailed_once
 async fn only_the_second_is_mailed(story: &Invited, bed: &Bed, case: &Case<'_>) {
     let running = bed.start();
     bed.followed().await;
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
-    while case.listed().await.iter().any(|one| one.status.is_active()) {
-        assert!(tokio::time::Instant::now() < deadline, "the sagas do not end");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    eventually("the sagas end", async || case.listed().await.iter().all(|one| !one.status.is_active()).then_some(()))
+        .await;
     running.stop().await;
     let text = only_mail(&story.caught, &format!("ada@{}.example", case.tenant()));
     let link = text.split("link=").nth(1).unwrap().split('\n').next().unwrap();
