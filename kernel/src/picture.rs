@@ -29,6 +29,9 @@ pub enum PictureFormat {
 }
 
 impl PictureFormat {
+    /// All formats.
+    pub const ALL: [Self; 3] = [Self::Png, Self::Jpeg, Self::Webp];
+
     /// Its media type.
     pub const fn media_type(self) -> &'static str {
         match self {

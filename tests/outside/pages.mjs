@@ -8,6 +8,8 @@ import { accessible, done, link, mailed, person } from './chromium.mjs';
 const { ISSUER, PASSWORD, CLIENT, SECRET, BACK, GRACE, PROVIDER } = process.env;
 const SECOND = 'seven-lanterns-under-oak';
 const THIRD = 'copper-heron-attic-novel';
+// A PNG file of 16 × 16 pixels.
+const PIXELS = 'iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAADklEQVR42mP4/5+BFAQA/U4f4d7IdZcAAAAASUVORK5CYII=';
 const at = (path) => `${ISSUER}/${path}`;
 
 // The TOTP code of a key, this number of steps from now (RFC 6238).
@@ -55,6 +57,28 @@ await page.getByLabel('New password').fill(PASSWORD);
 await page.getByRole('button', { name: 'Accept' }).click();
 await page.waitForURL(at('account'));
 await accessible(page, 'account');
+
+// A picture: two that are refused (one of them as large as a photograph), one that is shown, and none again.
+const uploads = async (name, mimeType, buffer) => {
+    await page.getByLabel('New picture').setInputFiles({ name, mimeType, buffer });
+    await page.getByRole('button', { name: 'Save the picture' }).click();
+};
+await uploads('grace.svg', 'image/svg+xml', Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'));
+await alerted(page, 'allowed are PNG, JPEG and WebP');
+assert.equal(await page.locator(':focus').getAttribute('id'), 'picture');
+await accessible(page, 'account-picture-failed');
+await uploads('photograph.jpg', 'image/jpeg', Buffer.alloc(8_000_000));
+await alerted(page, 'allowed are 64 KiB');
+await uploads('grace.png', 'image/png', Buffer.from(PIXELS, 'base64'));
+await page.waitForURL(at('account'));
+const shown = page.getByRole('img', { name: 'Your picture' });
+for (let turn = 0; turn < 100 && (await shown.count()) === 0; turn += 1) await page.goto(at('account'));
+assert.equal(await shown.evaluate(async (img) => { await img.decode(); return img.naturalWidth; }), 16);
+await accessible(page, 'account-with-picture');
+await page.getByRole('button', { name: 'Remove the picture' }).click();
+await shown.waitFor({ state: 'detached' });
+await page.getByText('You have no picture.').waitFor();
+
 await page.goto(invitation);
 await page.getByRole('heading', { name: 'This link is no longer valid' }).waitFor();
 await accessible(page, 'link-spent');

@@ -66,8 +66,8 @@ pub use person_event::PersonEvent;
 pub use ports::{
     ActiveTenants, Addressee, Addressees, Admission, AssertedPerson, DomainOwnership, Invited, KnownConsent,
     KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, MailedLinks, Names, NamesError,
-    NoPermissions, NoSigningKeys, NobodySignsIn, People, PeopleError, Permissions, Person, SigningIn, SigningKeys,
-    all_tenants_active, no_addressees, no_names,
+    NoPermissions, NoSigningKeys, NobodySignsIn, OwnPictures, People, PeopleError, Permissions, Person, SigningIn,
+    SigningKeys, all_tenants_active, no_addressees, no_names,
 };
 pub use position::MinPositions;
 pub use postal_address::NewPostalAddress;

@@ -5,7 +5,8 @@
 //! Bodies are types of their own, because the public contract must stay stable while internal types change.
 //!
 //! Other crates use it through ports: [`permission_resolver`] tells the gateway what the caller of a token may do, [`UserMailedLinks`] lets
-//! people who follow a mailed link act without a token, and [`UserAdmission`] admits people for whom an identity provider vouches.
+//! people who follow a mailed link act without a token, [`UserOwnPictures`] changes the picture of who is signed in on a page, and
+//! [`UserAdmission`] admits people for whom an identity provider vouches.
 //!
 //! To add an aggregate's operations: add a file of the aggregate's name in `rest/`, its line in [`rest`] and, for its queries, one
 //! in [`graphql`].
@@ -13,6 +14,7 @@
 mod admission;
 pub mod graphql;
 mod mailed_links;
+mod own_pictures;
 mod people;
 pub mod permission_resolver;
 pub mod rest;
@@ -20,6 +22,7 @@ pub mod scim;
 
 pub use admission::UserAdmission;
 pub use mailed_links::UserMailedLinks;
+pub use own_pictures::UserOwnPictures;
 pub use people::UserDirectory;
 
 use std::sync::Arc;

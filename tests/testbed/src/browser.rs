@@ -50,6 +50,12 @@ impl Browser {
         self.send(request).await
     }
 
+    /// Submits a form that uploads a file.
+    pub async fn upload(&mut self, url: &str, name: &str, file: &[u8]) -> Shown {
+        let request = upload_form(self.client.post(url), name, file);
+        self.send(request).await
+    }
+
     /// Sends a request with the stored cookies, and stores those of the response.
     pub async fn send(&mut self, request: RequestBuilder) -> Shown {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -107,6 +113,17 @@ impl Shown {
 pub fn form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     request.header("content-type", "application/x-www-form-urlencoded").body(body)
+}
+
+/// A request with a form that uploads a file (RFC 7578) as its body.
+pub fn upload_form(request: RequestBuilder, name: &str, file: &[u8]) -> RequestBuilder {
+    const BOUNDARY: &str = "----a-boundary";
+    let before = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a file\"\r\n\
+         Content-Type: application/octet-stream\r\n\r\n"
+    );
+    let body = [before.as_bytes(), file, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat();
+    request.header("content-type", format!("multipart/form-data; boundary={BOUNDARY}")).body(body)
 }
 
 /// Decodes base32, as in the key of an authenticator.

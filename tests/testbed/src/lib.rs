@@ -45,7 +45,7 @@ mod vault;
 mod wait;
 mod watchdog;
 
-pub use browser::{Browser, Shown, base32, form};
+pub use browser::{Browser, Shown, base32, form, upload_form};
 pub use cluster::Postgres;
 pub use database::{Database, tenant};
 pub use event::event;

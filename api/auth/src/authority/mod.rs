@@ -19,7 +19,7 @@ use auth_aggregates::{Algorithm, KeyRing, KeyRingOpened, SigningKeyAdded};
 use auth_commands::{AddFirstSigningKey, OpenKeyRing, ResealKeyRing, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use executor::{Command, Done, Executor, Permissions};
-use face::{ActiveTenants, Admission, MailedLinks, People};
+use face::{ActiveTenants, Admission, MailedLinks, OwnPictures, People};
 use kernel::{Caller, Clock, Refusal, TenantId};
 use keys::{Context, DataKey, Enveloped, MasterKey, Random};
 use quick_cache::sync::Cache;
@@ -99,6 +99,8 @@ pub struct Parts {
     pub permissions: Arc<dyn Permissions>,
     /// Validates mailed links; none: they can't be followed here.
     pub links: Option<Arc<dyn MailedLinks>>,
+    /// Changes the pictures that users have of themselves; none: they can't be changed on pages here.
+    pub pictures: Option<Arc<dyn OwnPictures>>,
     /// Admits users whom an identity provider authenticated; none: SAML sign-in is not possible here.
     pub admission: Option<Arc<dyn Admission>>,
     /// The master key that protects the tenants' keys; none: this process can verify tokens, but not sign any.
@@ -144,6 +146,11 @@ impl Authority {
     /// Validates mailed links.
     pub fn links(&self) -> Option<&Arc<dyn MailedLinks>> {
         self.parts.links.as_ref()
+    }
+
+    /// Changes the pictures that users have of themselves.
+    pub fn pictures(&self) -> Option<&Arc<dyn OwnPictures>> {
+        self.parts.pictures.as_ref()
     }
 
     /// Admits users whom an identity provider authenticated.

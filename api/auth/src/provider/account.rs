@@ -1,4 +1,5 @@
-//! The account page: it lists the sessions of the signed-in user and the applications with their consent, and ends both.
+//! The account page: it lists the sessions of the signed-in user and the applications with their consent, and ends both. The user's
+//! picture on it: `own_picture.rs`.
 
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use auth_projections::sessions::{self, SessionRow};
 use chrono::{DateTime, SecondsFormat, Utc};
 use kernel::{Position, Refusal};
 use poem::Response;
+use poem::http::StatusCode;
 
 use super::authorize::see_other;
 use super::browser::BrowserSession;
 use super::form::Form;
-use super::pages::{self, AccountPage, ShownSession};
+use super::pages::{self, AccountPage, ShownPicture, ShownSession};
 use super::{Answer, OAuthError, Provider, Visit, user_agent};
 
 /// The most sessions that are listed: the newest.
@@ -27,16 +29,32 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Shows the account page.
 pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
-    let sessions = open_sessions(provider, &visit, &browser).await?;
-    let sessions: Vec<_> = sessions.iter().map(|row| shown(row, &browser)).collect();
-    let applications = applications(provider, &visit, &browser).await?;
+    show(provider, &visit, &browser, None).await
+}
+
+/// The account page of a user who is signed in. `refused`: why the picture that they uploaded was refused, with the status of the response.
+pub(super) async fn show(
+    provider: &Provider,
+    visit: &Visit,
+    browser: &BrowserSession,
+    refused: Option<(StatusCode, String)>,
+) -> Answer {
+    let sessions = open_sessions(provider, visit, browser).await?;
+    let sessions: Vec<_> = sessions.iter().map(|row| shown(row, browser)).collect();
+    let applications = applications(provider, visit, browser).await?;
+    let person = &browser.person;
     Ok(pages::account(&AccountPage {
         tenant: &visit.brand,
         slug: &visit.tenant.slug,
-        person: &browser.person.name,
-        login: &browser.person.login,
+        person: &person.name,
+        login: &person.login,
+        picture: provider.authority.pictures().map(|_| ShownPicture {
+            uploaded: person.uploaded_picture.as_deref(),
+            elsewhere: person.picture.as_deref(),
+            refused: refused.as_ref().map(|(status, text)| (*status, text.as_str())),
+        }),
         authenticator: browser.account.totp.is_some(),
-        passkeys: provider.relying_party(&visit).map(|_| browser.account.passkeys.by_id.len()),
+        passkeys: provider.relying_party(visit).map(|_| browser.account.passkeys.by_id.len()),
         sessions: &sessions,
         applications: &applications,
     }))

@@ -27,6 +27,7 @@ mod introspect;
 mod logout;
 mod logout_token;
 mod mailed;
+mod own_picture;
 mod pages;
 mod par;
 mod passkey;
@@ -44,6 +45,7 @@ mod saml;
 mod second_factor;
 mod sign_in;
 mod token;
+mod upload;
 mod user_agent;
 mod userinfo;
 mod visit;
@@ -161,6 +163,8 @@ endpoints! {
     GET "/t/:tenant/account" => account::account_page,
     POST "/t/:tenant/account/sessions" => account::end,
     POST "/t/:tenant/account/applications" => account::withdraw,
+    POST "/t/:tenant/account/picture" => own_picture::set,
+    POST "/t/:tenant/account/picture/remove" => own_picture::remove,
     GET "/t/:tenant/account/password" => passwords::change_page,
     POST "/t/:tenant/account/password" => passwords::change,
     GET "/t/:tenant/account/authenticator" => authenticator::page,

@@ -103,12 +103,17 @@ impl Visit {
         if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(OAuthError::invalid_request("send the parameters as application/x-www-form-urlencoded"));
         }
-        let body = std::mem::replace(&mut self.body, Body::empty());
-        let bytes = body
+        let bytes = self
+            .take_body()
             .into_bytes_limit(limit)
             .await
             .map_err(|_| OAuthError::invalid_request("the body is too large or incomplete"))?;
         String::from_utf8(bytes.into()).map_err(|_| OAuthError::invalid_request("the body is not UTF-8"))
+    }
+
+    /// The body, which can be read only once.
+    pub(super) fn take_body(&mut self) -> Body {
+        std::mem::replace(&mut self.body, Body::empty())
     }
 
     /// The value of a header.

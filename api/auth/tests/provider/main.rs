@@ -15,6 +15,7 @@ mod idle;
 mod idp;
 mod keyboards;
 mod meanwhile;
+mod own_picture;
 mod pages;
 mod passkey_attacks;
 mod passkeys;

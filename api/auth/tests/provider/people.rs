@@ -1,5 +1,5 @@
-//! A double of the user service: the directory of people, what they may do, and the admission of users whom an identity provider
-//! authenticated.
+//! A double of the user service: the directory of people, what they may do, the pictures that they upload, and the admission of users
+//! whom an identity provider authenticated.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use auth_commands::GRANTS;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use executor::{Permissions, Standing};
-use face::{Admission, AssertedPerson, People, PeopleError, Person};
-use kernel::{IdSource, PictureFile, PictureFormat, Refusal, Role, SystemIds, TenantId, UserId};
+use face::{Admission, AssertedPerson, OwnPictures, People, PeopleError, Person};
+use kernel::{Checks, IdSource, Picture, PictureFile, PictureFormat, Refusal, Role, SystemIds, TenantId, UserId};
 use tokio::sync::Notify;
 
 /// The known people.
@@ -119,6 +121,26 @@ impl Permissions for PeopleDouble {
             Some(false) => Ok(Standing::Inactive),
             None => Ok(Standing::Unknown),
         }
+    }
+}
+
+#[async_trait]
+impl OwnPictures for PeopleDouble {
+    async fn set(&self, tenant: TenantId, user: UserId, file: &[u8]) -> Result<(), Refusal> {
+        let mut checks = Checks::default();
+        let picture = Picture::check(&mut checks, "/picture", &STANDARD.encode(file));
+        checks.finish()?;
+        let mut known = self.known.lock().unwrap();
+        let person = known.get_mut(&(tenant, user)).unwrap();
+        (person.uploaded_picture, person.picture) = (Some(picture.sha256), None);
+        Ok(())
+    }
+
+    async fn remove(&self, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
+        let mut known = self.known.lock().unwrap();
+        let person = known.get_mut(&(tenant, user)).unwrap();
+        (person.uploaded_picture, person.picture) = (None, None);
+        Ok(())
     }
 }
 

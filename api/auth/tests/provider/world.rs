@@ -108,6 +108,7 @@ impl World {
             people: Some(people.clone()),
             permissions: people.clone(),
             links: None,
+            pictures: Some(people.clone()),
             admission: Some(people.clone()),
             master: Some(master_key()),
             random: Arc::new(SystemRandom),

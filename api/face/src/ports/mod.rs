@@ -9,6 +9,7 @@ mod addressee;
 mod admission;
 mod mailed_links;
 mod names;
+mod own_pictures;
 mod people;
 mod signing_in;
 mod signing_keys;
@@ -21,6 +22,7 @@ pub use self::addressee::{Addressee, Addressees, no_addressees};
 pub use self::admission::{Admission, AssertedPerson};
 pub use self::mailed_links::{Invited, MailedLinks};
 pub use self::names::{DomainOwnership, Names, NamesError, no_names};
+pub use self::own_pictures::OwnPictures;
 pub use self::people::{People, PeopleError, Person};
 pub use self::signing_in::{
     KnownConsent, KnownDenial, KnownPasskey, KnownRefusal, KnownSession, KnownWhereSignedIn, NobodySignsIn, SigningIn,

@@ -102,6 +102,7 @@ pub(crate) fn authority(config: &Config, address: SocketAddr, executor: Executor
         people: None,
         permissions: Arc::new(face::NoPermissions),
         links: None,
+        pictures: None,
         admission: None,
         master: config.master_key(),
         random: Arc::new(SystemRandom),

@@ -15,7 +15,7 @@ use config::{Config, claim_key};
 use directory::{Directory, WriteSideError};
 use eventstore::EventStore;
 use executor::Executor;
-use face::{Admission, Domain, MailedLinks, People, Runtime};
+use face::{Admission, Domain, MailedLinks, OwnPictures, People, Runtime};
 use kernel::{Clock, Grant, IdSource, Service};
 use keys::SystemRandom;
 use projector::ReadModels;
@@ -76,6 +76,7 @@ pub async fn open(
         people: people.as_ref().map(|known| known.people.clone()),
         permissions: adapters.permission_resolver.clone(),
         links: people.as_ref().map(|known| known.links.clone()),
+        pictures: people.as_ref().map(|known| known.pictures.clone()),
         admission: people.map(|known| known.admission),
         master,
         random: Arc::new(SystemRandom),
@@ -125,6 +126,8 @@ struct Known {
     people: Arc<dyn People>,
     /// Looks up mailed links.
     links: Arc<dyn MailedLinks>,
+    /// Changes the pictures that people have of themselves.
+    pictures: Arc<dyn OwnPictures>,
     /// Admits people whom an identity provider has authenticated.
     admission: Arc<dyn Admission>,
 }
@@ -143,10 +146,13 @@ fn people(
     let secret = claim_key(config).ok_or(WriteSideError::ClaimKey)?;
     let (executor, machines) = (log.executor.clone(), adapters.machines.clone());
     let links = user_api::UserMailedLinks::new(executor, read_models.clone(), &secret, grants, machines);
+    let (executor, permissions) = (log.executor.clone(), adapters.permission_resolver.clone());
+    let pictures = user_api::UserOwnPictures::new(executor, read_models.clone(), permissions);
     Ok(Known {
         admission: Arc::new(user_api::UserAdmission::new(log.executor.clone(), read_models.clone())),
         people: Arc::new(user_api::UserDirectory::new(read_models)),
         links: Arc::new(links),
+        pictures: Arc::new(pictures),
     })
 }
 

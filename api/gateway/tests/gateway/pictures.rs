@@ -2,11 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use kernel::Picture;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use testbed::eventually;
+use testbed::{Shown, eventually};
 
 use crate::branding::png;
+use crate::issuers::issuer;
+use crate::sign_in;
 use crate::users::{ask, member};
 use crate::world::{Answer, World};
 
@@ -190,4 +193,59 @@ async fn what_is_no_picture_or_somebody_elses_is_refused_and_nothing_is_written(
     let admin = world.request(Method::POST, "/v1/user/me/set-picture").json(&good);
     cases.push((admin, StatusCode::CONFLICT, "not_a_user"));
     world.refuses(cases).await;
+}
+
+/// The path of the picture on an account page.
+fn on_page(page: &Shown) -> Option<String> {
+    let (_, after) = page.body.split_once("src=\"/t/acme/pictures/")?;
+    Some(format!("/t/acme/pictures/{}", after.split_once('"')?.0))
+}
+
+#[tokio::test]
+async fn a_picture_that_somebody_uploads_on_the_account_page_is_theirs_and_has_the_limits_of_the_api() {
+    let world = sign_in::world().await;
+    let mut browser = sign_in::invited(&world, "ada@example.com", &["viewer"]).await;
+    let account = format!("{}/account", issuer(&world));
+    let upload = format!("{account}/picture");
+    assert_eq!(on_page(&browser.open(&account).await), None);
+    for colour in [[1, 2, 3], [4, 5, 6]] {
+        let done = browser.upload(&upload, "picture", &file(colour)).await;
+        assert_eq!(done.leads_to().0, "/t/acme/account", "{done:?}");
+        eventually("the page shows it", async || {
+            let at = on_page(&browser.window().open(&account).await)?;
+            let shown = world.anonymous(Method::GET, &at).send().await.unwrap();
+            (shown.bytes().await.unwrap() == file(colour)).then_some(())
+        })
+        .await;
+    }
+
+    let before = world.head().await;
+    let mut large = file([7, 8, 9]);
+    large.resize(Picture::MOST_BYTES + 1, 0);
+    for (refused, status, text) in [
+        (Vec::new(), StatusCode::BAD_REQUEST, "Choose a file first"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec(), StatusCode::BAD_REQUEST, "PNG, JPEG and WebP"),
+        (png(2_000, 16, [0; 3]), StatusCode::BAD_REQUEST, "2000 × 16 pixels; allowed are 16 to 1024"),
+        (large, StatusCode::BAD_REQUEST, "allowed are 64 KiB"),
+        (vec![0; 3 << 20], StatusCode::PAYLOAD_TOO_LARGE, "allowed are 64 KiB"),
+    ] {
+        let shown = browser.upload(&upload, "picture", &refused).await;
+        assert_eq!(shown.status, status, "{shown:?}");
+        assert!(shown.alert().contains(text) && on_page(&shown).is_some(), "{shown:?}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
+
+    // Twenty a day, as over the API.
+    for red in 0..18 {
+        let done = browser.upload(&upload, "picture", &png(16, 16, [red, 0, 0])).await;
+        assert_eq!(done.leads_to().0, "/t/acme/account", "{red}: {done:?}");
+    }
+    let before = world.head().await;
+    let refused = browser.upload(&upload, "picture", &png(16, 16, [99, 0, 0])).await;
+    assert!(refused.status == StatusCode::TOO_MANY_REQUESTS && refused.alert().contains(" hours"), "{refused:?}");
+    assert_eq!(world.head().await, before, "something was written");
+
+    let removed = browser.submit(&format!("{upload}/remove"), &[]).await;
+    assert_eq!(removed.leads_to().0, "/t/acme/account", "{removed:?}");
+    eventually("it is gone", async || on_page(&browser.window().open(&account).await).is_none().then_some(())).await;
 }

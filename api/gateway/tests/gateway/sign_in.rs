@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use testbed::{Browser, Shown, form};
 
+use crate::branding::png;
 use crate::issuers::{claims, issuer, reads, refused_within_a_second, token_endpoint};
 use crate::needs::grants;
 use crate::world::{Answer, Form, World};
@@ -422,6 +423,17 @@ async fn people_sign_in_through_a_gateway_when_the_auth_service_runs_elsewhere()
     let foreign = form(world.client.post(&account), &[]).header("origin", "https://evil.example.com");
     let refused = browser.send(foreign).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{refused:?}");
+    // The picture belongs to the user service, which runs in the gateway's process; the page to the auth service.
+    let account = format!("{}/account", issuer(&world));
+    let uploaded = browser.upload(&format!("{account}/picture"), "picture", &png(16, 16, [1, 2, 3])).await;
+    assert_eq!(uploaded.leads_to().0, "/t/acme/account", "{uploaded:?}");
+    testbed::eventually("the page shows the picture", async || {
+        let page = browser.window().open(&account).await;
+        page.body.contains("src=\"/t/acme/pictures/").then_some(())
+    })
+    .await;
+    let too_large = browser.upload(&format!("{account}/picture"), "picture", &vec![0; 3 << 20]).await;
+    assert_eq!(too_large.status, StatusCode::PAYLOAD_TOO_LARGE, "{too_large:?}");
     let user = claims(access)["sub"].as_str().unwrap().to_owned();
     let locked = world.post(&format!("/v1/user/users/{user}/lock"), json!({ "reason": "lost a laptop" })).await;
     assert_eq!(locked.status, StatusCode::OK, "{locked:?}");

@@ -1,20 +1,17 @@
 //! Pictures that users upload.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use face::operation::{ChangeResult, Target, change, id};
 use face::{Changed, Command, Empty, example, form};
-use kernel::Refusal;
-use keys::{Random, SystemRandom};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use user_commands::{PictureFields, RemoveOwnPicture, RemovePicture, SetOwnPicture, SetPicture};
+use user_commands::{RemoveOwnPicture, RemovePicture, SetOwnPicture, SetPicture};
 use uuid::Uuid;
 
 use super::{Service, Tag};
 use crate::SERVICE;
+use crate::own_pictures::fields;
 
 /// Operations on users' pictures.
 pub struct Pictures {
@@ -37,16 +34,6 @@ struct NewPicture {
     picture: String,
 }
 
-/// Number of random bytes in a picture's id. Whoever knows the id can see the picture.
-const CHANCE: usize = 24;
-
-/// The uploaded picture, with an id that can't be guessed.
-fn fields(body: NewPicture) -> Result<PictureFields, Refusal> {
-    let mut chance = [0_u8; CHANCE];
-    SystemRandom.fill(&mut chance).map_err(|error| eventstore::key_unusable(&error))?;
-    Ok(PictureFields { file: body.picture, id: URL_SAFE_NO_PAD.encode(chance) })
-}
-
 #[OpenApi]
 impl Pictures {
     /// Set the caller's picture
@@ -56,7 +43,7 @@ impl Pictures {
     /// (`pictures_set_too_often`). Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me/set-picture", method = "post", operation_id = "setMyPicture", tag = "Tag::Me")]
     async fn set_own(&self, command: Command<NewPicture>) -> ChangeResult {
-        let set = SetOwnPicture { picture: fields(command.body)? };
+        let set = SetOwnPicture { picture: fields(command.body.picture)? };
         let done = self.service.runtime.executor.execute(&command.request, &set).await?;
         Ok(Changed::new(SERVICE, done, |user| Target { id: user.uuid() }))
     }
@@ -82,7 +69,7 @@ impl Pictures {
         tag = "Tag::Users"
     )]
     async fn set(&self, command: Command<NewPicture>, user: Path<Uuid>) -> ChangeResult {
-        let (picture, catalogue) = (fields(command.body)?, self.service.catalogue.clone());
+        let (picture, catalogue) = (fields(command.body.picture)?, self.service.catalogue.clone());
         let set = SetPicture { user: id(&user), picture, catalogue };
         change(&self.service.runtime, &command.request, user.0, set).await
     }

@@ -6,7 +6,7 @@ use poem::Response;
 use poem::http::StatusCode;
 use uuid::Uuid;
 
-use super::{Brand, Page};
+use super::{Brand, Page, ShownPicture, alert};
 
 /// The content of the page.
 pub struct AccountPage<'p> {
@@ -18,6 +18,8 @@ pub struct AccountPage<'p> {
     pub person: &'p str,
     /// Their login name.
     pub login: &'p str,
+    /// Their picture; none: it can't be changed here.
+    pub picture: Option<ShownPicture<'p>>,
     /// Whether they have an authenticator.
     pub authenticator: bool,
     /// How many passkeys they have; none: passkeys can't be used here.
@@ -49,7 +51,9 @@ pub struct ShownSession<'p> {
 /// Renders the page.
 pub fn account(page: &AccountPage<'_>) -> Response {
     let end = format!("/t/{}/account/sessions", page.slug);
+    let refused = page.picture.as_ref().and_then(|picture| picture.refused);
     let body = html! {
+        (alert(refused.map(|(_, text)| text)))
         p { "You are signed in as " strong { (page.person) } ", " (page.login) "." }
         div.row {
             form method="get" action=(format!("/t/{}/logout", page.slug)) { button type="submit" { "Sign out" } }
@@ -63,6 +67,7 @@ pub fn account(page: &AccountPage<'_>) -> Response {
                 }
             }
         }
+        @if let Some(picture) = &page.picture { (picture.show(page.slug, page.person)) }
         @if !page.sessions.is_empty() {
             h2 #sessions { "Where you are signed in" }
             ul.list aria-labelledby="sessions" {
@@ -107,5 +112,6 @@ pub fn account(page: &AccountPage<'_>) -> Response {
             }
         }
     };
-    Page { tenant: page.tenant, title: "Your account", leads_to: None }.answer(StatusCode::OK, &body)
+    let status = refused.map_or(StatusCode::OK, |(status, _)| status);
+    Page { tenant: page.tenant, title: "Your account", leads_to: None }.answer(status, &body)
 }

@@ -10,6 +10,7 @@ mod message;
 mod organization;
 mod passkey;
 mod password;
+mod picture;
 mod registration;
 mod required;
 mod second_factor;
@@ -30,7 +31,7 @@ pub use message::{confirm_sign_out, message, message_with_link};
 pub use organization::{post_to_provider, to_provider, to_provider_after_sign_out};
 pub use passkey::{PasskeyForm, PasskeysPage, SCRIPT, ShownPasskey, passkeys};
 pub use password::{ChangePassword, NewPassword, change_password, forgot, new_password};
-
+pub use picture::ShownPicture;
 pub use registration::{Registration, registration};
 pub use required::{RequiredPage, required};
 pub use second_factor::{AuthenticatorPage, CodePage, EnrolPage, authenticator, code, enrol, recovery_codes};
