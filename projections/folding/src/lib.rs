@@ -8,7 +8,7 @@
 //! ([`paging`]).
 //!
 //! Row level security lets Postgres use an index only for operators that are marked leakproof: comparisons are, `@@` and
-//! `LIKE` are not, and a GIN index would not be used. That is why directories keep their words in a table of their
+//! `LIKE` are not, and a GIN index would not be used. That is why lists that can be searched keep their words in a table of their
 //! own ([`words`]), searched by range. Conditions on columns that such a range has read are allowed ([`marks`]).
 //!
 //! To add a read model, nothing here changes: see the crates of the domains, such as `projections/crm`.

@@ -1,7 +1,5 @@
 //! Applies account events to rows, words and history.
 
-use std::collections::BTreeSet;
-
 use crm_aggregates::{AccountDetails, AccountEvent, LeadId};
 use projector::ApplyError;
 
@@ -11,7 +9,7 @@ use folding::change::Change;
 use folding::fold::Current;
 use folding::history::Kept;
 use folding::table::Key;
-use folding::words::{Searchable, words};
+use folding::words::Searchable;
 
 impl Current for AccountRow {
     type Event = AccountEvent;
@@ -90,7 +88,7 @@ impl AccountRow {
 impl Searchable for AccountRow {
     const WORDS: (&'static str, &'static str) = ("account_word", "account_id");
 
-    fn words(&self) -> BTreeSet<String> {
-        words([Some(&self.name), self.website.as_ref()].into_iter().flatten().map(String::as_str))
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [Some(self.name.as_str()), self.website.as_deref()].into_iter().flatten()
     }
 }

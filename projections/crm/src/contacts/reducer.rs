@@ -1,7 +1,5 @@
 //! Applies contact events to rows, words and history.
 
-use std::collections::BTreeSet;
-
 use crm_aggregates::{AccountId, ContactDetails, ContactEvent, LeadId};
 use kernel::Personal;
 use projector::ApplyError;
@@ -13,7 +11,7 @@ use folding::change::Change;
 use folding::fold::{Current, Erasable};
 use folding::history::Kept;
 use folding::table::Key;
-use folding::words::{Searchable, words};
+use folding::words::Searchable;
 
 impl Current for ContactRow {
     type Event = ContactEvent;
@@ -109,7 +107,7 @@ impl ContactRow {
 impl Searchable for ContactRow {
     const WORDS: (&'static str, &'static str) = ("contact_word", "contact_id");
 
-    fn words(&self) -> BTreeSet<String> {
-        words([Some(&self.name), self.email.as_ref(), self.phone.as_ref()].into_iter().flatten().map(String::as_str))
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [Some(self.name.as_str()), self.email.as_deref(), self.phone.as_deref()].into_iter().flatten()
     }
 }

@@ -8,7 +8,7 @@ use folding::fold::{Current, Erasable, fold};
 use folding::history::History;
 use folding::named::Named;
 use folding::table::{self, Key};
-use folding::words::{self, ListPosition, Searchable, WordChanges, words};
+use folding::words::{self, ListPosition, Searchable, WordChanges};
 use kernel::{Personal, RecordedEvent};
 use projector::ApplyError;
 use sqlx::PgConnection;
@@ -248,10 +248,13 @@ impl Searchable for PersonRow {
     const WORDS: (&'static str, &'static str) = ("person_word", "user_id");
     const HAS_LIST_POSITION: bool = true;
 
-    fn words(&self) -> BTreeSet<String> {
-        let texts = [Some(&self.name), self.email.as_ref(), self.user_name.as_ref(), self.phone.as_ref()];
-        let mut found = words(texts.into_iter().flatten().map(String::as_str));
-        found.extend(status_word(self.status.0));
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let Self { name, email, user_name, phone, .. } = self;
+        [Some(name), email.as_ref(), user_name.as_ref(), phone.as_ref()].into_iter().flatten().map(String::as_str)
+    }
+
+    fn further_words(&self) -> BTreeSet<String> {
+        let mut found: BTreeSet<String> = status_word(self.status.0).into_iter().collect();
         // Removed and erased users are not listed as members.
         if self.status.0.is_present() {
             found.extend(self.roles.iter().map(|role| role_word(role)));
