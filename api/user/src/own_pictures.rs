@@ -23,7 +23,7 @@ const CHANCE: usize = 24;
 /// The uploaded picture (`file`: in base64), with an id that can't be guessed.
 pub(crate) fn fields(file: String) -> Result<PictureFields, Refusal> {
     let mut chance = [0_u8; CHANCE];
-    SystemRandom.fill(&mut chance).map_err(|error| executor::refusal_of_key_error(&error))?;
+    SystemRandom.fill(&mut chance).map_err(|error| eventstore::key_unusable(&error))?;
     Ok(PictureFields { file, id: URL_SAFE_NO_PAD.encode(chance) })
 }
 
