@@ -103,7 +103,7 @@ async fn a_stream_of_ten_thousand_events_is_loaded_from_a_snapshot_and_few_event
 async fn a_state_from_a_snapshot_tells_when_its_stream_began() {
     let (world, _database, superuser) = world().await;
     let (began, hour) = (world.clock.now(), Duration::hours(1));
-    let lamp = dusted(&world, usize::try_from(SNAPSHOTS).unwrap()).await;
+    let lamp = dusted(&world, usize::try_from(SNAPSHOTS).unwrap() - 1).await;
     world.clock.advance(hour);
     world.done(&world.request(), &Dust(lamp)).await;
     let (_, version) = loaded(&world, &world.elsewhere(), lamp).await;
