@@ -20,7 +20,8 @@ const LONGEST: u64 = 4 << 20;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  inopsio audit check sign-ins.ndjson --key inopsio-seals.pem\n  \
     inopsio audit check crm.ndjson --key inopsio-seals.pem --known crm-of-last-quarter.ndjson\n\n\
-    Needs no configuration and no network. If a line is wrong, it is named and the exit code is not 0.")]
+    Needs no configuration and no network. If anything is wrong, the exit code is not 0, and the message names the line, the event or the \
+    seals between which events were altered.")]
 pub struct Check {
     /// The file to check
     file: PathBuf,
@@ -160,8 +161,9 @@ fn part(mut lines: Lines<impl BufRead>, head: Head, trusted: &[SealedBy]) -> Res
     check_owner(&head, &seal)?;
     ensure!(
         trusted.iter().any(|key| key.has_signed(&seal)),
-        "its seal is not signed by a trusted key (it names {})",
-        seal.key
+        "its seal is not signed by a trusted key (it names {}; trusted: {})",
+        seal.key,
+        trusted.iter().map(SealedBy::id).collect::<Vec<_>>().join(", ")
     );
     let (mut events, mut last) = (0, 0);
     let said = loop {
