@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use eventstore::{EventStore, ReplayFilter};
-use kernel::{Service, TenantId, UserId};
+use kernel::{Position, Service, TenantId, UserId};
 
 use crate::context::{self, Context};
 use crate::output;
@@ -88,6 +88,24 @@ pub async fn check_user(context: &Context, (name, tenant): (&str, TenantId), use
             output::tell(format!("whether the tenant {name} has a user with the id {id} can't be asked: {error}"));
             Ok(())
         }
+    }
+}
+
+/// Refuses positions where several logs are read, each of which has its own. `are` says which, such as "--after is a position".
+pub fn check_one_log(services: &[Service], are: &str) -> Result<()> {
+    if services.len() > 1 {
+        let names = services.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ");
+        bail!("{are} of one service's log; say which with --service: {names}");
+    }
+    Ok(())
+}
+
+/// The end of a log. Refuses a position beyond it, as of another log: the answer would be empty, or that for the end.
+pub async fn end_of(store: &EventStore, positions: impl IntoIterator<Item = Position>) -> Result<Position> {
+    let head = store.head().await?;
+    match positions.into_iter().find(|position| *position > head) {
+        Some(ahead) => bail!("the log of {} ends at {head}, before {ahead}", store.service()),
+        None => Ok(head),
     }
 }
 

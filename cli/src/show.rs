@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::context::{self, Context};
 use crate::output::{self, Format};
+use crate::selection::end_of;
 use crate::time;
 
 /// Shows an aggregate's state, now or as of a time or position, computed from its events
@@ -59,10 +60,7 @@ impl Show {
         let (service, aggregate) = find(&self.aggregate_type)?;
         let tenant = context.tenant_or_deleted(&self.tenant).await?;
         let store = context.store(service).await?;
-        let head = store.head().await?;
-        if let Some(ahead) = self.position.filter(|position| *position > head) {
-            bail!("the log of {service} ends at {head}, before {ahead}");
-        }
+        end_of(&store, self.position).await?;
         let events = store.load(tenant, aggregate.name, &self.aggregate_id, 0).await?;
         store.close().await;
         let Some(first) = events.first().cloned() else {

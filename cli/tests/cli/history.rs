@@ -287,7 +287,16 @@ fn every_stored_event_is_checked_and_the_first_offenders_are_named() {
     assert!(bad.stderr.contains("2 stored events can't be read"), "{}", bad.stderr);
     assert!(bad.stdout.contains("crm.lead.assigned version 9 at 5"), "{}", bad.stdout);
     assert!(bad.stdout.contains("crm.lead.assigned version 1 at 6") && bad.stdout.contains("owner"), "{}", bad.stdout);
-    assert!(sandbox.ok(&["schema", "check", "--after", "6"]).contains("0 events up to 6"));
+    let after =
+        |position: &str, of: &[&str]| sandbox.run(&[&["schema", "check", "--after", position][..], of].concat());
+    assert!(after("6", &["--service", "crm"]).stdout.contains("0 events up to 6"));
+    // A position of another log, or of none, would let everything pass.
+    for (of, said) in [(&["--service", "crm"][..], "the log of crm ends at 6"), (&[], "say which with --service: crm")]
+    {
+        let refused = after("7", of);
+        assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
+        assert!(refused.stderr.contains(said), "{refused:?}");
+    }
     let unknown = sandbox.run(&["schema", "check", "--service", "nonsense"]);
     assert!(unknown.stderr.contains("allowed: crm"), "{}", unknown.stderr);
 }
