@@ -16,6 +16,9 @@ use crate::output::{self, Format};
 /// The maximum length of a line in bytes (4 MiB). An event is at most 256 KiB.
 const LONGEST: u64 = 4 << 20;
 
+/// Why a file is none of ours, whatever else is wrong with it.
+const FOREIGN: &str = "it does not begin as a file of `inopsio audit export` does";
+
 /// Checks a file of `inopsio audit export` against a public key, without any server
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  inopsio audit check sign-ins.ndjson --key inopsio-seals.pem\n  \
@@ -103,7 +106,7 @@ struct Lines<R> {
 impl<R: BufRead> Lines<R> {
     fn next(&mut self) -> Result<Option<Line>> {
         let mut text = Vec::new();
-        self.from.by_ref().take(LONGEST).read_until(b'\n', &mut text).context("can't read on")?;
+        self.from.by_ref().take(LONGEST).read_until(b'\n', &mut text).context("it can't be read")?;
         if text.is_empty() {
             return Ok(None);
         }
@@ -117,9 +120,10 @@ impl<R: BufRead> Lines<R> {
 
 fn check(from: impl BufRead, trusted: Vec<SealedBy>, known: &[Seal]) -> Result<Proven> {
     let mut lines = Lines { from, number: 0 };
-    let Some(Line::Head(head)) = lines.next()? else {
-        bail!("it does not begin as a file of `inopsio audit export` does")
-    };
+    let first = lines.next();
+    // Not for a file that can't be read at all, such as a folder.
+    let first = if lines.number > 0 { first.context(FOREIGN)? } else { first? };
+    let Some(Line::Head(head)) = first else { bail!(FOREIGN) };
     ensure!(head.inopsio_history == FORM, "it is of form {}; this program reads {FORM}", head.inopsio_history);
     ensure!(
         head.whole || known.is_empty(),

@@ -173,6 +173,8 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
         (&json!("auth"), &json!("sign-ins"), &key["id"])
     );
 
+    let foreign = check(pem);
+    assert!(foreign.stderr.contains("does not begin as a file of"), "{}", foreign.stderr);
     for file in [&whole, &part] {
         for (what, change) in changes() {
             let ended = check(&changed(file, change));
