@@ -19,7 +19,7 @@ use crate::time;
 #[command(after_help = "Examples:
   inopsio token --tenant demo --role admin --ttl 8h
   TOKEN=$(inopsio token --tenant demo --role member --role viewer)
-  inopsio token --tenant demo --subject <id of a user>
+  inopsio token --tenant demo --subject 0197a8a0-0000-7000-8000-000000000001
 
 With --role, the command line acts as a machine of the tenant, which is registered the first time: it is listed among the tenant's
 machines, its actions are recorded in its name, and deactivating it ends its tokens. The issuer is the server's address
