@@ -14,14 +14,15 @@ use crate::output;
 /// Refuses aggregate and event types that these services do not have.
 pub fn check_types(services: &[Service], aggregate: Option<&str>, event: Option<&str>) -> Result<()> {
     let domains = services.iter().map(|service| context::domain(*service)).collect::<Result<Vec<_>>>()?;
-    let aggregates = domains.iter().flat_map(|domain| &domain.aggregates).map(|aggregate| aggregate.name).collect();
+    let aggregates: BTreeSet<_> =
+        domains.iter().flat_map(|domain| &domain.aggregates).map(|aggregate| aggregate.name).collect();
     check_type(services, "aggregate", aggregate, &aggregates)?;
-    let events = domains.iter().flat_map(|domain| (domain.catalog)()).map(|event| event.name).collect();
+    let events: BTreeSet<_> = domains.iter().flat_map(|domain| (domain.catalog)()).map(|event| event.name).collect();
     check_type(services, "event", event, &events)
 }
 
 fn check_type(services: &[Service], of: &str, name: Option<&str>, known: &BTreeSet<&str>) -> Result<()> {
-    let Some(name) = name.filter(|name| !known.contains(name)) else { return Ok(()) };
+    let Some(name) = name.filter(|name| !known.contains(*name)) else { return Ok(()) };
     let service = name.split_once('.').and_then(|(service, _)| context::service(service).ok());
     if let Some(other) = service.filter(|service| !services.contains(service)) {
         let services = services.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ");
@@ -133,7 +134,7 @@ mod tests {
             (vec!["crm.lead.assigned", "crm.lead.captured"], " of crm.lead".to_owned())
         );
         assert_eq!(near("crm.leads.captured").0, ["crm.lead.assigned", "crm.lead.captured", "crm.pipeline.created"]);
-        assert_eq!(near("lead.captured"), (known.iter().copied().collect(), String::new()));
+        assert_eq!(near("lead.captured"), (known.iter().copied().collect::<Vec<_>>(), String::new()));
         assert_eq!(near("crm").0.len(), 4);
     }
 

@@ -83,7 +83,7 @@ impl Token {
     /// The user whose token this is: a subject without roles of its own.
     fn user(&self) -> Result<Option<UserId>> {
         let (Some(subject), []) = (&self.subject, self.roles.as_slice()) else { return Ok(None) };
-        let user = subject.parse().with_context(|| {
+        let user = subject.parse::<UserId>().with_context(|| {
             format!(
                 "--subject {subject:?} is not the id of a user; allowed is a UUID, or any name with at least one --role"
             )
