@@ -61,7 +61,7 @@ pub enum Command {
         #[arg(long, conflicts_with = "id")]
         all: bool,
         /// With --all: only dead letters of this consumer
-        #[arg(long, value_parser = consumer, requires = "all")]
+        #[arg(long, value_parser = consumer, requires = "all", conflicts_with = "id")]
         consumer: Option<Consumer>,
         /// The reason, kept among the dead letter's decisions
         #[arg(long, default_value = "")]

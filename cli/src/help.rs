@@ -2,9 +2,13 @@
 
 use clap::{ArgMatches, Command};
 
-/// Prepares a command and its subcommands: joins the lines of their notes, adds examples to groups, and lets options take negative numbers,
-/// so that a value below zero is refused as a value and not as an unknown option.
+/// Prepares a command and its subcommands: joins the lines of their notes, adds examples to groups, breaks long examples, and lets options take
+/// negative numbers, so that a value below zero is refused as a value and not as an unknown option.
 pub fn formatted(command: Command) -> Command {
+    folded(shaped(command))
+}
+
+fn shaped(command: Command) -> Command {
     let notes = command.get_after_help().map(|notes| paragraphs(&notes.to_string()));
     let command = match notes {
         Some(notes) => command.after_help(notes),
@@ -13,7 +17,7 @@ pub fn formatted(command: Command) -> Command {
     let command =
         command.mut_args(|arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg });
     let below: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
-    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, |one| with_examples(formatted(one))))
+    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, |one| with_examples(shaped(one))))
 }
 
 /// Adds to a group of commands the first example of each of its commands, unless the group has notes of its own.
@@ -30,6 +34,62 @@ fn example(command: &Command) -> Option<String> {
     let notes = command.get_after_help()?.to_string();
     let shows = |line: &&str| line.starts_with("  inopsio ") && line.split(' ').any(|word| word == command.get_name());
     notes.lines().find(shows).map(str::to_owned)
+}
+
+/// Breaks the long examples of a command and its subcommands.
+fn folded(command: Command) -> Command {
+    let notes =
+        command.get_after_help().map(|notes| notes.to_string().lines().map(fold).collect::<Vec<_>>().join("\n"));
+    let command = match notes {
+        Some(notes) => command.after_help(notes),
+        None => command,
+    };
+    let below: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, folded))
+}
+
+/// The width of examples that a terminal of 80 columns shows as they are.
+const WIDTH: usize = 78;
+
+/// Breaks a long example between two of its words, so that it can be pasted. clap would break it, too, but without the backslash, and a shell
+/// would take the rest for a command of its own.
+fn fold(line: &str) -> String {
+    if !line.starts_with("  ") || line.chars().count() <= WIDTH {
+        return line.to_owned();
+    }
+    let mut quote = None;
+    let words = line.trim_start().split(|c: char| {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if matches!(c, '\'' | '"') => quote = Some(c),
+            _ => {}
+        }
+        quote.is_none() && c == ' '
+    });
+    let mut parts = Vec::<String>::new();
+    for word in words {
+        match parts.last_mut() {
+            // An option stays beside its value.
+            Some(option) if option.starts_with("--") && !option.contains(' ') && !word.starts_with("--") => {
+                option.push(' ');
+                option.push_str(word);
+            }
+            _ => parts.push(word.to_owned()),
+        }
+    }
+    // Each part follows a space.
+    let (mut folded, mut column) = (" ".to_owned(), 1);
+    for part in parts {
+        let width = 1 + part.chars().count();
+        if column + width + " \\".len() > WIDTH {
+            folded.push_str(" \\\n     ");
+            column = 5;
+        }
+        folded.push(' ');
+        folded.push_str(&part);
+        column += width;
+    }
+    folded
 }
 
 /// The flag or argument of the given command that a refusal's JSON pointer refers to, as text; the pointer itself if there is none.
@@ -110,6 +170,19 @@ mod tests {
         assert_eq!(group.as_deref(), Some("Examples:\n  inopsio group one 1\n  inopsio group two"));
         assert_eq!(shaped.find_subcommand("told").and_then(notes).as_deref(), Some("Its own."));
         assert_eq!(notes(&shaped), None, "all that there is would be too much");
+    }
+
+    #[test]
+    fn a_long_example_goes_on_in_the_next_line_as_a_shell_reads_it() {
+        let long = "  inopsio job schedule create --tenant demo --cron '0 6 * * MON' --time-zone Europe/Berlin export_leads '{\"a\": [\"b c\"]}'";
+        let broken = "  inopsio job schedule create --tenant demo --cron '0 6 * * MON' \\\n      --time-zone Europe/Berlin export_leads '{\"a\": [\"b c\"]}'";
+        assert_eq!(fold(long), broken);
+        assert!(broken.lines().all(|line| line.len() <= WIDTH));
+        let note = "A note may be as long as it likes: clap breaks it at the width of the terminal that there is.";
+        let shaped = formatted(Command::new("a").subcommand(Command::new("b").after_help(format!("{long}\n\n{note}"))));
+        let notes = shaped.find_subcommand("b").and_then(Command::get_after_help).map(ToString::to_string);
+        assert_eq!(notes, Some(format!("{broken}\n\n{note}")));
+        assert_eq!(fold("  inopsio a"), "  inopsio a");
     }
 
     #[test]

@@ -34,7 +34,7 @@ The new key is published at once and signs after INOPSIO_KEY_OVERLAP_SECONDS, so
         algorithm: OurAlgorithm,
     },
     /// Retires a signing key: tokens that it signed are refused within a second
-    #[command(after_help = "Example:\n  inopsio key retire --tenant demo <kid>")]
+    #[command(after_help = "Example:\n  inopsio key retire --tenant demo tMFzI_sBaQW0_OV4kjmUktvF4s9vhCS6dFP6S0EOhvA")]
     Retire {
         /// The tenant: its name or id
         #[arg(long)]

@@ -4,9 +4,11 @@ use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 use kernel::{AggregateType, Position, RecordedEvent, Service};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::context::{self, Context};
 use crate::output::{self, Format};
+use crate::selection::end_of;
 use crate::time;
 
 /// Shows an aggregate's state, now or as of a time or position, computed from its events
@@ -16,7 +18,8 @@ use crate::time;
   inopsio show --tenant demo crm.lead 0197a8a0-0000-7000-8000-000000000001 --at 2026-03-01
   inopsio show --tenant demo crm.lead 0197a8a0-0000-7000-8000-000000000001 --position 1234 --format json
 
-Times are RFC 3339 or a date (midnight UTC).")]
+Times are RFC 3339 or a date (midnight UTC). With --at and --known-at (or --position), an event counts only if both hold. Personal data is
+decrypted; of somebody who was erased, it can't be.")]
 pub struct Show {
     /// The tenant: its name or id
     #[arg(long)]
@@ -48,7 +51,7 @@ struct Shown {
     last_event: String,
     occurred_at: DateTime<Utc>,
     recorded_at: DateTime<Utc>,
-    state: serde_json::Value,
+    state: Value,
 }
 
 impl Show {
@@ -57,14 +60,22 @@ impl Show {
         let (service, aggregate) = find(&self.aggregate_type)?;
         let tenant = context.tenant_or_deleted(&self.tenant).await?;
         let store = context.store(service).await?;
+        end_of(&store, self.position).await?;
         let events = store.load(tenant, aggregate.name, &self.aggregate_id, 0).await?;
         store.close().await;
-        if events.is_empty() {
+        let Some(first) = events.first().cloned() else {
             bail!("the tenant {} has no {} with the id {}", self.tenant, aggregate.name, self.aggregate_id);
-        }
+        };
         let events = self.until_then(events);
         let Some(last) = events.last() else {
-            bail!("the {} {} did not exist yet", aggregate.name, self.aggregate_id);
+            bail!(
+                "the {} {} did not exist yet: its first event occurred at {}, and was recorded at {} as position {}",
+                aggregate.name,
+                self.aggregate_id,
+                kernel::write_time(first.occurred_at),
+                kernel::write_time(first.recorded_at),
+                first.position
+            );
         };
         let shown = Shown {
             aggregate_type: last.aggregate_type.clone(),
@@ -108,18 +119,66 @@ fn find(name: &str) -> Result<(Service, AggregateType)> {
 
 fn print(shown: &Shown) -> Result<()> {
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-    let mut table = output::table(["", ""]);
+    let mut table = output::table(["field", "value"]);
     table.add_row(["aggregate", &format!("{} {}", shown.aggregate_type, shown.aggregate_id)]);
     table.add_row(["version", &shown.version.to_string()]);
     table.add_row(["position", &shown.position.to_string()]);
     table.add_row(["last event", &shown.last_event]);
     table.add_row(["occurred at", &time(shown.occurred_at)]);
     table.add_row(["recorded at", &time(shown.recorded_at)]);
-    if let Some(state) = shown.state.as_object() {
-        for (field, value) in state {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            table.add_row([field, &value]);
-        }
+    for (field, value) in rows("", &shown.state) {
+        table.add_row([field, value]);
     }
     output::print(table)
+}
+
+/// A state as rows for people: one for each value, also within objects, whose names are joined by points. What does not exist is empty.
+fn rows(field: &str, value: &Value) -> Vec<(String, String)> {
+    let text = match value {
+        Value::Object(members) if is_sealed(members) => "(encrypted)".to_owned(),
+        Value::Object(members) if !members.is_empty() => {
+            let name = |member: &str| if field.is_empty() { member.to_owned() } else { format!("{field}.{member}") };
+            return members.iter().flat_map(|(member, value)| rows(&name(member), value)).collect();
+        }
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    vec![(field.to_owned(), text)]
+}
+
+/// Whether this stands for personal data that can't be decrypted, as that of somebody who was erased.
+fn is_sealed(members: &Map<String, Value>) -> bool {
+    members.len() == 1 && members.contains_key(kernel::personal::SEALED)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_value_of_a_state_has_a_row_of_its_own() {
+        let state = json!({
+            "status": "erased",
+            "details": { "name": { "sealed": "" }, "company": "Analytical Engines", "address": { "street": "1 St" } },
+            "roles": ["viewer"],
+            "owner": null,
+            "labels": {},
+        });
+        let rows = rows("", &state);
+        for (field, value) in [
+            ("status", "erased"),
+            ("details.name", "(encrypted)"),
+            ("details.company", "Analytical Engines"),
+            ("details.address.street", "1 St"),
+            ("roles", r#"["viewer"]"#),
+            ("owner", ""),
+            ("labels", "{}"),
+        ] {
+            assert!(rows.contains(&(field.to_owned(), value.to_owned())), "{field}: {rows:?}");
+        }
+        assert_eq!(rows.len(), 7);
+    }
 }

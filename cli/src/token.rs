@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use directory::Directory;
 use gateway::operator;
-use kernel::Role;
+use kernel::{Role, UserId};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::output::{self, Format};
+use crate::selection::check_user;
 use crate::time;
 
 /// Prints a token for a caller of the API, issued by the tenant's issuer to the command line as a machine of the tenant
@@ -18,7 +19,7 @@ use crate::time;
 #[command(after_help = "Examples:
   inopsio token --tenant demo --role admin --ttl 8h
   TOKEN=$(inopsio token --tenant demo --role member --role viewer)
-  inopsio token --tenant demo --subject <id of a user>
+  inopsio token --tenant demo --subject 0197a8a0-0000-7000-8000-000000000001
 
 With --role, the command line acts as a machine of the tenant, which is registered the first time: it is listed among the tenant's
 machines, its actions are recorded in its name, and deactivating it ends its tokens. The issuer is the server's address
@@ -52,13 +53,7 @@ impl Token {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let config = &context.config;
-        if let (Some(subject), []) = (&self.subject, self.roles.as_slice())
-            && subject.parse::<uuid::Uuid>().is_err()
-        {
-            bail!(
-                "--subject {subject:?} is not the id of a user; allowed is a UUID, or any name with at least one --role"
-            );
-        }
+        let user = self.user()?;
         let tenant = context.tenant(&self.tenant).await?;
         if Directory::open(config).suspended().await?.contains(&tenant) {
             bail!(
@@ -66,8 +61,13 @@ impl Token {
                 self.tenant
             );
         }
+        if let Some(user) = user {
+            // Nobody else has permissions without a role: the token would be refused everywhere, for the lack of permissions.
+            check_user(context, (self.tenant.as_str(), tenant), user).await?;
+        }
         let token = if let Some(subject) = &self.subject {
-            gateway::auth::mint(&config.auth, tenant, subject, &self.roles, self.ttl)?
+            let subject = user.map_or_else(|| subject.clone(), |user| user.to_string());
+            gateway::auth::mint(&config.auth, tenant, &subject, &self.roles, self.ttl)?
         } else {
             let found = Directory::open(config).find(&self.tenant).await?;
             operator::issue(config, operator::address(config)?, &found, &self.roles, self.ttl).await?
@@ -78,5 +78,16 @@ impl Token {
             }
             Format::Text => output::print(token),
         }
+    }
+
+    /// The user whose token this is: a subject without roles of its own.
+    fn user(&self) -> Result<Option<UserId>> {
+        let (Some(subject), []) = (&self.subject, self.roles.as_slice()) else { return Ok(None) };
+        let user = subject.parse::<UserId>().with_context(|| {
+            format!(
+                "--subject {subject:?} is not the id of a user; allowed is a UUID, or any name with at least one --role"
+            )
+        })?;
+        Ok(Some(user))
     }
 }

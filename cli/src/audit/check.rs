@@ -16,11 +16,15 @@ use crate::output::{self, Format};
 /// The maximum length of a line in bytes (4 MiB). An event is at most 256 KiB.
 const LONGEST: u64 = 4 << 20;
 
+/// Why a file is none of ours, whatever else is wrong with it.
+const FOREIGN: &str = "it does not begin as a file of `inopsio audit export` does";
+
 /// Checks a file of `inopsio audit export` against a public key, without any server
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  inopsio audit check sign-ins.ndjson --key inopsio-seals.pem\n  \
     inopsio audit check crm.ndjson --key inopsio-seals.pem --known crm-of-last-quarter.ndjson\n\n\
-    Needs no configuration and no network. If a line is wrong, it is named and the exit code is not 0.")]
+    Needs no configuration and no network. If anything is wrong, the exit code is not 0, and the message names the line, the event or the \
+    seals between which events were altered.")]
 pub struct Check {
     /// The file to check
     file: PathBuf,
@@ -102,7 +106,7 @@ struct Lines<R> {
 impl<R: BufRead> Lines<R> {
     fn next(&mut self) -> Result<Option<Line>> {
         let mut text = Vec::new();
-        self.from.by_ref().take(LONGEST).read_until(b'\n', &mut text).context("can't read on")?;
+        self.from.by_ref().take(LONGEST).read_until(b'\n', &mut text).context("it can't be read")?;
         if text.is_empty() {
             return Ok(None);
         }
@@ -116,9 +120,10 @@ impl<R: BufRead> Lines<R> {
 
 fn check(from: impl BufRead, trusted: Vec<SealedBy>, known: &[Seal]) -> Result<Proven> {
     let mut lines = Lines { from, number: 0 };
-    let Some(Line::Head(head)) = lines.next()? else {
-        bail!("it does not begin as a file of `inopsio audit export` does")
-    };
+    let first = lines.next();
+    // Not for a file that can't be read at all, such as a folder.
+    let first = if lines.number > 0 { first.context(FOREIGN)? } else { first? };
+    let Some(Line::Head(head)) = first else { bail!(FOREIGN) };
     ensure!(head.inopsio_history == FORM, "it is of form {}; this program reads {FORM}", head.inopsio_history);
     ensure!(
         head.whole || known.is_empty(),
@@ -160,8 +165,9 @@ fn part(mut lines: Lines<impl BufRead>, head: Head, trusted: &[SealedBy]) -> Res
     check_owner(&head, &seal)?;
     ensure!(
         trusted.iter().any(|key| key.has_signed(&seal)),
-        "its seal is not signed by a trusted key (it names {})",
-        seal.key
+        "its seal is not signed by a trusted key (it names {}; trusted: {})",
+        seal.key,
+        trusted.iter().map(SealedBy::id).collect::<Vec<_>>().join(", ")
     );
     let (mut events, mut last) = (0, 0);
     let said = loop {

@@ -8,6 +8,7 @@ pub mod trusted;
 mod verify;
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
@@ -20,7 +21,8 @@ pub enum Command {
     Check(check::Check),
     /// Prints the public key that verifies seals, as PEM
     #[command(after_help = "Example:\n  inopsio audit key > inopsio-seals.pem\n\n\
-        Give it to auditors once, on another channel than the files that it verifies.")]
+        Give it to auditors once, on another channel than the files that it verifies. With --format json its id is \
+        printed, too, which seals and messages name.")]
     Key,
 }
 
@@ -38,7 +40,11 @@ impl Command {
             Self::Check(check) => check.run(format),
             Self::Key => {
                 let key = context.config.seal_key().context("audit.seal_key (INOPSIO_SEAL_KEY) is not set")?;
-                output::print(key.sealed_by().to_pem().trim_end())
+                let key = key.sealed_by();
+                match format {
+                    Format::Json => output::print_json(&json!({ "id": key.id(), "pem": key.to_pem() })),
+                    Format::Text => output::print(key.to_pem().trim_end()),
+                }
             }
         }
     }

@@ -56,13 +56,13 @@ enum Command {
     /// Reads a whole backup and checks every hash; needs no server
     #[command(after_help = "Examples:
   inopsio backup verify /backups/monday
-  inopsio backup verify /backups/monday --digest 3f5a…  # the one that `inopsio backup` printed")]
+  inopsio backup verify /backups/monday --digest 3f5a…")]
     Verify(Given),
     /// Proves a backup: restores it into a private Postgres, compares hashes and counts, builds the read models
     #[command(after_help = "Examples:
   inopsio backup drill /backups/monday
   inopsio backup drill /backups/monday --format json
-  inopsio backup drill /backups/monday --without-key local-3f5a…  # a lost key: its tenants are not proven, all others are
+  inopsio backup drill /backups/monday --without-key local-3f5a…
   inopsio backup drill /backups/monday --seal-key seals-of-2025.pem
 
 The private Postgres is created for the drill and removed afterwards; nothing else is touched. The exit code is 0 only for a proven backup.")]

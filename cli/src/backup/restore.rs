@@ -15,6 +15,10 @@ use crate::context::Context;
 use crate::output::{self, Format};
 use crate::{progress, time};
 
+/// The options of restoring one tenant. Those of a whole backup exclude each of them: beside an option that excludes --tenant, clap does not
+/// require it, and `--into` without it would be ignored.
+const OF_A_TENANT: [&str; 3] = ["tenant", "as_of", "into"];
+
 /// Restores a backup into fresh databases, or one tenant's history as of a time into a new tenant
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -41,16 +45,16 @@ pub struct Restore {
     #[arg(long, value_name = "SHA256", requires = "folder")]
     digest: Option<String>,
     /// Without webhooks, schedules and jobs: for use beside the original system, so that its webhook receivers get nothing twice
-    #[arg(long, conflicts_with = "tenant")]
+    #[arg(long, conflicts_with_all = OF_A_TENANT)]
     rehearsal: bool,
     /// Without the tenants whose keys are wrapped by this lost master key; may be given several times
-    #[arg(long, value_name = "NAME", conflicts_with = "tenant")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = OF_A_TENANT)]
     without_key: Vec<String>,
     /// A file with public keys that signed seals earlier, as PEM (`inopsio audit key`)
-    #[arg(long, value_name = "FILE", conflicts_with = "tenant")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_TENANT)]
     seal_key: Vec<PathBuf>,
     /// Without the seals, whatever events they belong to and whoever signed them; the log is sealed again
-    #[arg(long, conflicts_with_all = ["tenant", "seal_key"])]
+    #[arg(long, conflicts_with_all = OF_A_TENANT.into_iter().chain(["seal_key"]))]
     without_seals: bool,
     /// Only this tenant's history: its name or id
     #[arg(long, requires = "into")]

@@ -263,7 +263,11 @@ fn say(format: Format, to: &Path, manifest: &Manifest, digest: &str, pause: Dura
 pub fn say_keys(manifest: &Manifest) -> Result<()> {
     let signed_by: Vec<_> = manifest.seal_keys().into_iter().collect();
     if !signed_by.is_empty() {
-        output::print(format!("its {} seals are verified by {}", manifest.seals(), signed_by.join(" and ")))?;
+        output::print(format!(
+            "verifying its {} seals needs the public key {}",
+            manifest.seals(),
+            signed_by.join(" and ")
+        ))?;
     }
     let keys: Vec<_> = manifest.master_keys().into_iter().collect();
     match keys.as_slice() {

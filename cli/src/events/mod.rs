@@ -2,14 +2,14 @@
 
 mod lag;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use futures::{StreamExt, stream};
 use kernel::Position;
 
 use crate::context::{self, Context};
 use crate::output;
 use crate::replay::ndjson;
-use crate::selection::check_types;
+use crate::selection::{check_one_log, check_types, end_of};
 
 /// Shows the event bus and the consumers of the log
 #[derive(Debug, clap::Subcommand)]
@@ -57,21 +57,17 @@ impl Command {
             Self::Tail { tenant, service, event_type, after, limit } => (tenant, service, event_type, after, limit),
         };
         let services = context::services(service.as_deref())?;
-        if service.is_none() && after.is_some_and(|after| after != Position::START) {
-            let names: Vec<_> = services.iter().map(|service| service.name()).collect();
-            bail!("--after is a position of one service's log; say which with --service: {}", names.join(", "));
+        if after.is_some_and(|after| after > Position::START) {
+            check_one_log(&services, "--after is a position")?;
         }
         check_types(&services, None, event_type.as_deref())?;
         let tenant = context.tenant(&tenant).await?;
         if let Some(after) = after.filter(|after| *after > Position::START) {
             for service in &services {
                 let store = context.store(*service).await?;
-                let head = store.head().await;
+                let end = end_of(&store, [after]).await;
                 store.close().await;
-                let head = head?;
-                if after > head {
-                    bail!("the log of {service} ends at {head}, before {after}");
-                }
+                end?;
             }
         }
         let bus = context.bus().await?;

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use kernel::{Position, Service, TenantId};
 
 use crate::context::{self, Context};
-use crate::selection::{check_id, check_span, check_types};
+use crate::selection::{check_id, check_one_log, check_span, check_types, end_of};
 use crate::sink::Sink;
 use crate::{output, progress, time};
 
@@ -81,10 +81,7 @@ impl Replay {
             let store = context.store(service).await?;
             let mut filter = self.filter();
             // The log grows meanwhile, so fix its end once for the count and for the events.
-            let head = store.head().await?;
-            if let Some(ahead) = [Some(self.after), self.to].into_iter().flatten().find(|position| *position > head) {
-                bail!("the log of {service} ends at {head}, before {ahead}");
-            }
+            let head = end_of(&store, [Some(self.after), self.to].into_iter().flatten()).await?;
             filter.to = Some(filter.to.map_or(head, |to| to.min(head)));
             let count = store.count(tenant, &filter).await?;
             total += count;
@@ -119,9 +116,8 @@ impl Replay {
         if self.to.is_some_and(|to| to <= self.after) {
             bail!("--to is not beyond --after");
         }
-        if services.len() > 1 && (self.after > Position::START || self.to.is_some()) {
-            let names = services.iter().map(|service| service.name()).collect::<Vec<_>>().join(", ");
-            bail!("--after and --to are positions of one service's log; say which with --service: {names}");
+        if self.after > Position::START || self.to.is_some() {
+            check_one_log(services, "--after and --to are positions")?;
         }
         Ok(())
     }

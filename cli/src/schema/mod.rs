@@ -19,6 +19,7 @@ use self::tally::Tally;
 use crate::context::{self, Context};
 use crate::output::{self, Format};
 use crate::progress;
+use crate::selection::{check_one_log, end_of};
 
 /// Number of events in a page.
 const PAGE: u64 = 5_000;
@@ -40,7 +41,7 @@ matches.")]
         /// Only this service, such as crm; all unless given
         #[arg(long)]
         service: Option<String>,
-        /// Only events after this position, for example the end of an earlier check
+        /// Only events after this position of the service's log, for example the end of an earlier check
         #[arg(long, value_name = "POSITION", default_value = "0", value_parser = crate::number::position)]
         after: Position,
         /// Number of invalid events shown per type and version
@@ -53,8 +54,12 @@ impl Command {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         let Self::Check { service, after, offenders } = self;
+        let services = context::services(service.as_deref())?;
+        if after > Position::START {
+            check_one_log(&services, "--after is a position")?;
+        }
         let mut checked = Vec::new();
-        for service in context::services(service.as_deref())? {
+        for service in services {
             let store = context.store(service).await?;
             let outcome = check(service, &store, after, offenders).await;
             store.close().await;
@@ -95,8 +100,8 @@ async fn check(service: Service, store: &EventStore, after: Position, shown: usi
     let checker = Checker::new(&context::domain(service)?.aggregates)?;
     let began = Instant::now();
     // Later events are written by programs that know their types, so they need no check.
-    let head = store.head().await?;
-    let wanted = head.0.saturating_sub(after.0);
+    let head = end_of(store, [after]).await?;
+    let wanted = head.0 - after.0;
     let bar = progress::bar(wanted, "events");
     let work = Work { store: store.clone(), checker, next: AtomicU64::new(after.0), to: head.0, shown, bar };
     let work = Arc::new(work);

@@ -141,11 +141,14 @@ fn an_aggregate_is_shown_as_it_is_and_as_it_was() {
     assert_eq!(show(&["--at", then]), before);
     assert_eq!(show(&["--known-at", then]), before);
     let text = sandbox.ok(&["show", "--tenant", "demo", "crm.lead", &leads[1]]);
-    assert!(text.contains("Grace Hopper"), "{text}");
+    assert!(text.contains("│ details.name") && text.contains("┆ Grace Hopper"), "{text}");
 
     for (arguments, said) in [
         (["crm.lead", "0197a8a0-0000-7000-8000-000000000001", ""], "has no crm.lead"),
-        (["crm.lead", &leads[1], "--at=2001-01-01"], "did not exist yet"),
+        (["crm.lead", &leads[1], "--at=2001-01-01"], "did not exist yet: its first event occurred at 20"),
+        (["crm.lead", &leads[1], "--known-at=2001-01-01"], "and was recorded at 20"),
+        (["crm.lead", &leads[1], "--position=1"], "as position 2"),
+        (["crm.lead", &leads[1], "--position=999999"], "the log of crm ends at"),
         (["crm.unicorn", &leads[1], ""], "allowed: crm.lead"),
         (["nonsense", &leads[1], ""], "no service"),
     ] {
@@ -187,6 +190,10 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
     let unknown_role = sandbox.run(&["token", "--tenant", "demo", "--role", "king"]);
     assert_eq!(unknown_role.status.code(), Some(2));
     assert!(unknown_role.stderr.contains("auditor"), "{}", unknown_role.stderr);
+    // Its token would be refused everywhere, as if a user lacked permissions.
+    let nobody = sandbox.run(&["token", "--tenant", "demo", "--subject", "0197a8a0-0000-7000-8000-000000000001"]);
+    assert_eq!((nobody.status.code(), nobody.stdout.as_str()), (Some(1), ""));
+    assert!(nobody.stderr.contains("the tenant demo has no user with the id 0197a8a0"), "{}", nobody.stderr);
     let token = sandbox.json(&["token", "--tenant", "demo", "--role", "viewer", "--ttl", "15m"]);
     assert_eq!(token["expires_in"], 900, "{token}");
 
@@ -196,7 +203,7 @@ fn tenants_tokens_projections_and_the_bus_are_at_hand() {
         sandbox.ok(&["events", "tail", "--tenant", "demo", "--service", "crm", "--after", "0", "--limit", "4"]);
     assert_eq!(on_the_bus, sandbox.ok(&["replay", "--tenant", "demo", "--service", "crm"]));
     for (bad, said) in [
-        (["--event", "crm.lead.qualifed"], "there is no event type \"crm.lead.qualifed\"; allowed: "),
+        (["--event", "crm.lead.qualifed"], "there is no event type \"crm.lead.qualifed\"; allowed of crm.lead: "),
         (["--after", "99999999"], "the log of crm ends at "),
     ] {
         let tail = ["events", "tail", "--tenant", "demo", "--service", "crm"];
@@ -280,7 +287,16 @@ fn every_stored_event_is_checked_and_the_first_offenders_are_named() {
     assert!(bad.stderr.contains("2 stored events can't be read"), "{}", bad.stderr);
     assert!(bad.stdout.contains("crm.lead.assigned version 9 at 5"), "{}", bad.stdout);
     assert!(bad.stdout.contains("crm.lead.assigned version 1 at 6") && bad.stdout.contains("owner"), "{}", bad.stdout);
-    assert!(sandbox.ok(&["schema", "check", "--after", "6"]).contains("0 events up to 6"));
+    let after =
+        |position: &str, of: &[&str]| sandbox.run(&[&["schema", "check", "--after", position][..], of].concat());
+    assert!(after("6", &["--service", "crm"]).stdout.contains("0 events up to 6"));
+    // A position of another log, or of none, would let everything pass.
+    for (of, said) in [(&["--service", "crm"][..], "the log of crm ends at 6"), (&[], "say which with --service: crm")]
+    {
+        let refused = after("7", of);
+        assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
+        assert!(refused.stderr.contains(said), "{refused:?}");
+    }
     let unknown = sandbox.run(&["schema", "check", "--service", "nonsense"]);
     assert!(unknown.stderr.contains("allowed: crm"), "{}", unknown.stderr);
 }

@@ -269,6 +269,32 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         (&["restore", "monday", "--without-seals", "--seal-key", "seals.pem"], "cannot be used with"),
         (&["restore", "--tenant", "acme", "--into", "copy", "--without-seals"], "cannot be used with"),
         (&["restore", "--tenant", "acme", "--into", "copy", "--seal-key", "seals.pem"], "cannot be used with"),
+        // What belongs to one tenant's restore is not ignored in the restore of a whole backup.
+        (&["restore", "monday", "--into", "copy", "--rehearsal"], "the argument '--into <NAME>' cannot be used with"),
+        (
+            &["restore", "monday", "--into", "copy", "--seal-key", "seals.pem"],
+            "the argument '--into <NAME>' cannot be used with",
+        ),
+        (
+            &["restore", "monday", "--into", "copy", "--without-seals"],
+            "the argument '--into <NAME>' cannot be used with",
+        ),
+        (
+            &["restore", "monday", "--into", "copy", "--without-key", "k"],
+            "the argument '--into <NAME>' cannot be used with",
+        ),
+        (&["restore", "monday", "--into", "copy", "--as-of", "2026-01-01", "--rehearsal"], "cannot be used with"),
+        // Nor is a user in the export of a service, which would be that of everybody.
+        (
+            &["audit", "export", "--tenant", "acme", "--service", "crm", "--user", id],
+            "cannot be used with '--user <ID>'",
+        ),
+        (&["audit", "export", "--tenant", "acme", "--user", id], "--sign-ins"),
+        (&["audit", "export", "--tenant", "acme", "--sign-ins", "--id", id], "cannot be used with '--id <ID>'"),
+        (
+            &["dlq", "redrive", "--tenant", "acme", "projection.leads.1", "--consumer", "projection.leads"],
+            "cannot be used with",
+        ),
         (&["backup", "drill", "monday", "--without-seals"], "unexpected argument '--without-seals'"),
         (&["backup", "verify", "monday", "--seal-key", "seals.pem"], "unexpected argument '--seal-key'"),
         (&["backup", "--seal-key", "seals.pem"], "unexpected argument '--seal-key'"),

@@ -72,8 +72,8 @@ fn changes() -> Vec<(&'static str, Change)> {
 /// Invalid filters are refused, and no output file is created.
 fn slips_are_refused(sandbox: &Sandbox) {
     let slips: [(&[&str], &str); 6] = [
-        (&["--service", "crm", "--event", "crm.lead.captred"], "allowed: crm."),
-        (&["--service", "crm", "--event", "auth.session.started"], "there is no event type"),
+        (&["--service", "crm", "--event", "crm.lead.captred"], "allowed of crm.lead: crm.lead."),
+        (&["--service", "crm", "--event", "auth.session.started"], "begins with the service auth"),
         (&["--service", "crm", "--aggregate", "crm.leads"], "there is no aggregate type \"crm.leads\"; allowed: crm."),
         (&["--service", "crm", "--aggregate", "crm.lead", "--id", "nope"], "has no crm.lead with the id nope"),
         (&["--service", "crm", "--recorded-from", "2026-02-01", "--recorded-until", "2026-01-01"], "is not after"),
@@ -111,6 +111,8 @@ fn is_held_against_what_was_kept(alone: &Sandbox, pem: &str, [whole, part, other
     std::fs::write(&stranger, key).unwrap();
     let ended = alone.run(&["audit", "check", whole, "--key", stranger.to_str().unwrap()]);
     assert!(!ended.status.success() && ended.stderr.contains("not signed by a trusted key"), "{ended:#?}");
+    let id = alone.json(&["audit", "check", whole, "--key", pem])["key"].as_str().unwrap().to_owned();
+    assert!(ended.stderr.contains(&format!("it names {id}; trusted: ")), "which key is missing: {}", ended.stderr);
 }
 
 /// `audit verify` refuses an earlier file with which nothing of what it verifies can be compared.
@@ -138,6 +140,8 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
 
     let pem = sandbox.folder.join("seals.pem");
     std::fs::write(&pem, sandbox.ok(&["audit", "key"])).unwrap();
+    let key = sandbox.json(&["audit", "key"]);
+    assert_eq!(key["pem"].as_str().unwrap(), std::fs::read_to_string(&pem).unwrap());
     let pem = pem.to_str().unwrap();
     let (whole, part) = (sandbox.folder.join("crm.ndjson"), sandbox.folder.join("part.ndjson"));
     let export = ["audit", "export", "--tenant", "demo", "--service", "crm"];
@@ -164,8 +168,13 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
         assert!(proven.starts_with("3 events, ") && proven.contains("as they were sealed at"), "{proven}");
     }
     let sign_ins = alone.json(&["audit", "check", signing_in.to_str().unwrap(), "--key", pem]);
-    assert_eq!((&sign_ins["service"], &sign_ins["of"]), (&json!("auth"), &json!("sign-ins")));
+    assert_eq!(
+        (&sign_ins["service"], &sign_ins["of"], &sign_ins["key"]),
+        (&json!("auth"), &json!("sign-ins"), &key["id"])
+    );
 
+    let foreign = check(pem);
+    assert!(foreign.stderr.contains("does not begin as a file of"), "{}", foreign.stderr);
     for file in [&whole, &part] {
         for (what, change) in changes() {
             let ended = check(&changed(file, change));

@@ -153,7 +153,8 @@ fn columns<F: Field>(headers: Vec<&str>, mapping: &BTreeMap<String, String>) -> 
     for (header, field) in mapping {
         if !headers.contains(&header.as_str()) {
             let detail = format!("the mapping names a column {:?} that the file does not have", shown(header));
-            return Err(Refusal::invalid("csv_mapping_column", detail));
+            let columns: Vec<_> = headers.iter().copied().map(shown).collect();
+            return Err(Refusal::invalid("csv_mapping_column", detail).with("columns", columns));
         }
         if field != "ignore" && named::<F>(field).is_none() {
             let detail = format!("the mapping names {:?}, which is not a field of {}", shown(field), F::OF);
@@ -395,6 +396,8 @@ mod tests {
         );
         let refused = |pairs| Sheet::read(csv, &mapping(pairs), 100_000).unwrap_err().code();
         assert_eq!(refused(&[("Surname", "name")]), "csv_mapping_column");
+        let refusal = Sheet::read(csv, &mapping(&[("Surname", "name")]), 100_000).unwrap_err();
+        assert_eq!(refusal.extra()["columns"], serde_json::json!(["Full name", "Shoe size"]), "which there are");
         assert_eq!(refused(&[("Full name", "surname")]), "csv_mapping_field");
     }
 }

@@ -42,6 +42,8 @@ pub enum Finding {
         size: u64,
         /// The id of the key in the seal.
         key: String,
+        /// The ids of the trusted keys.
+        trusted: Vec<String>,
     },
     /// A seal does not refer to the one before it: a seal was removed or inserted.
     NotNext {
@@ -83,9 +85,11 @@ impl fmt::Display for Finding {
                 "event {number} (position {position}) is number {found} of {stream}, where {expected} comes next: an event is missing, there \
                  twice, or elsewhere"
             ),
-            Self::NotSigned { size, key } => {
-                write!(f, "the seal of {size} events is not signed by a trusted key (it names {key})")
-            }
+            Self::NotSigned { size, key, trusted } => write!(
+                f,
+                "the seal of {size} events is not signed by a trusted key (it names {key}; trusted: {})",
+                trusted.join(", ")
+            ),
             Self::NotNext { size } => {
                 write!(
                     f,
@@ -177,9 +181,7 @@ impl Audit {
     /// # Errors
     /// If it is not signed by a trusted key, or does not refer to the previous seal.
     pub fn seal(&mut self, seal: Seal) -> Result<(), Finding> {
-        if !self.trusted.iter().any(|key| key.has_signed(&seal)) {
-            return Err(Finding::NotSigned { size: seal.size, key: seal.key });
-        }
+        self.check_signature(&seal)?;
         let previous = self.known.as_ref().map_or([0; 32], Seal::digest);
         if seal.previous != previous || seal.size <= self.sealed() {
             return Err(Finding::NotNext { size: seal.size });
@@ -196,15 +198,21 @@ impl Audit {
     /// # Errors
     /// If it is not signed by a trusted key, or contradicts another seal that was kept.
     pub fn require(&mut self, seal: Seal) -> Result<(), Finding> {
-        if !self.trusted.iter().any(|key| key.has_signed(&seal)) {
-            return Err(Finding::NotSigned { size: seal.size, key: seal.key });
-        }
+        self.check_signature(&seal)?;
         // The later one must not take the earlier one's place: whoever sealed another history could have it compared with that alone.
         if self.kept.get(&seal.size).is_some_and(|kept| kept.root != seal.root) {
             return Err(Finding::TwoHistories { size: seal.size });
         }
         self.kept.insert(seal.size, seal);
         Ok(())
+    }
+
+    fn check_signature(&self, seal: &Seal) -> Result<(), Finding> {
+        if self.trusted.iter().any(|key| key.has_signed(seal)) {
+            return Ok(());
+        }
+        let trusted = self.trusted.iter().map(SealedBy::id).collect();
+        Err(Finding::NotSigned { size: seal.size, key: seal.key.clone(), trusted })
     }
 
     /// Passes the next event.

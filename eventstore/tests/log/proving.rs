@@ -323,7 +323,8 @@ async fn seals_that_were_made_anew_are_not_ours() {
     stop.cancel();
     task.await.unwrap();
     let finding = found(&store, tenant).await;
-    assert_eq!(finding, Finding::NotSigned { size: 4, key: key("22").sealed_by().id() });
+    let [ours, theirs] = ["11", "22"].map(|seed| key(seed).sealed_by().id());
+    assert_eq!(finding, Finding::NotSigned { size: 4, key: theirs, trusted: vec![ours] });
     let both = vec![key("11").sealed_by(), key("22").sealed_by()];
     assert_eq!(
         verify(&store, tenant, both, &[], |_| {}).await.unwrap().events,

@@ -31,8 +31,10 @@ pub struct ExportLeads {
     /// The user responsible.
     pub owner: Option<String>,
     /// Captured at this time or later.
+    #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
     pub captured_from: Option<DateTime<Utc>>,
     /// Captured before this time.
+    #[serde(default, deserialize_with = "kernel::deserialize_optional_time")]
     pub captured_before: Option<DateTime<Utc>>,
 }
 

@@ -12,7 +12,7 @@ use juniper::{
 };
 use kernel::Refusal;
 
-use super::{Schema, values};
+use super::{Schema, single_root, values};
 
 /// The limits.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +41,8 @@ const INTROSPECTION_DEPTH: usize = 20;
 type Selections<'d, 'q> = &'d [Selection<'q, Scalar>];
 
 impl Limits {
-    /// Refuses a query that exceeds a limit, or has a malformed [value](values). A query that can't be parsed passes, because the engine
-    /// gives a better error.
+    /// Refuses a query that exceeds a limit, has a malformed [value](values), or subscribes to [more than one root field](single_root). A
+    /// query that can't be parsed passes, because the engine gives a better error.
     pub fn check(&self, schema: &Schema, request: &GraphQLRequest) -> Result<(), Refusal> {
         let document = match juniper::parser::parse_document_source(&request.query, &schema.schema) {
             Ok(document) => document,
@@ -50,6 +50,7 @@ impl Limits {
         };
         let variables = request.variables();
         self.cost(schema, &document, &variables)?;
+        single_root::check(&document)?;
         values::check(schema, &document, &variables)
     }
 

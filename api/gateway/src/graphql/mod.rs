@@ -7,6 +7,7 @@ mod message;
 mod operations;
 mod query;
 mod request;
+mod single_root;
 mod subscription;
 mod values;
 

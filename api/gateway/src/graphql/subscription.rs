@@ -258,7 +258,7 @@ async fn run_operation(
     if !failed.is_empty() {
         return Err(serde_json::to_value(&failed).unwrap_or_default());
     }
-    // A subscription has one root field, by the specification and by validation.
+    // A subscription has one root field: others are refused (`single_root`).
     let GraphQlValue::Object(fields) = streams else { return Ok(()) };
     for (field, stream) in fields {
         let GraphQlValue::Scalar(mut stream) = stream else { continue };

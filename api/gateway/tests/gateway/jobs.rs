@@ -85,6 +85,9 @@ async fn a_schedule_is_made_shown_changed_paused_and_removed() {
     let backwards = json!({ "captured_from": "2026-02-01T00:00:00Z", "captured_before": "2026-01-01T00:00:00Z" });
     let named = Answer::of(with("arguments", backwards.clone())).await;
     assert_eq!(named.body["errors"][0]["pointer"], "/arguments/captured_before", "as an export by itself is refused");
+    let day = Answer::of(with("arguments", json!({ "captured_from": "2026-01-01" }))).await;
+    let said = day.body["errors"][0]["detail"].as_str().unwrap();
+    assert!(said.contains("a time has the form of RFC 3339"), "what is allowed: {said}");
     world
         .refuses(vec![
             (with("cron", json!("at six")), bad, "validation_failed"),

@@ -131,6 +131,15 @@ async fn queries_work_too_each_for_itself() {
         (&refused["type"], &refused["payload"][0]["extensions"]["code"]),
         (&json!("error"), &json!("query_too_deep"))
     );
+    // Of the second field nothing would ever come.
+    let two = "subscription { crm { leadChanged { change } } user { userChanged { change } } }";
+    socket.say(json!({ "id": "d", "type": "subscribe", "payload": { "query": two } })).await;
+    let refused = socket.hear().await;
+    assert_eq!(
+        (&refused["type"], &refused["payload"][0]["extensions"]["code"]),
+        (&json!("error"), &json!("query_invalid")),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

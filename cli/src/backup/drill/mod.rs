@@ -48,8 +48,8 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
     let Some(archive) = check(checks, "the manifest fits its hashes, every part is there", async {
         let archive = drilled.given.open()?;
         let manifest = &archive.manifest;
-        let found =
-            format!("format version {}, taken at {}, digest {}", manifest.version, manifest.taken_at, archive.digest);
+        let taken_at = kernel::write_time(manifest.taken_at);
+        let found = format!("format version {}, taken at {taken_at}, digest {}", manifest.version, archive.digest);
         Ok((archive, found))
     })
     .await

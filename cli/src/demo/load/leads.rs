@@ -49,9 +49,12 @@ impl Loader<'_> {
             after = leads["pageInfo"]["endCursor"].clone();
         }
         let ids = self.set.leads.iter().map(|lead| {
-            by_email
-                .remove(&lead.person.email)
-                .with_context(|| format!("the lead {} does not exist", lead.person.email))
+            by_email.remove(&lead.person.email).with_context(|| {
+                format!(
+                    "the lead {} does not exist any more: it was erased or changed since it was loaded; name another tenant with --tenant",
+                    lead.person.email
+                )
+            })
         });
         Ok((ids.collect::<Result<_>>()?, pages))
     }
