@@ -21,7 +21,7 @@ async fn known_ciphertext(world: &World, superuser: &mut PgConnection) -> (Strin
             .await
             .unwrap();
     let captured: Value = serde_json::from_str(&captured).unwrap();
-    let ciphertext = captured["name"]["sealed"].as_str().unwrap();
+    let ciphertext = captured["details"]["name"]["sealed"].as_str().unwrap();
     let sealed = json!({ "sealed": format!("{ciphertext}@crm.lead/{marie}") });
     (marie, sealed)
 }

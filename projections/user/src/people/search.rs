@@ -43,6 +43,14 @@ const ENTRIES_PER_USER: i64 = 4;
 /// The factor by which more entries are read when these were not enough.
 const MORE: i64 = 16;
 
+/// All queries here have an index, in whose order they are read. For a common word Postgres would estimate that a sequential scan, or a bitmap
+/// with a sort, is cheaper: it assumes that the tenant's rows are spread over the table, while in fact they are close together, and that few
+/// entries have the marks. Parallel workers take longer to start than a query here takes, and don't read in the order of names.
+const PLANNER: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
+    SET LOCAL max_parallel_workers_per_gather = 0";
+const PLANNER_AS_BEFORE: &str = "SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_bitmapscan TO DEFAULT;
+    SET LOCAL max_parallel_workers_per_gather TO DEFAULT";
+
 /// A page of the users who match all terms, of which there is at least one. `tables` is in a transaction.
 pub(super) async fn page(
     tables: &mut PgConnection,
@@ -53,12 +61,9 @@ pub(super) async fn page(
     limit: i64,
 ) -> Result<Vec<PersonRow>, ListError> {
     let search = Search { tenant, filter, terms, keyset, after, limit };
-    // All queries here have an index. For a common word Postgres would estimate a sequential scan as cheaper, because it assumes that the
-    // tenant's rows are spread over the table; in fact they are close together. Parallel workers take longer to start than a query here
-    // takes, and don't read in the order of names.
-    tables.execute("SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0").await?;
+    tables.execute(PLANNER).await?;
     let page = search.page(tables).await?;
-    tables.execute("SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL max_parallel_workers_per_gather TO DEFAULT").await?;
+    tables.execute(PLANNER_AS_BEFORE).await?;
     Ok(page)
 }
 

@@ -147,7 +147,7 @@ async fn two_words_of_many_take_little_though_nothing_is_known_of_them_yet(stage
     assert_eq!(people::count(&mut tables, story.tenant, &searched("left right")).await.unwrap(), 0);
     let read = rows_read(&mut tables).await - before;
     assert!(read <= 200_000, "{read} rows of some 40,000 were read to count");
-    for planner in ["enable_nestloop", "enable_seqscan", "max_parallel_workers_per_gather"] {
+    for planner in ["enable_nestloop", "enable_seqscan", "enable_bitmapscan", "max_parallel_workers_per_gather"] {
         let as_ever = "SELECT setting = reset_val FROM pg_settings WHERE name = $1";
         let as_ever: bool = sqlx::query_scalar(as_ever).bind(planner).fetch_one(&mut *tables).await.unwrap();
         assert!(as_ever, "{planner}: what else is asked is planned as ever");
