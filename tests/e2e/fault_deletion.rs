@@ -63,8 +63,12 @@ async fn fault_deletion_killed_at_each_step_goes_on_and_leaves_nothing_but_histo
             // The directory no longer lists the tenant. An operator finds its last saga by the tenant's id.
             let by_id = id.to_string();
             let sagas = ["--format", "json", "saga", "list", "--tenant", &by_id];
-            let sagas = tokio::task::block_in_place(|| world.ok(&sagas));
-            assert!(sagas.contains("delete_tenant") && sagas.contains("destroy_last"), "{sagas}");
+            // The step is listed once its beginning is in the read model.
+            eventually("the last step is listed", async || {
+                let sagas = tokio::task::block_in_place(|| world.ok(&sagas));
+                (sagas.contains("delete_tenant") && sagas.contains("destroy_last")).then_some(())
+            })
+            .await;
             let by_name = tokio::task::block_in_place(|| world.run(&["saga", "list", "--tenant", "globex"]));
             assert!(String::from_utf8_lossy(&by_name.stderr).contains("there is no tenant"), "{by_name:?}");
         }
