@@ -202,6 +202,10 @@ pub enum Error {
     /// The key for encrypting its personal data is unavailable: nothing was written.
     #[error("personal data can't be sealed: {0}")]
     Keyless(keys::Error),
+    /// It rests on what was read before the log may have lost its end (a server took over that lacked it, or the log was restored): nothing
+    /// was written. Read it again, then decide.
+    #[error("what this rests on was read before the log may have lost its end")]
+    Outdated,
     /// Too many appends are waiting already. It may be sent again later.
     #[error("the log is busy: {0}")]
     Busy(String),

@@ -8,10 +8,9 @@ use kernel::Backoff;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::{Instant, sleep, timeout_at};
-use uuid::Uuid;
 
 use crate::batch::Batch;
-use crate::epoch::Epoch;
+use crate::epoch::{self, Epoch};
 use crate::failure::{Failure, classify};
 use crate::statement::{self, Outcome};
 
@@ -25,8 +24,8 @@ const TERMINATION_WAIT: Duration = Duration::from_secs(1);
 pub(crate) enum NoResult {
     /// No answer in time: it is not known whether the batch was written.
     Unknown(String),
-    /// Nothing was written: the log has lost keys of these tenants, under which something in the batch is encrypted.
-    KeysLost(BTreeSet<Uuid>),
+    /// Nothing was written: the appends at these places of the batch [rest on what the log may have lost](epoch::outdated).
+    Outdated(BTreeSet<usize>),
     /// Nothing was written, and sending it again would not help.
     Refused(sqlx::Error),
 }
@@ -37,7 +36,7 @@ pub(crate) struct AppendConnection {
     connection: Option<PgConnection>,
     /// The server process of the last connection: when the connection is lost, it may still be busy with our statement.
     backend: Option<(i32, DateTime<Utc>)>,
-    /// The log's epoch, which ends when a lost connection is replaced.
+    /// The log's epoch, which ends when a lost connection is replaced, and when the first one leads to another server than what was read.
     epoch: Epoch,
 }
 
@@ -82,9 +81,9 @@ impl AppendConnection {
             let connection = self.connect().await?;
             self.connection.insert(connection)
         };
-        let lost = lost_keys(connection, batch, self.epoch.current()).await?;
-        if !lost.is_empty() {
-            return Ok(Err(NoResult::KeysLost(lost)));
+        let outdated = epoch::outdated(connection, batch, self.epoch.current()).await?;
+        if !outdated.is_empty() {
+            return Ok(Err(NoResult::Outdated(outdated)));
         }
         statement::append(connection, batch).await.map(Ok)
     }
@@ -95,8 +94,6 @@ impl AppendConnection {
     async fn connect(&mut self) -> Result<PgConnection, sqlx::Error> {
         let mut connection = self.options.connect().await?;
         if let Some((pid, started)) = self.backend {
-            // It may be another server, which lacks the end of the log.
-            self.epoch.end();
             let ended: Option<bool> = sqlx::query_scalar(
                 "SELECT pg_terminate_backend(pid, $3) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2",
             )
@@ -110,10 +107,15 @@ impl AppendConnection {
                 let what = format!("the server's process {pid} of the lost connection does not end");
                 return Err(sqlx::Error::Io(std::io::Error::other(what)));
             }
+            // It may be another server, which lacks the end of the log.
+            self.epoch.end();
         }
-        self.backend = sqlx::query_as("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
-            .fetch_optional(&mut connection)
-            .await?;
+        let query =
+            "SELECT pid, backend_start, pg_postmaster_start_time() FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        let (pid, started, server): (i32, DateTime<Utc>, DateTime<Utc>) =
+            sqlx::query_as(query).fetch_one(&mut connection).await?;
+        self.backend = Some((pid, started));
+        self.epoch.answered_by(server);
         Ok(connection)
     }
 
@@ -130,25 +132,4 @@ impl AppendConnection {
             tracing::debug!(%error, "the append connection did not close in good order");
         }
     }
-}
-
-/// The tenants of which the log has lost keys that the batch needs, as far as they were found there in an earlier epoch.
-async fn lost_keys(connection: &mut PgConnection, batch: &Batch, epoch: u64) -> Result<BTreeSet<Uuid>, sqlx::Error> {
-    let (mut tenants, mut kinds, mut claims, mut holders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for pending in &batch.appends {
-        for stored in pending.needed.iter().filter(|stored| stored.epoch < epoch) {
-            tenants.push(pending.append.tenant.uuid());
-            kinds.push(stored.kind);
-            claims.push(stored.claim.as_slice());
-            holders.push(&*stored.holder);
-        }
-    }
-    if tenants.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let query = "SELECT t.id FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[]) AS t (id, kind, key, holder)
-         WHERE NOT EXISTS (SELECT FROM log.holders(t.id, t.kind, ARRAY[t.key]) AS h WHERE h.holder = t.holder)";
-    let query = sqlx::query_scalar(query).bind(tenants).bind(kinds).bind(claims).bind(holders);
-    let lost: Vec<Uuid> = query.fetch_all(connection).await?;
-    Ok(lost.into_iter().collect())
 }

@@ -19,6 +19,8 @@ pub(crate) struct PendingAppend {
     pub(crate) append: Append,
     /// Jobs to enqueue in the same transaction.
     pub(crate) jobs: Vec<AskedJob>,
+    /// The [epoch](crate::EventStore::epoch) in which the states were read on which it was decided; `None`: it rests on none.
+    pub(crate) read_in: Option<u64>,
     /// The keys under which something in it is encrypted.
     pub(crate) needed: Vec<StoredKey>,
     answer: oneshot::Sender<Result<Appended, Error>>,
@@ -60,7 +62,18 @@ impl PendingAppend {
                 .sum::<usize>()
             + jobs.iter().map(|job| job.arguments.len()).sum::<usize>();
         let accesses = accesses(&append);
-        Self { append, jobs, needed: Vec::new(), answer, since: Instant::now(), events, bytes, accesses, permit: None }
+        Self {
+            append,
+            jobs,
+            read_in: None,
+            needed: Vec::new(),
+            answer,
+            since: Instant::now(),
+            events,
+            bytes,
+            accesses,
+            permit: None,
+        }
     }
 
     /// The size of its payloads, metadata, jobs' arguments and answer, in bytes.
@@ -204,13 +217,17 @@ impl Batch {
         Self::of(self.appends, recorded_at)
     }
 
-    /// Splits off the appends that `taken` selects. Returns them and a batch of the rest.
-    pub(crate) fn split_off(self, taken: impl Fn(&PendingAppend) -> bool) -> (Vec<PendingAppend>, Self) {
-        if !self.appends.iter().any(&taken) {
+    /// Splits off the appends that `taken` selects, by their place too. Returns them and a batch of the rest.
+    pub(crate) fn split_off(self, taken: impl Fn(usize, &PendingAppend) -> bool) -> (Vec<PendingAppend>, Self) {
+        let places: Vec<bool> = self.appends.iter().enumerate().map(|(place, pending)| taken(place, pending)).collect();
+        if !places.contains(&true) {
             return (Vec::new(), self);
         }
-        let (taken, rest) = self.appends.into_iter().partition(taken);
-        (taken, Self::of(rest, self.recorded_at))
+        let (mut split, mut rest) = (Vec::new(), Vec::new());
+        for (pending, taken) in self.appends.into_iter().zip(places) {
+            if taken { &mut split } else { &mut rest }.push(pending);
+        }
+        (split, Self::of(rest, self.recorded_at))
     }
 
     /// Splits a batch of more than one append into two halves.

@@ -189,12 +189,13 @@ impl BatchSender {
                     lead = (lead * 2).clamp(LEAD.0, LEAD.1);
                     batches.push(batch);
                 }
-                Err(NoResult::Unknown(reason)) => fail(batch.appends, &reason),
-                Err(NoResult::KeysLost(tenants)) => {
-                    let (lost, rest) = batch.split_off(|pending| {
-                        !pending.needed.is_empty() && tenants.contains(&pending.append.tenant.uuid())
-                    });
-                    fail(lost, "it has lost the keys under which this is encrypted");
+                Err(NoResult::Unknown(reason)) => fail(batch, &reason),
+                Err(NoResult::Outdated(places)) => {
+                    let (outdated, rest) = batch.split_off(|place, _| places.contains(&place));
+                    tracing::warn!(appends = outdated.len(), "the log may have lost what these appends rest on");
+                    for pending in outdated {
+                        pending.answer(Err(Error::Outdated));
+                    }
                     batches.push(rest);
                 }
                 Err(NoResult::Refused(error)) if closed::refuses(&error) && batch.appends.len() == 1 => {
@@ -223,7 +224,7 @@ impl BatchSender {
     fn without_closed(&mut self, batch: Batch) -> Batch {
         let now = Instant::now();
         self.closed.retain(|_, until| *until > now);
-        let (closed, batch) = batch.split_off(|pending| self.closed.contains_key(&pending.append.tenant));
+        let (closed, batch) = batch.split_off(|_, pending| self.closed.contains_key(&pending.append.tenant));
         for pending in closed {
             let tenant = pending.append.tenant;
             pending.answer(Err(Error::Closed { tenant }));
@@ -283,9 +284,9 @@ impl BatchSender {
     }
 }
 
-fn fail(appends: Vec<PendingAppend>, reason: &str) {
-    tracing::error!(appends = appends.len(), reason, "a batch has no result");
-    for pending in appends {
+fn fail(batch: Batch, reason: &str) {
+    tracing::error!(appends = batch.appends.len(), reason, "a batch was not answered in time");
+    for pending in batch.appends {
         pending.answer(Err(Error::Unavailable(reason.to_owned())));
     }
 }

@@ -186,7 +186,11 @@ pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
 
 /// As [`pool`], with another patience.
 pub fn patient_pool(options: PgConnectOptions, max: u32, patience: Patience) -> PgPool {
-    let Patience { unused, given_back } = patience;
+    pool_options(max, patience).connect_lazy_with(options)
+}
+
+/// What all pools have in common.
+pub(crate) fn pool_options(max: u32, Patience { unused, given_back }: Patience) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(max)
         .min_connections(0)
@@ -207,7 +211,6 @@ pub fn patient_pool(options: PgConnectOptions, max: u32, patience: Patience) -> 
                 Ok(true)
             })
         })
-        .connect_lazy_with(options)
 }
 
 /// Waits for an answer for which the server has nothing to wait for itself. If its machine or the network is gone, nothing closes our

@@ -29,9 +29,16 @@ impl Place {
 
 impl EventStore {
     /// The place after the last event.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if that event is not there: nobody would notice from such a place that the log has lost its end.
     pub async fn end(&self) -> Result<Place, Error> {
-        let (position, event) = read::end(self.followers()).await?;
-        Ok(Place { position, event })
+        match read::end(self.followers()).await? {
+            (position, None) if position > Position::START => {
+                Err(Error::Unavailable(format!("its last event, {position}, is not there")))
+            }
+            (position, event) => Ok(Place { position, event }),
+        }
     }
 
     /// The events of all tenants after a place, as those after [a position](Self::slice_after). `None`: the log has lost its end (it was

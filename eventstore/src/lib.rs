@@ -14,7 +14,8 @@
 //! table, where all readers still find them; [`supervised`] starts those who follow the log again if they panic.
 //!
 //! **In memory.** A server that takes over, or a restored backup, may lack the end of the log. So what a process keeps of the log (states of
-//! aggregates, keys) is used in its [epoch](EventStore::epoch) only, which ends when that may have happened.
+//! aggregates, keys) is used in its [epoch](EventStore::epoch) only, which ends when that may have happened. Appends that rest on it are not
+//! written in a later one.
 //!
 //! **Personal data** is [encrypted](sealing) before it is stored, under keys that an erasure destroys. It is decrypted for readers of
 //! one stream or one tenant. Readers of all events get it as stored, and [decrypt](EventStore::opened) what they decode.

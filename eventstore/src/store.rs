@@ -21,15 +21,14 @@ use crate::append_connection::AppendConnection;
 use crate::batch::PendingAppend;
 use crate::channels::{Channels, Relayed};
 use crate::committer::Committer;
-use crate::database::patient_pool;
 use crate::epoch::Epoch;
 use crate::meters::Meters;
 use crate::queue::Queue;
 use crate::read::{EventSlice, SILENCE};
 use crate::sealing::{KeyChanges, Keyring, StoredKey, holders};
 use crate::{
-    Database, Error, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, read, replay, snapshot,
-    supervised,
+    Database, Error, Patience, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, read, replay,
+    snapshot, supervised,
 };
 
 /// A command that was executed.
@@ -90,6 +89,9 @@ impl EventStore {
         };
         let committing = move |_| committer.clone().run();
         tasks.spawn(supervised(format!("log/{}", database.service), closing.clone(), committing));
+        let pool = |role, max| epoch.pool(database.options(role), max, Patience::default());
+        let (commands, readers) = (pool(Role::Append, 2), pool(Role::Read, settings.read_connections));
+        let followers = epoch.pool(follow_options(database), settings.follow_connections, settings.follow_patience);
         Ok(Self {
             shared: Arc::new(Shared {
                 database: database.clone(),
@@ -99,14 +101,10 @@ impl EventStore {
                 channels,
                 keyring: Keyring::new(database.service, settings.sealing.clone(), epoch.clone()),
                 epoch,
-                commands: database.pool(Role::Append, 2),
-                readers: database.pool(Role::Read, settings.read_connections),
+                commands,
+                readers,
                 slice_reads: Semaphore::new((settings.read_connections as usize / 2).max(1)),
-                followers: patient_pool(
-                    follow_options(database),
-                    settings.follow_connections,
-                    settings.follow_patience,
-                ),
+                followers,
                 closing,
                 tasks,
                 settings,
@@ -145,22 +143,30 @@ impl EventStore {
     /// # Errors
     /// See [`append::Error`]. If too many appends are waiting, by number or by bytes, the result is `Busy` at once.
     pub async fn append(&self, append: Append) -> Result<Appended, append::Error> {
-        self.append_with(append, Vec::new()).await
+        self.append_with(append, Vec::new(), None).await
     }
 
     /// As [`append`](Self::append), with jobs that are enqueued in the same transaction: they exist if and only if the append was written.
     /// The caller wakes the job runner afterwards; otherwise the runner finds the jobs within seconds.
     ///
+    /// `read_in` is the [epoch](Self::epoch) in which the states were read on which the append was decided, if it rests on any. It is not
+    /// written in a later one: a stream that lost its end may have the expected version again, with other events.
+    ///
     /// # Errors
-    /// As for [`append`](Self::append).
-    pub async fn append_with(&self, mut append: Append, jobs: Vec<AskedJob>) -> Result<Appended, append::Error> {
+    /// As for [`append`](Self::append); [`append::Error::Outdated`] if the epoch has ended.
+    pub async fn append_with(
+        &self,
+        mut append: Append,
+        jobs: Vec<AskedJob>,
+        read_in: Option<u64>,
+    ) -> Result<Appended, append::Error> {
         if !Keyring::is_needed_for(&append) {
-            return self.commit(append, jobs, Vec::new()).await;
+            return self.commit(append, jobs, read_in, Vec::new()).await;
         }
         let Shared { keyring, commands, .. } = &*self.shared;
         let mut changes: KeyChanges =
             keyring.seal(&mut append, commands, |keys, needed| self.commit_keys(keys, needed)).await?;
-        let appended = self.commit(append, jobs, std::mem::take(&mut changes.needed)).await?;
+        let appended = self.commit(append, jobs, read_in, std::mem::take(&mut changes.needed)).await?;
         // A repeated command wrote nothing now.
         if appended.answer.is_none() {
             keyring.apply(changes, commands).await;
@@ -202,7 +208,7 @@ impl EventStore {
 
     /// An append that creates a key. It needs those under which the key is encrypted.
     async fn commit_keys(&self, append: Append, needed: Vec<StoredKey>) -> Result<(), append::Error> {
-        self.commit(append, Vec::new(), needed).await.map(drop)
+        self.commit(append, Vec::new(), None, needed).await.map(drop)
     }
 
     /// `needed`: the keys under which something in the append is encrypted.
@@ -210,12 +216,13 @@ impl EventStore {
         &self,
         append: Append,
         jobs: Vec<AskedJob>,
+        read_in: Option<u64>,
         needed: Vec<StoredKey>,
     ) -> Result<Appended, append::Error> {
         check(&append, &self.shared.settings)?;
         let (answer, answered) = oneshot::channel();
         let mut pending = PendingAppend::new(append, jobs, answer);
-        pending.needed = needed;
+        (pending.read_in, pending.needed) = (read_in, needed);
         pending.hold(self.room(pending.bytes())?);
         self.shared.queue.push(pending)?;
         match timeout(self.shared.settings.append_timeout, answered).await {
@@ -399,8 +406,9 @@ impl EventStore {
         self.shared.queue.others_queued_within(tenant, recent)
     }
 
-    /// The number of this process's current epoch of the log. It increases whenever the log may have lost its end. What was read in an earlier
-    /// epoch may rest on events that are not there any more.
+    /// The number of this process's current epoch of the log. It increases whenever the log may have lost its end: when the append connection
+    /// was lost, when another server answers than before, and [when somebody notices](Self::end_epoch). What was read in an earlier epoch may
+    /// rest on events that are not there any more.
     pub fn epoch(&self) -> u64 {
         self.shared.epoch.current()
     }

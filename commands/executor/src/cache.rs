@@ -2,7 +2,8 @@
 //!
 //! A cached state may be stale. The append detects that, because it requires the version that the state has. If an attempt writes nothing
 //! (a refusal, "nothing to do"), no append checks it, so the executor reads the log before it answers. Reading what follows a state is not
-//! enough once the log has lost its end: the state may rest on events that are not there any more. So it is used in its epoch only.
+//! enough once the log has lost its end: the state may rest on events that are not there any more. So it is used in its epoch only, and
+//! what was decided on it is not written in a later one: the stream may have the same version again, with other events.
 
 use std::any::Any;
 use std::sync::Arc;

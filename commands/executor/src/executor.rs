@@ -70,7 +70,8 @@ enum Attempt<T> {
     Done(Done<T>),
     /// The attempt used cached state that may be stale: try again with state from the log.
     Stale,
-    /// A conflict with another writer. Carries the refusal to return when the retries are used up.
+    /// A conflict with another writer, or the log may have lost what the attempt read. Carries the refusal to return when the retries are used
+    /// up.
     Conflict(Refusal),
 }
 
@@ -308,8 +309,8 @@ impl Executor {
         let json = serde_json::to_string(&stored).map_err(|error| refused::by_json(&error))?;
         prepare::settle_times(&mut work)?;
         let append = prepare::append(&mut work, C::PERMISSION, id, json, &*inner.ids, &inner.claims)?;
-        let jobs = std::mem::take(&mut work.jobs);
-        match inner.store.append_with(append, jobs).instrument(tracing::info_span!("append")).await {
+        let (jobs, read_in) = (std::mem::take(&mut work.jobs), work.read_in());
+        match inner.store.append_with(append, jobs, read_in).instrument(tracing::info_span!("append")).await {
             Ok(append::Appended { answer: Some(first), last, .. }) => {
                 repetition::first_answer(&first, last).map(Attempt::Done)
             }
@@ -373,6 +374,7 @@ fn append_failed<T>(work: &Work<'_>, error: &append::Error) -> Result<Attempt<T>
                 _ => Ok(Attempt::Conflict(refusal())),
             }
         }
+        append::Error::Outdated => Ok(Attempt::Conflict(refusal())),
         // With the current state, the aggregates may decide otherwise or give a more specific refusal.
         append::Error::ClaimTaken { .. } if work.rests_on_cache() => Ok(Attempt::Stale),
         // The command looked up claims, and another writer took one before the append.

@@ -74,8 +74,26 @@ impl Histories {
         freshness: Freshness,
         undecodable: Undecodable,
     ) -> Result<Option<Found>, Refusal> {
+        loop {
+            let epoch = self.store.epoch();
+            let found = self.find_in::<A>(epoch, tenant, id, freshness, undecodable).await?;
+            // If the epoch has ended meanwhile (the read itself may have found another server), it may be the state of lost events, followed
+            // by those that are there.
+            if epoch == self.store.epoch() {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn find_in<A: Aggregate>(
+        &self,
+        epoch: u64,
+        tenant: TenantId,
+        id: &str,
+        freshness: Freshness,
+        undecodable: Undecodable,
+    ) -> Result<Option<Found>, Refusal> {
         let key = StreamKey { tenant, aggregate_type: A::TYPE, id: id.to_owned() };
-        let epoch = self.store.epoch();
         let known = self.baselines.get(&key, epoch).filter(|baseline| baseline.state.is::<A>());
         if let (Freshness::Any, Some(baseline)) = (freshness, &known) {
             return Ok(Some(Found { baseline: baseline.clone(), from_cache: true, complete: true }));

@@ -80,8 +80,8 @@ pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<
             "tenant_moving",
             "the tenant is being moved to another place; nothing was written: send it again in a moment",
         ),
-        append::Error::Unavailable(reason) => {
-            tracing::warn!(%reason, "the log is not available");
+        append::Error::Unavailable(_) | append::Error::Outdated => {
+            tracing::warn!(%error, "the append has no outcome");
             unavailable()
         }
         append::Error::Storage(error) => {

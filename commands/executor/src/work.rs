@@ -301,6 +301,11 @@ impl<'a> Work<'a> {
         self.streams.iter().any(|stream| stream.from_cache)
     }
 
+    /// The log's epoch in which the oldest of the states was read that the attempt found. `None`: it found none.
+    pub(crate) fn read_in(&self) -> Option<u64> {
+        self.streams.iter().filter(|stream| stream.expected > 0).map(|stream| stream.baseline.epoch).min()
+    }
+
     /// Whether there is nothing to write: no events, claims or jobs.
     pub(crate) fn changes_nothing(&self) -> bool {
         self.claims.is_empty() && self.jobs.is_empty() && self.streams.iter().all(|stream| stream.events.is_empty())

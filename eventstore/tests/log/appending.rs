@@ -66,6 +66,30 @@ async fn several_streams_grow_together() {
 }
 
 #[tokio::test]
+async fn what_was_read_in_an_epoch_that_has_ended_is_relied_on_only_by_what_was_written_before() {
+    let (database, store) = store().await;
+    let (tenant, read_in) = (testbed::tenant(), Some(store.epoch()));
+    let done = append(tenant, vec![stream("l1", 0, 2)]);
+    let first = store.append_with(done.clone(), Vec::new(), read_in).await.unwrap();
+    store.end_epoch();
+    let outdated = append(tenant, vec![stream("l2", 0, 1)]);
+    // All are queued before any is sent, so they are in one batch.
+    let (before, again, refused, after) = tokio::join!(
+        store.append(append(tenant, vec![stream("l3", 0, 2)])),
+        store.append_with(done, Vec::new(), read_in),
+        store.append_with(outdated.clone(), Vec::new(), read_in),
+        store.append_with(append(tenant, vec![stream("l4", 0, 2)]), Vec::new(), Some(store.epoch())),
+    );
+    let again = again.unwrap();
+    assert_eq!((again.last, again.answer.is_some()), (first.last, true), "its first answer had been lost, perhaps");
+    assert!(matches!(refused, Err(Error::Outdated)), "{refused:?}");
+    assert_eq!([before, after].map(|appended| appended.unwrap().last), [Position(4), Position(6)]);
+    assert_eq!(contents(&database).await, [6, 3, 0]);
+    store.append_with(outdated, Vec::new(), Some(store.epoch())).await.unwrap();
+    assert_eq!(whole_log(&database, &store).await.len(), 7);
+}
+
+#[tokio::test]
 async fn an_append_without_events_answers_where_the_log_ends() {
     let (database, store) = store().await;
     let tenant = testbed::tenant();

@@ -299,10 +299,9 @@ async fn who_follows_a_log_is_told_that_it_has_lost_its_end() {
 }
 
 #[tokio::test]
-async fn a_log_whose_end_is_lost_just_then_has_no_place_that_nobody_would_notice_to_be_wrong() {
+async fn a_log_whose_last_event_is_not_there_has_no_place_to_follow_it_from() {
     let (database, store) = store().await;
     store.append(append(testbed::tenant(), vec![stream("l1", 0, 3)])).await.unwrap();
-    // As for whoever reads the head before the log is set back, and its last event after it.
     sqlx::raw_sql("DELETE FROM log.events WHERE position > 1").execute(&mut superuser(&database).await).await.unwrap();
     let refused = store.end().await.unwrap_err();
     assert!(matches!(refused, eventstore::Error::Unavailable(_)), "{refused}");

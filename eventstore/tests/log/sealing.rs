@@ -170,7 +170,7 @@ async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_any_more() {
     lose_the_log(&database).await;
     // It was encrypted before anybody noticed.
     let refused = store.append(append(tenant, vec![saying("ada", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
-    assert!(matches!(refused, append::Error::Unavailable(_)), "{refused}");
+    assert!(matches!(refused, append::Error::Outdated), "{refused}");
     assert_eq!(contents(&database).await, [0, 0, 0], "nothing was written");
     add(&store, tenant, "ada", 0, ADA).await;
     assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [1, 1]);
@@ -186,12 +186,31 @@ async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_although_another_p
     add(&other, tenant, "grace", 0, ADA).await;
     let before = contents(&database).await;
     let refused = store.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
-    assert!(matches!(refused, append::Error::Unavailable(_)), "{refused}");
+    assert!(matches!(refused, append::Error::Outdated), "{refused}");
     assert_eq!(contents(&database).await, before, "nothing was written");
     add(&store, tenant, "eve", 0, ADA).await;
     for id in ["eve", "grace"] {
         assert_eq!(loaded(&sealing(&database, "a").await, tenant, id).await, [OPENED]);
     }
+}
+
+#[tokio::test]
+async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_in_a_process_that_had_only_read_either() {
+    let mut postgres = testbed::Postgres::private();
+    let database = Database::fresh_on(&postgres, "crm").await;
+    let tenant = testbed::tenant();
+    add(&sealing(&database, "a").await, tenant, "ada", 0, ADA).await;
+    let store = sealing(&database, "a").await;
+    assert_eq!(loaded(&store, tenant, "ada").await, [OPENED]);
+    postgres.kill();
+    postgres.restart();
+    lose_the_log(&database).await;
+    // It has no connection of its own that was lost: this opens its first one for appends.
+    let refused = store.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
+    assert!(matches!(refused, append::Error::Outdated), "{refused}");
+    assert_eq!(contents(&database).await, [0, 0, 0], "nothing was written");
+    add(&store, tenant, "eve", 0, ADA).await;
+    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "eve").await, [OPENED]);
 }
 
 #[tokio::test]
@@ -202,7 +221,7 @@ async fn a_tenants_key_that_the_log_has_lost_costs_no_other_tenant_an_append() {
     // Both are queued before either is sent, so they are in one batch.
     let encrypted = store.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)]));
     let (refused, done) = tokio::join!(encrypted, store.append(append(testbed::tenant(), vec![stream("lamp", 0, 2)])));
-    assert!(matches!(refused, Err(append::Error::Unavailable(_))), "{refused:?}");
+    assert!(matches!(refused, Err(append::Error::Outdated)), "{refused:?}");
     assert_eq!(done.unwrap().last, Position(2));
     assert_eq!(count(&database, "log.events").await, 2);
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use kernel::{Kind, Role};
 use sqlx::{ConnectOptions, Executor as _};
+use uuid::Uuid;
 
-use super::lamp::{Buy, Dust, Lamp, Light};
+use super::lamp::{Buy, Dim, Dust, Lamp, Light};
 use super::support::{World, keyed};
 
 #[tokio::test]
@@ -88,6 +89,54 @@ async fn when_a_follower_finds_the_log_set_back_no_state_from_before_is_read_any
     let (lamp, version) = world.executor.load::<Lamp>(&caller, &desk.to_string()).await.unwrap().unwrap();
     assert_eq!((lamp.lit, lamp.dusted, version), (false, 1, 2));
     // It is decided on, too.
+    world.done(&world.request(), &Light(desk)).await;
+    assert_eq!(world.events(desk).await.len(), 3);
+}
+
+/// As if a server had taken over that has only the first event: all connections end. Another process then dusts the lamp, so its stream has
+/// the version again that it had.
+async fn dust_where_a_server_without_the_end_took_over(database: &testbed::Database, world: &World, lamp: Uuid) {
+    let mut superuser = database.superuser().connect().await.unwrap();
+    let set_back = "DELETE FROM log.events WHERE position > 1;
+        DELETE FROM log.commands;
+        UPDATE log.head SET position = 1;
+        SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    superuser.execute(set_back).await.unwrap();
+    let other = World::over(database, eventstore::Settings::default()).await;
+    other.executor.execute(&world.request(), &Dust(lamp)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_decided_on_an_event_that_the_log_has_lost_is_decided_again() {
+    let database = testbed::Database::fresh("crm").await;
+    let world = World::over(&database, eventstore::Settings::default()).await;
+    let desk = world.lamp("desk").await;
+    world.done(&world.request(), &Light(desk)).await;
+    dust_where_a_server_without_the_end_took_over(&database, &world, desk).await;
+    // It is lit in the cache, and its connection is not known to be lost.
+    world.done(&world.request(), &Dim(desk)).await;
+    let events = world.events(desk).await;
+    let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
+    assert_eq!(types, ["demo.lamp.bought", "demo.lamp.dusted"], "there was nothing to dim");
+    world.done(&keyed(&world.request(), "light"), &Light(desk)).await;
+    assert_eq!(world.head().await.0, 3);
+}
+
+#[tokio::test]
+async fn when_another_server_answers_a_read_no_state_from_before_is_used() {
+    let mut postgres = testbed::Postgres::private();
+    let database = testbed::Database::fresh_on(&postgres, "crm").await;
+    let world = World::over(&database, eventstore::Settings::default()).await;
+    let desk = world.lamp("desk").await;
+    world.done(&world.request(), &Light(desk)).await;
+    postgres.kill();
+    postgres.restart();
+    dust_where_a_server_without_the_end_took_over(&database, &world, desk).await;
+    let caller = world.caller(Role::Admin);
+    let (lamp, version) = world.executor.load::<Lamp>(&caller, &desk.to_string()).await.unwrap().unwrap();
+    assert_eq!((lamp.lit, lamp.dusted, version), (false, 1, 2));
+    // A lamp that is lit would refuse it.
     world.done(&world.request(), &Light(desk)).await;
     assert_eq!(world.events(desk).await.len(), 3);
 }

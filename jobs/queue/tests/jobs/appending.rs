@@ -50,7 +50,7 @@ async fn a_job_asked_for_with_an_append_is_there_with_its_events_and_is_done() {
     let world = World::start().await;
     let log = log(&world).await;
     let job = note(&world, &new_job(json!({ "n": 1 })));
-    log.append_with(lit(world.tenant, "hall", 0, "c1"), vec![job.clone()]).await.unwrap();
+    log.append_with(lit(world.tenant, "hall", 0, "c1"), vec![job.clone()], None).await.unwrap();
     world.jobs.wake().await;
     let done = world.until(job.id, State::Completed).await;
     assert_eq!((done.result, done.actor.as_str(), done.queue.as_str()), (Some(json!({ "n": 1 })), "ada", "default"));
@@ -63,7 +63,7 @@ async fn of_an_append_that_is_refused_or_was_done_before_no_job_is_made() {
     let log = log(&world).await;
     let ask = |append: Append| {
         let job = note(&world, &new_job(json!({ "n": 1 })));
-        log.append_with(append, vec![job])
+        log.append_with(append, vec![job], None)
     };
     ask(lit(world.tenant, "hall", 0, "c1")).await.unwrap();
     assert_eq!(jobs_there(&world).await, 1);
@@ -87,7 +87,7 @@ async fn many_appends_of_many_tenants_at_once_have_each_their_own_jobs_or_none()
         let append = lit(tenant, &format!("lamp {n}"), 0, &format!("c{n} {who}"));
         let jobs = if n % 3 == 0 { vec![] } else { vec![note(&world, &new_job(json!({ "n": n })))] };
         let log = log.clone();
-        async move { (tenant, jobs.first().map(|job| job.id), log.append_with(append, jobs).await) }
+        async move { (tenant, jobs.first().map(|job| job.id), log.append_with(append, jobs, None).await) }
     });
     let answers = futures::future::join_all(asked).await;
     let mut wanted: Vec<String> = answers
@@ -110,7 +110,7 @@ async fn the_same_job_is_made_once_by_whichever_append_asks() {
     let unique = NewJob { unique: Some(Unique::by_arguments()), ..new_job(json!({ "n": 1 })) };
     for nth in 0..3 {
         let job = note(&world, &unique);
-        log.append_with(lit(world.tenant, "hall", nth, &format!("c{nth}")), vec![job]).await.unwrap();
+        log.append_with(lit(world.tenant, "hall", nth, &format!("c{nth}")), vec![job], None).await.unwrap();
     }
     let asked = world.jobs.submit(&world.request(), "note", &unique).await.unwrap();
     assert_eq!(world.strings("SELECT job_id::text FROM jobs.jobs").await, [asked.id.to_string()]);
