@@ -74,6 +74,10 @@ async fn what_is_no_allowed_picture_or_comes_from_elsewhere_changes_nothing() {
         assert_eq!(refused.status, status, "{text}: {refused:?}");
         assert!(refused.alert().contains(text), "{text}: {refused:?}");
         assert!(refused.body.contains("aria-invalid=\"true\"") && refused.body.contains("Sign out"), "{refused:?}");
+        // The message stands beside the field, which has the focus, and is read out with it.
+        for part in ["aria-describedby=\"picture-refused picture-allowed\"", "id=\"picture-refused\" role=\"alert\""] {
+            assert!(refused.body.contains(part), "{part}: {refused:?}");
+        }
     }
     let of_another_kind = browser.fill_in(&world, "account/picture", &[("picture", "x")]).await;
     assert_eq!(of_another_kind.status, StatusCode::BAD_REQUEST, "{of_another_kind:?}");
