@@ -17,10 +17,15 @@ use super::{Answer, OAuthError, Provider, Visit};
 pub async fn set(provider: &Provider, mut visit: Visit) -> Answer {
     visit.require_same_origin(provider)?;
     // Before the body is read, which can be large: a stranger sends it for nothing.
-    let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
+    if provider.browser_session(&visit).await?.is_none() {
+        return Ok(to_login(&visit));
+    }
     let pictures = pictures(provider)?;
+    let uploaded = visit.uploaded("picture", Picture::MOST_BYTES).await?;
+    // And after it, because it can be sent slowly: the session may have ended meanwhile.
+    let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };
     let mut wait = None;
-    let refused = match visit.uploaded("picture", Picture::MOST_BYTES).await? {
+    let refused = match uploaded {
         Uploaded::File(file) => match pictures.set(visit.tenant.id, browser.person.id, &file).await {
             Ok(()) => return Ok(to_account(&visit)),
             Err(refusal) => {
