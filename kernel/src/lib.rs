@@ -78,7 +78,7 @@ pub use sent_links::SentLinks;
 pub use service::Service;
 pub use tenant::{TenantId, is_slug};
 pub use tree::{Leaves, Tree, root_by_path};
-pub use unicode::{compatible, composed, folded};
+pub use unicode::{caseless, compatible, composed, folded};
 pub use upcast::Upcast;
 pub use versions::Versions;
 

@@ -29,6 +29,26 @@ pub fn folded(text: &str) -> String {
     if is_composed(&lower) { lower } else { lower.nfc().collect() }
 }
 
+/// A text for searching in any case: [`composed`], with one form for each letter however it is written large or small. Unlike [`folded`], in
+/// which some letters keep a form that their capital does not lead to: `ß` (in capitals `SS`), the `ς` at the end of a Greek word, and the
+/// Turkish `İ` and `ı`, which are an `i` here. (Unicode Standard, section 3.13: full case folding, and one `i` for all languages.)
+///
+/// ```
+/// for (one, other) in [("Weiß", "WEISS"), ("Λουκάς", "ΛΟΥΚΆΣ"), ("İbrahim", "ibrahim"), ("Işıl", "IŞIL")] {
+///     assert_eq!(kernel::caseless(one), kernel::caseless(other));
+/// }
+/// ```
+pub fn caseless(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    // Letter by letter: the lower case of a whole text has `ς` at the end of words. First into lower case, because `ẞ` is its own capital.
+    let composed = composed(text);
+    let lower = composed.chars().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    // The lower case of `İ` is an `i` with the combining dot.
+    lower.filter(|letter| *letter != '\u{307}').nfc().collect()
+}
+
 /// Whether a text certainly has normalization form C. Costs almost nothing for ASCII.
 fn is_composed(text: &str) -> bool {
     is_nfc_quick(text.chars()) == IsNormalized::Yes
@@ -82,5 +102,27 @@ mod tests {
         assert_eq!(folded("Café"), "café");
         // There is no precomposed capital J with caron, but there is a precomposed small one.
         assert_eq!(folded("J\u{30c}"), folded("\u{1f0}"));
+    }
+
+    #[test]
+    fn each_letter_is_searched_in_one_form_however_it_is_written() {
+        for (text, expected) in [
+            ("ADA", "ada"),
+            ("Cafe\u{301}", "café"),
+            ("Groß", "gross"),
+            ("GROẞ", "gross"),
+            ("ΟΔΟΣ", "οδοσ"),
+            ("οδός", "οδόσ"),
+            ("\u{130}I\u{131}i", "iiii"),
+            ("ŽOFIE", "žofie"),
+            ("\u{1f0}\u{390}ẖ", "\u{1f0}\u{390}ẖ"),
+            ("ﬁ", "fi"),
+            ("李小龍", "李小龍"),
+        ] {
+            assert_eq!(caseless(text), expected, "{text:?}");
+            assert_eq!(caseless(expected), expected, "{expected:?} changes again");
+            assert_eq!(caseless(&text.to_uppercase()), expected, "{text:?} in capitals");
+            assert_eq!(caseless(&text.to_lowercase()), expected, "{text:?} in small letters");
+        }
     }
 }

@@ -66,6 +66,7 @@ const uploads = async (name, mimeType, buffer) => {
 await uploads('grace.svg', 'image/svg+xml', Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'));
 await alerted(page, 'allowed are PNG, JPEG and WebP');
 assert.equal(await page.locator(':focus').getAttribute('id'), 'picture');
+assert.match(await page.locator(':focus').getAttribute('aria-describedby'), /picture-refused/);
 await accessible(page, 'account-picture-failed');
 await uploads('photograph.jpg', 'image/jpeg', Buffer.alloc(8_000_000));
 await alerted(page, 'allowed are 64 KiB');

@@ -1,15 +1,17 @@
-//! The search index of a list: every word of a record's texts, in lower case and Unicode's composed form, which can be searched by
+//! The search index of a list: every word of a record's texts, in one form for all its spellings ([`caseless`]), which can be searched by
 //! prefix.
 //!
 //! The words are in a table (tenant, word, id) with `COLLATE "C"`, so that a prefix is a range of the primary key, which Postgres can use
 //! under row level security (see the crate's documentation). A directory that has to answer fast even for common words also stores each
 //! record's [`ListPosition`] and [`Marks`] beside them.
+//!
+//! If you change what the words of a text are, raise the versions of the projections that store them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use kernel::{Event, RecordedEvent, TenantId, composed, folded};
+use kernel::{Event, RecordedEvent, TenantId, caseless, composed};
 use projector::ApplyError;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -33,7 +35,7 @@ pub fn words<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
         // Composed first: a combining mark by itself is not alphanumeric and would split the word.
         let text = composed(text);
         let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
-        found.extend(parts.map(|part| folded(part).chars().take(MAX_WORD_CHARS).collect::<String>()));
+        found.extend(parts.map(|part| caseless(part).chars().take(MAX_WORD_CHARS).collect::<String>()));
     }
     found
 }
@@ -332,6 +334,16 @@ mod tests {
     fn a_word_is_one_whether_its_marks_are_part_of_its_letters_or_not() {
         assert_eq!(words(["Cafe\u{301} ZOE\u{308}"]), words(["café zoë"]));
         assert_eq!(terms("cafe\u{301}"), [Term::Begins("café".to_owned())]);
+    }
+
+    #[test]
+    fn a_beginning_in_capitals_begins_the_word() {
+        for (name, typed) in
+            [("Κωνσταντίνος", "ΚΩΝΣ"), ("Großmann", "GROSSM"), ("İbrahim", "ibr"), ("Işıl", "IŞ"), ("Ζήσης", "ΖΉΣΗΣ")]
+        {
+            let (beginning, found) = (words([typed]).pop_first().unwrap(), words([name]));
+            assert!(found.iter().any(|word| word.starts_with(&beginning)), "{beginning}: {found:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The account page with the picture of the signed-in user: its forms, and what they refuse. (With the user service behind it:
 //! `pictures.rs` of the gateway's tests.)
 
+use auth_commands::{EndSessions, Reach};
+use chrono::TimeDelta;
 use kernel::Picture;
 use reqwest::StatusCode;
 use testbed::{Browser, upload_form};
@@ -74,6 +76,10 @@ async fn what_is_no_allowed_picture_or_comes_from_elsewhere_changes_nothing() {
         assert_eq!(refused.status, status, "{text}: {refused:?}");
         assert!(refused.alert().contains(text), "{text}: {refused:?}");
         assert!(refused.body.contains("aria-invalid=\"true\"") && refused.body.contains("Sign out"), "{refused:?}");
+        // The message stands beside the field, which has the focus, and is read out with it.
+        for part in ["aria-describedby=\"picture-refused picture-allowed\"", "id=\"picture-refused\" role=\"alert\""] {
+            assert!(refused.body.contains(part), "{part}: {refused:?}");
+        }
     }
     let of_another_kind = browser.fill_in(&world, "account/picture", &[("picture", "x")]).await;
     assert_eq!(of_another_kind.status, StatusCode::BAD_REQUEST, "{of_another_kind:?}");
@@ -89,4 +95,22 @@ async fn what_is_no_allowed_picture_or_comes_from_elsewhere_changes_nothing() {
     assert_eq!(stranger.upload(&path, "picture", &png(100)).await.leads_to().0, "/t/acme/login");
     assert_eq!(stranger.fill_in(&world, "account/picture/remove", &[]).await.leads_to().0, "/t/acme/login");
     assert_eq!((world.head().await, world.person_of(ADA).await), before, "something changed");
+}
+
+#[tokio::test]
+async fn attack_188_a_picture_that_is_still_being_sent_when_the_session_ends_changes_nothing() {
+    let world = World::start().await;
+    let mut browser = signed_in(&world).await;
+    world.clock.advance(TimeDelta::seconds(1));
+    let before = world.person_of(ADA).await;
+    let ends = EndSessions { user: before.id, reason: "lost a laptop".to_owned(), reach: Reach::Everything };
+    // The session was valid when the request began. Its body is read after that, as late as the sender likes.
+    let gate = world.people.hold(0);
+    let path = format!("{}/account/picture", world.issuer());
+    let sent = browser.upload(&path, "picture", &png(100));
+    let meanwhile = gate.meanwhile(async { world.run_as_admin(&ends).await });
+    let (late, ()) = tokio::join!(sent, meanwhile);
+    assert_eq!(late.leads_to().0, "/t/acme/login", "{late:?}");
+    assert_eq!(world.person_of(ADA).await, before, "the picture changed");
+    assert_eq!(world.last_event().await.0, "auth.account.sessions_ended");
 }

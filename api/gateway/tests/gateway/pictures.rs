@@ -243,6 +243,7 @@ async fn a_picture_that_somebody_uploads_on_the_account_page_is_theirs_and_has_t
     let before = world.head().await;
     let refused = browser.upload(&upload, "picture", &png(16, 16, [99, 0, 0])).await;
     assert!(refused.status == StatusCode::TOO_MANY_REQUESTS && refused.alert().contains(" hours"), "{refused:?}");
+    assert!(refused.header("retry-after").parse::<u64>().is_ok_and(|wait| wait > 3_600), "{refused:?}");
     assert_eq!(world.head().await, before, "something was written");
 
     let removed = browser.submit(&format!("{upload}/remove"), &[]).await;

@@ -131,15 +131,19 @@ async fn queries_work_too_each_for_itself() {
         (&refused["type"], &refused["payload"][0]["extensions"]["code"]),
         (&json!("error"), &json!("query_too_deep"))
     );
-    // Of the second field nothing would ever come.
-    let two = "subscription { crm { leadChanged { change } } user { userChanged { change } } }";
-    socket.say(json!({ "id": "d", "type": "subscribe", "payload": { "query": two } })).await;
-    let refused = socket.hear().await;
-    assert_eq!(
-        (&refused["type"], &refused["payload"][0]["extensions"]["code"]),
-        (&json!("error"), &json!("query_invalid")),
-        "{refused}"
-    );
+    // Of the second field nothing would ever come; of `__typename` neither.
+    for (id, query) in [
+        ("d", "subscription { crm { leadChanged { change } } user { userChanged { change } } }"),
+        ("e", "subscription { ...A } fragment A on Subscription { __typename }"),
+    ] {
+        socket.say(json!({ "id": id, "type": "subscribe", "payload": { "query": query } })).await;
+        let refused = socket.hear().await;
+        assert_eq!(
+            (&refused["type"], &refused["payload"][0]["extensions"]["code"]),
+            (&json!("error"), &json!("query_invalid")),
+            "{refused}"
+        );
+    }
 }
 
 #[tokio::test]

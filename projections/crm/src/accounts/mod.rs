@@ -12,6 +12,6 @@ pub use row::{AccountHistoryRow, AccountRow};
 
 projection! {
     /// Projects accounts.
-    pub struct Accounts = "accounts" @ 3, tables ["account", "account_word", "account_history"], events "crm.account." by words::apply_and_keep::<AccountRow>,
+    pub struct Accounts = "accounts" @ 4, tables ["account", "account_word", "account_history"], events "crm.account." by words::apply_and_keep::<AccountRow>,
     counts "account_id" in ["account", "account_history"]
 }

@@ -12,6 +12,6 @@ pub use row::{ContactHistoryRow, ContactRow};
 
 projection! {
     /// Projects contacts.
-    pub struct Contacts = "contacts" @ 4, tables ["contact", "contact_word", "contact_history"], events "crm.contact." by words::apply_and_keep::<ContactRow>,
+    pub struct Contacts = "contacts" @ 5, tables ["contact", "contact_word", "contact_history"], events "crm.contact." by words::apply_and_keep::<ContactRow>,
     counts "contact_id" in ["contact", "contact_history"], forgets by words::forget::<ContactRow>
 }

@@ -19,6 +19,6 @@ pub use row::{PersonHistoryRow, PersonPictureRow, PersonRow};
 
 projection! {
     /// Projects users.
-    pub struct People = "people" @ 10, tables ["person", "person_word", "person_picture", "person_history"], events "user.user." by reducer::apply,
+    pub struct People = "people" @ 11, tables ["person", "person_word", "person_picture", "person_history"], events "user.user." by reducer::apply,
     counts "user_id" in ["person", "person_history"], forgets by reducer::forget
 }

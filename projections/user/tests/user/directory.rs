@@ -179,6 +179,22 @@ async fn who_has_an_accent_is_found_however_it_was_stored_and_is_typed() {
 }
 
 #[tokio::test]
+async fn who_is_typed_in_another_case_is_found_in_every_script() {
+    let mut story = Story::new();
+    let people =
+        [("Κωνσταντίνος Λουκάς", "ΚΩΝΣ ΛΟΥΚΆΣ"), ("Kai Großmann", "GROSSMANN"), ("İbrahim Işık", "ibrahim IŞIK")];
+    for (name, _) in people {
+        user(&mut story, name, &[]);
+    }
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    for (name, typed) in people {
+        let search = PersonFilter { search: Some(typed.to_owned()), ..PersonFilter::default() };
+        assert_eq!(names(&stage, &story, search).await, [name], "{typed}");
+    }
+}
+
+#[tokio::test]
 async fn an_erased_user_leaves_no_word_of_who_they_were() {
     let mut story = Story::new();
     let ada = user(&mut story, "Ada Lovelace", &["member"]);

@@ -6,7 +6,7 @@ use poem::Response;
 use poem::http::StatusCode;
 use uuid::Uuid;
 
-use super::{Brand, Page, ShownPicture, alert};
+use super::{Brand, Page, ShownPicture};
 
 /// The content of the page.
 pub struct AccountPage<'p> {
@@ -51,9 +51,7 @@ pub struct ShownSession<'p> {
 /// Renders the page.
 pub fn account(page: &AccountPage<'_>) -> Response {
     let end = format!("/t/{}/account/sessions", page.slug);
-    let refused = page.picture.as_ref().and_then(|picture| picture.refused);
     let body = html! {
-        (alert(refused.map(|(_, text)| text)))
         p { "You are signed in as " strong { (page.person) } ", " (page.login) "." }
         div.row {
             form method="get" action=(format!("/t/{}/logout", page.slug)) { button type="submit" { "Sign out" } }
@@ -112,6 +110,7 @@ pub fn account(page: &AccountPage<'_>) -> Response {
             }
         }
     };
+    let refused = page.picture.as_ref().and_then(|picture| picture.refused);
     let status = refused.map_or(StatusCode::OK, |(status, _)| status);
     Page { tenant: page.tenant, title: "Your account", leads_to: None }.answer(status, &body)
 }

@@ -22,6 +22,8 @@ impl ShownPicture<'_> {
         let formats = PictureFormat::ALL.map(PictureFormat::media_type).join(",");
         let (least, most, kib) = (Picture::SIDE.start(), Picture::SIDE.end(), Picture::MOST_BYTES >> 10);
         let is_refused = self.refused.is_some();
+        // The field has the focus then, so it is what is shown and read out first: the message has to be beside it and belong to it.
+        let described_by = if is_refused { "picture-refused picture-allowed" } else { "picture-allowed" };
         html! {
             h2 { "Your picture" }
             @if let Some(id) = self.uploaded {
@@ -33,9 +35,10 @@ impl ShownPicture<'_> {
                     @else { "You have no picture." }
                 }
             }
+            @if let Some((_, text)) = self.refused { p.alert #picture-refused role="alert" { (text) } }
             form method="post" action=(action) enctype="multipart/form-data" {
                 label for="picture" { "New picture" }
-                input #picture name="picture" type="file" accept=(formats) required aria-describedby="picture-allowed"
+                input #picture name="picture" type="file" accept=(formats) required aria-describedby=(described_by)
                     aria-invalid=[is_refused.then_some("true")] autofocus[is_refused];
                 p.quiet #picture-allowed {
                     "PNG, JPEG or WebP, up to " (kib) " KiB, " (least) " to " (most) " pixels wide and high. The file is kept as it is, \
