@@ -107,7 +107,8 @@ async fn attack_188_a_picture_that_is_still_being_sent_when_the_session_ends_cha
     // The session was valid when the request began. Its body is read after that, as late as the sender likes.
     let gate = world.people.hold(0);
     let path = format!("{}/account/picture", world.issuer());
-    let sent = browser.upload(&path, "picture", &png(100));
+    let picture = png(100);
+    let sent = browser.upload(&path, "picture", &picture);
     let meanwhile = gate.meanwhile(async { world.run_as_admin(&ends).await });
     let (late, ()) = tokio::join!(sent, meanwhile);
     assert_eq!(late.leads_to().0, "/t/acme/login", "{late:?}");
