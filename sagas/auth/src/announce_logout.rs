@@ -5,7 +5,7 @@ use std::time::Duration;
 use auth_aggregates::{Account, AccountEvent, ClientId, Session, SessionId};
 use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
 use futures::future::join_all;
-use kernel::{Aggregate, RecordedEvent, UserId};
+use kernel::{Aggregate, Backoff, RecordedEvent, UserId};
 use mailing::decoded;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,8 +13,11 @@ use uuid::Uuid;
 use crate::{LoggedOut, Ports};
 
 /// An application may be unavailable for a while. Sessions that it keeps for longer expire by themselves.
-const RETRY: Retry =
-    Retry { attempts: 16, first: Duration::from_secs(2), longest: Duration::from_mins(10), park: false };
+const RETRY: Retry = Retry {
+    attempts: 16,
+    backoff: Backoff { first: Duration::from_secs(2), longest: Duration::from_mins(10) },
+    park: false,
+};
 
 const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_hours(24) };
 

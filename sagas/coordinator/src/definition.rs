@@ -85,24 +85,16 @@ pub struct Step {
 pub struct Retry {
     /// The number of attempts, including the first one.
     pub attempts: u32,
-    /// The pause after the first failure. It doubles with each further failure.
-    pub first: Duration,
-    /// The longest pause.
-    pub longest: Duration,
+    /// The pauses between attempts.
+    pub backoff: Backoff,
     /// What happens when all attempts have failed: park the saga for a person (true), or unwind it. A failing undo always parks.
     pub park: bool,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 10, first: Duration::from_secs(1), longest: Duration::from_mins(5), park: false }
-    }
-}
-
-impl Retry {
-    /// The pause after so many `failures` in a row, from 1.
-    pub fn pause(&self, failures: u32) -> Duration {
-        Backoff { first: self.first, longest: self.longest }.pause(failures)
+        let backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(5) };
+        Self { attempts: 10, backoff, park: false }
     }
 }
 

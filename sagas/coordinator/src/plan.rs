@@ -88,7 +88,7 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
     };
     let Fault { code, reason, kind } = fault;
     let failures = current.failures + 1;
-    let pause = Duration::from_std(step.retry.pause(failures)).unwrap_or(Duration::hours(1));
+    let pause = Duration::from_std(step.retry.backoff.pause(failures)).unwrap_or(Duration::hours(1));
     let over = failures >= step.retry.attempts || now + pause >= limit;
     match kind {
         FaultKind::Transient if !over => {
@@ -327,7 +327,8 @@ mod tests {
     #[test]
     fn attempts_that_failed_in_good_order_are_no_deaths() {
         let definition = {
-            let patient = Retry { attempts: 100, first: std::time::Duration::ZERO, ..Retry::default() };
+            let at_once = kernel::Backoff { first: std::time::Duration::ZERO, ..Retry::default().backoff };
+            let patient = Retry { attempts: 100, backoff: at_once, ..Retry::default() };
             Definition::new("test_plan", 1, &[], &[], start, vec![Step::new("one", nothing).retry(patient)])
         };
         let mut state = started();

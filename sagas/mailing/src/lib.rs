@@ -8,13 +8,16 @@
 use std::time::Duration;
 
 use coordinator::{Fault, Limits, Next, Retry, Start, StepContext};
-use kernel::{Event, Personal, RecordedEvent, Upcast, UserId};
+use kernel::{Backoff, Event, Personal, RecordedEvent, Upcast, UserId};
 use mailer::{Mail, MailError, Mailer};
 use serde::{Deserialize, Serialize};
 
 /// Mail servers may be unavailable for long: retry for a day, then park the saga for a person.
-pub const PATIENT: Retry =
-    Retry { attempts: 60, first: Duration::from_secs(5), longest: Duration::from_mins(30), park: true };
+pub const PATIENT: Retry = Retry {
+    attempts: 60,
+    backoff: Backoff { first: Duration::from_secs(5), longest: Duration::from_mins(30) },
+    park: true,
+};
 
 /// The longest validity of a mailed link.
 pub const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_hours(7 * 24) };

@@ -24,7 +24,7 @@ struct Parameters {
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let resources = ports.resources.clone();
     // Outages end by themselves. If a step fails for about a day, a person has to look at it.
-    let retry = Retry { attempts: 300, first: Duration::from_secs(1), longest: Duration::from_mins(5), park: true };
+    let retry = Retry { attempts: 300, park: true, ..Retry::default() };
     let action = |act: fn(Arc<dyn TenantResources>, StepContext) -> StepFuture| {
         let resources = resources.clone();
         move |context: StepContext, _: Parameters| act(resources.clone(), context)

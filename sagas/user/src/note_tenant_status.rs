@@ -2,7 +2,6 @@
 //! it starts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use coordinator::{Definition, Fault, Next, Retry, Start, StartContext, Step, StepContext};
 use kernel::RecordedEvent;
@@ -11,19 +10,17 @@ use user_aggregates::{Tenant, TenantStatus};
 
 use crate::{Ports, TenantResources, TenantStanding};
 
-/// Until the directory has it, a process that does not follow the log admits a suspended tenant: retry for a day, then park the saga for a
-/// person. A tenant that is suspended while it is provisioned is in the directory only when that is done.
-const RETRY: Retry =
-    Retry { attempts: 300, first: Duration::from_secs(1), longest: Duration::from_mins(5), park: true };
-
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {}
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let resources = ports.resources.clone();
     let note = move |context: StepContext, _: Parameters| note(resources.clone(), context);
+    // Until the directory has it, a process that does not follow the log admits a suspended tenant: retry for a day, then park the saga for
+    // a person. A tenant that is suspended while it is provisioned is in the directory only when that is done.
+    let retry = Retry { attempts: 300, park: true, ..Retry::default() };
     let starts_on = TenantStanding::TOLD_BY;
-    Definition::new("note_tenant_status", 1, &[], starts_on, start, vec![Step::new("note", note).retry(RETRY)])
+    Definition::new("note_tenant_status", 1, &[], starts_on, start, vec![Step::new("note", note).retry(retry)])
 }
 
 async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {

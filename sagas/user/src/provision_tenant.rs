@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
-use kernel::RecordedEvent;
+use kernel::{Backoff, RecordedEvent};
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Invitation, Tenant};
 use user_commands::{AbandonTenant, ActivateTenant, InviteOwner, RevokeOwnerInvitation, owner_invitation};
@@ -30,8 +30,8 @@ pub(crate) fn without_keys(ports: &Ports) -> Definition {
 fn defined(ports: &Ports, version: u32) -> Definition {
     let resources = ports.resources.clone();
     // Outages end by themselves, but a tenant that can't be provisioned within an hour is given up.
-    let retry =
-        Retry { attempts: 200, first: Duration::from_millis(500), longest: Duration::from_secs(30), park: false };
+    let backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
+    let retry = Retry { attempts: 200, backoff, park: false };
     let limits = Limits { whole: Duration::from_hours(1), ..Limits::default() };
     let action = |act: fn(Arc<dyn TenantResources>, StepContext, Parameters) -> StepFuture| {
         let resources = resources.clone();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
-use kernel::RecordedEvent;
+use kernel::{Backoff, RecordedEvent};
 use mailing::{SendRequest, on_request};
 use texting::{Text, TextError};
 use user_aggregates::{User, UserEvent};
@@ -12,8 +12,11 @@ use user_aggregates::{User, UserEvent};
 use crate::Ports;
 
 /// Retries until the code has expired.
-const RETRY: Retry =
-    Retry { attempts: 40, first: Duration::from_secs(2), longest: Duration::from_secs(20), park: false };
+const RETRY: Retry = Retry {
+    attempts: 40,
+    backoff: Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(20) },
+    park: false,
+};
 /// The minimum time for which a code must still be valid when it is sent.
 const TO_ENTER: TimeDelta = TimeDelta::minutes(2);
 const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Duration::from_mins(15) };
