@@ -41,6 +41,7 @@ mod settings;
 mod status;
 mod swap;
 mod tables;
+mod task;
 mod tracing_context;
 mod worker;
 mod writing;

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use eventstore::{Database, EventStore, supervised};
+use eventstore::{Database, EventStore};
 use kernel::Service;
 use nats::Bus;
 use tokio::sync::{broadcast, watch};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::AssignmentWatcher;
 use crate::partition_workers::PartitionWorkers;
 use crate::progress::ProgressWriter;
+use crate::task::Tasks;
 use crate::{Progress, Projection, Settings, feed};
 
 /// Applies a service's projections. Of all instances that run, only one applies a given partition of a projection at a time.
@@ -55,7 +55,7 @@ impl Projector {
         let (sender, _) = broadcast::channel(settings.buffered_batches.max(1));
         let (decided, _) = watch::channel(());
         let watcher = AssignmentWatcher::new(&database, projections.clone(), settings.stand_by);
-        let mut tasks = Tasks { service, shutdown, spawned: JoinSet::new() };
+        let mut tasks = Tasks::new(service, shutdown);
         for (index, projection) in projections.into_iter().enumerate() {
             let name = projection.name();
             let workers = PartitionWorkers {
@@ -79,24 +79,7 @@ impl Projector {
             deadletters::forward_decisions(decisions.clone(), service, decided.clone(), shutdown)
         });
         tasks.spawn("feed", move |shutdown| feed::run(bus.clone(), store.clone(), service, sender.clone(), shutdown));
-        while tasks.spawned.join_next().await.is_some() {}
-    }
-}
-
-/// The tasks of a projector. One that panics is started again, and the others go on meanwhile.
-struct Tasks {
-    service: Service,
-    shutdown: CancellationToken,
-    spawned: JoinSet<()>,
-}
-
-impl Tasks {
-    fn spawn<F>(&mut self, name: &str, start: impl FnMut(CancellationToken) -> F + Send + 'static)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let name = format!("projections/{}/{name}", self.service);
-        self.spawned.spawn(supervised(name, self.shutdown.clone(), start));
+        tasks.ended().await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventstore::{Database, PoolUse, Role};
-use kernel::{Position, TenantId};
+use kernel::{Backoff, Position, TenantId};
 use sqlx::PgPool;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -21,8 +21,10 @@ pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 const CONNECTIONS: u32 = 16;
 /// How long to wait before asking whether the position is one of the tenant's former cell.
 const SOON: Duration = Duration::from_millis(100);
-/// The pause before a transaction is begun again that did not see what was visible before: at first, doubled up to the longest.
-const TAKEN_BACK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(160));
+/// The pauses between the queries for the checkpoints that another process stores.
+const POLL: Backoff = Backoff { first: Duration::from_millis(2), longest: Duration::from_millis(50) };
+/// The pauses before a transaction is begun again that did not see what was visible before.
+const TAKEN_BACK: Backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_millis(160) };
 /// How long one statement of a query may take.
 const STATEMENT_TIMEOUT: &str = "10s";
 /// How long a transaction may be idle before the server ends it. If a transaction is ever left open by mistake, a rebuild's swap and vacuum
@@ -123,7 +125,7 @@ impl ReadModels {
             return Ok(self.begin(tenant).await?);
         }
         let deadline = Instant::now() + timeout;
-        let mut pause = TAKEN_BACK.0;
+        let mut pause = TAKEN_BACK.first;
         loop {
             let expected = self.visible(tenant, position, deadline).await?;
             let mut transaction = self.begin(tenant).await?;
@@ -137,7 +139,7 @@ impl ReadModels {
                 return Err(CatchUpTimeout { wanted: position, reached }.into());
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(TAKEN_BACK.1);
+            pause = TAKEN_BACK.after(pause);
         }
     }
 
@@ -206,7 +208,7 @@ impl ReadModels {
         reached: &mut Position,
     ) -> Vec<(&'static str, Position)> {
         let mut progress = self.progress.clone();
-        let mut pause = Duration::from_millis(2);
+        let mut pause = POLL.first;
         loop {
             if let Some(progress) = &mut progress
                 && let Some(here) = progress.reached(tenant)
@@ -226,7 +228,7 @@ impl ReadModels {
                 }
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(50));
+            pause = POLL.after(pause);
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use eventstore::{Database, EventSlice, EventStore, within};
 use futures::FutureExt;
-use kernel::{Position, RecordedEvent, TenantId};
+use kernel::{Backoff, Position, RecordedEvent, TenantId};
 use metrics::Label;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -32,13 +32,16 @@ use crate::partition::Partition;
 use crate::progress::{PartitionProgress, ProgressWriter};
 use crate::retrying::{self, Retried};
 use crate::writing::{self, Written};
-use crate::{Error, Projection, Settings};
+use crate::{Error, Projection, Settings, task};
 
 /// Queued batches are applied in one transaction up to this many events. The limit keeps the delay short until queries see them.
 const MAX_EVENTS_TOGETHER: usize = 1_000;
 
 /// How long storing a checkpoint may take, which may have to wait for a rebuild. Then the server is taken for gone, and we connect again.
 const STORED: Duration = Duration::from_secs(30);
+
+/// The pause before the partition is acquired again. It doubles while that fails.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Applies one partition whenever this instance holds it.
 pub(crate) struct Worker {
@@ -100,7 +103,8 @@ struct AppliedBatches {
 impl Worker {
     /// Acquires the partition and applies its events, again and again until `shutdown`, with exponential backoff after errors.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        let mut pause = Duration::from_millis(50);
+        let backoff = Backoff { first: FIRST_PAUSE, longest: self.settings.max_backoff };
+        let mut pause = backoff.first;
         // A partition that we held until a moment ago, and did not leave to others, is most likely still free.
         let mut held_before = false;
         while !shutdown.is_cancelled() {
@@ -129,13 +133,12 @@ impl Worker {
                     tracing::warn!(projection = self.projection.name(), %error, "the projection waits and tries again");
                 }
                 Err(_) => {
-                    let (service, name) = (self.database.service, self.projection.name());
+                    let name = self.projection.name();
                     tracing::error!(projection = name, "the projection's worker panicked");
-                    eventstore::panics_of(&format!("projections/{service}/{name}")).increment(1);
+                    eventstore::panics_of(&task::name(self.database.service, name)).increment(1);
                 }
             }
-            pause = if began.elapsed() > self.settings.max_backoff { Duration::from_millis(50) } else { pause * 2 };
-            pause = pause.min(self.settings.max_backoff);
+            pause = if began.elapsed() > backoff.longest { backoff.first } else { backoff.after(pause) };
             shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
     }
