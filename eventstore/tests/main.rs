@@ -15,6 +15,7 @@ mod log {
     mod fairness;
     mod isolation;
     mod locking;
+    mod losing;
     mod migrating;
     mod moving;
     mod proving;

@@ -10,30 +10,30 @@ use testbed::Database;
 
 use super::support::*;
 
-const ADA: &str =
+pub const ADA: &str =
     r#"{"name":{"personal":"Ada Lovelace"},"title":"Countess","many":[{"phone":{"personal":"+4930123456"}}]}"#;
-const OPENED: &str = r#"{"name":"Ada Lovelace","title":"Countess","many":[{"phone":"+4930123456"}]}"#;
+pub const OPENED: &str = r#"{"name":"Ada Lovelace","title":"Countess","many":[{"phone":"+4930123456"}]}"#;
 
 /// A store whose master key consists of this digit.
-async fn sealing(database: &Database, digit: &str) -> EventStore {
+pub async fn sealing(database: &Database, digit: &str) -> EventStore {
     let master = LocalMasterKey::parse(&digit.repeat(64), SystemRandom).unwrap();
     let sealing = Some(Sealing { master: Arc::new(master), random: Arc::new(SystemRandom) });
     open(database, Settings { sealing, ..Settings::default() }).await
 }
 
-async fn fresh() -> (Database, EventStore, TenantId) {
+pub async fn fresh() -> (Database, EventStore, TenantId) {
     let database = Database::fresh("crm").await;
     let store = sealing(&database, "a").await;
     (database, store, testbed::tenant())
 }
 
-fn saying(id: &str, expected: u64, event_type: &'static str, payload: &str) -> eventstore::StreamAppend {
+pub fn saying(id: &str, expected: u64, event_type: &'static str, payload: &str) -> eventstore::StreamAppend {
     let mut stream = stream(id, expected, 0);
     stream.events = vec![eventstore::NewEvent { event_type, ..event(payload) }];
     stream
 }
 
-async fn add(store: &EventStore, tenant: TenantId, id: &str, expected: u64, payload: &str) {
+pub async fn add(store: &EventStore, tenant: TenantId, id: &str, expected: u64, payload: &str) {
     store.append(append(tenant, vec![saying(id, expected, "crm.lead.captured", payload)])).await.unwrap();
 }
 
@@ -41,7 +41,7 @@ async fn erase(store: &EventStore, tenant: TenantId, id: &str, expected: u64) {
     store.append(append(tenant, vec![saying(id, expected, "crm.lead.erased", "{}")])).await.unwrap();
 }
 
-async fn loaded(store: &EventStore, tenant: TenantId, id: &str) -> Vec<String> {
+pub async fn loaded(store: &EventStore, tenant: TenantId, id: &str) -> Vec<String> {
     texts(&store.load(tenant, "crm.lead", id, 0).await.unwrap())
 }
 
@@ -50,7 +50,7 @@ fn texts(events: &[RecordedEvent]) -> Vec<String> {
 }
 
 /// The number of claims of a kind.
-async fn claims(database: &Database, kind: &str) -> i64 {
+pub async fn claims(database: &Database, kind: &str) -> i64 {
     let count = "SELECT count(*) FROM log.claims WHERE kind = $1";
     sqlx::query_scalar(count).bind(kind).fetch_one(&mut superuser(database).await).await.unwrap()
 }
@@ -145,97 +145,6 @@ async fn an_event_that_erases_takes_the_key_with_it_for_every_process() {
         assert_eq!(loaded(process, tenant, "grace").await, [OPENED]);
     }
     whole_log(&database, &store).await;
-}
-
-/// As if a server had taken over that has nothing of the log: all connections end, and what was written is gone.
-async fn lose_the_log(database: &Database) {
-    sqlx::raw_sql(
-        "SET session_replication_role = replica;
-         DELETE FROM log.events;
-         DELETE FROM log.commands;
-         DELETE FROM log.claims;
-         UPDATE log.head SET position = 0;
-         SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid();",
-    )
-    .execute(&mut superuser(database).await)
-    .await
-    .unwrap();
-}
-
-#[tokio::test]
-async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_any_more() {
-    let (database, store, tenant) = fresh().await;
-    add(&store, tenant, "ada", 0, ADA).await;
-    lose_the_log(&database).await;
-    // It was encrypted before anybody noticed.
-    let refused = store.append(append(tenant, vec![saying("ada", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
-    assert!(matches!(refused, append::Error::Outdated), "{refused}");
-    assert_eq!(contents(&database).await, [0, 0, 0], "nothing was written");
-    add(&store, tenant, "ada", 0, ADA).await;
-    assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [1, 1]);
-    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "ada").await, [OPENED]);
-}
-
-#[tokio::test]
-async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_although_another_process_made_a_new_one() {
-    let (database, store, tenant) = fresh().await;
-    add(&store, tenant, "ada", 0, ADA).await;
-    lose_the_log(&database).await;
-    let other = sealing(&database, "a").await;
-    add(&other, tenant, "grace", 0, ADA).await;
-    let before = contents(&database).await;
-    let refused = store.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
-    assert!(matches!(refused, append::Error::Outdated), "{refused}");
-    assert_eq!(contents(&database).await, before, "nothing was written");
-    add(&store, tenant, "eve", 0, ADA).await;
-    for id in ["eve", "grace"] {
-        assert_eq!(loaded(&sealing(&database, "a").await, tenant, id).await, [OPENED]);
-    }
-}
-
-#[tokio::test]
-async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_in_a_process_that_had_only_read_either() {
-    let mut postgres = testbed::Postgres::private();
-    let database = Database::fresh_on(&postgres, "crm").await;
-    let tenant = testbed::tenant();
-    add(&sealing(&database, "a").await, tenant, "ada", 0, ADA).await;
-    let store = sealing(&database, "a").await;
-    assert_eq!(loaded(&store, tenant, "ada").await, [OPENED]);
-    postgres.kill();
-    postgres.restart();
-    lose_the_log(&database).await;
-    // It has no connection of its own that was lost: this opens its first one for appends.
-    let refused = store.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
-    assert!(matches!(refused, append::Error::Outdated), "{refused}");
-    assert_eq!(contents(&database).await, [0, 0, 0], "nothing was written");
-    add(&store, tenant, "eve", 0, ADA).await;
-    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "eve").await, [OPENED]);
-}
-
-#[tokio::test]
-async fn a_tenants_key_that_the_log_has_lost_costs_no_other_tenant_an_append() {
-    let (database, store, tenant) = fresh().await;
-    add(&store, tenant, "ada", 0, ADA).await;
-    lose_the_log(&database).await;
-    // Both are queued before either is sent, so they are in one batch.
-    let encrypted = store.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)]));
-    let (refused, done) = tokio::join!(encrypted, store.append(append(testbed::tenant(), vec![stream("lamp", 0, 2)])));
-    assert!(matches!(refused, Err(append::Error::Outdated)), "{refused:?}");
-    assert_eq!(done.unwrap().last, Position(2));
-    assert_eq!(count(&database, "log.events").await, 2);
-}
-
-#[tokio::test]
-async fn a_tenants_key_that_is_still_in_the_log_stays_in_use_when_connections_were_lost() {
-    let (database, store, tenant) = fresh().await;
-    add(&store, tenant, "ada", 0, ADA).await;
-    let lost = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
-                WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    sqlx::query(lost).execute(&mut superuser(&database).await).await.unwrap();
-    add(&store, tenant, "grace", 0, ADA).await;
-    assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [2, 1]);
-    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "grace").await, [OPENED]);
 }
 
 #[tokio::test]

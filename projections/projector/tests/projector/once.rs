@@ -87,8 +87,7 @@ async fn who_finds_the_checkpoint_moved_writes_nothing_and_looks_again() {
     road.visible(&road.distant_models()).await;
 
     // As if another instance had started from the beginning while this one assumes that it has caught up.
-    let back = "BEGIN; TRUNCATE demo.lamps, demo.switches; UPDATE projector.checkpoints SET position = 0; COMMIT";
-    road.superuser().await.execute(back).await.unwrap();
+    road.take_back().await;
     road.append(0, "cellar", "demo.lamp.lit", "{}").await;
     road.relay().await;
     road.visible(&road.distant_models()).await;
@@ -105,10 +104,7 @@ async fn commits_that_a_crash_took_back_are_made_again_although_nothing_new_come
     road.visible(&running.models).await;
     road.visible(&road.distant_models()).await;
 
-    // Simulates a crash of Postgres with asynchronous commits: the connection is closed, and what it wrote is lost.
-    let back = "BEGIN; TRUNCATE demo.lamps, demo.switches; UPDATE projector.checkpoints SET position = 0; COMMIT";
-    road.superuser().await.execute(back).await.unwrap();
-    assert_eq!(road.cut().await, 1);
+    road.crash().await;
     road.visible(&road.distant_models()).await;
     assert_eq!(road.rows().await, road.expected(&[]).await);
     running.stop().await;
@@ -124,10 +120,8 @@ async fn what_a_crash_took_back_is_not_missing_in_a_transaction_at_its_position(
     road.visible(&running.models).await;
     road.visible(&road.distant_models()).await;
 
-    // As above. The worker notices with the next event at the earliest, and says until then that everything is visible.
-    let back = "BEGIN; TRUNCATE demo.lamps, demo.switches; UPDATE projector.checkpoints SET position = 0; COMMIT";
-    road.superuser().await.execute(back).await.unwrap();
-    assert_eq!(road.cut().await, 1);
+    // The worker notices with the next event at the earliest, and says until then that everything is visible.
+    road.crash().await;
     let behind = running.models.begin_at(road.tenants[0], last, Duration::ZERO).await.unwrap_err();
     assert!(matches!(behind, BeginError::Behind(CatchUpTimeout { wanted, .. }) if wanted == last), "{behind:?}");
     let last = road.append(0, "hall", "demo.lamp.lit", "{}").await;

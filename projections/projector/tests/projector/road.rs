@@ -9,7 +9,7 @@ use eventstore::{Append, CommandRecord, EventStore, NewEvent, StreamAppend};
 use kernel::{Caller, Grant, IdSource, Position, RecordedEvent, Role, Service, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials, StreamSettings};
 use projector::{Progress, Projection, Projector, ReadModels, Settings};
-use sqlx::{ConnectOptions, PgConnection, Row};
+use sqlx::{ConnectOptions, Executor, PgConnection, Row};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -298,6 +298,18 @@ impl Road {
             lamps: lamps.unwrap().iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), row.get(3)))).collect(),
             switches: switches.unwrap().iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect(),
         }
+    }
+
+    /// Takes back all that was ever applied.
+    pub(crate) async fn take_back(&self) {
+        let back = "BEGIN; TRUNCATE demo.lamps, demo.switches; UPDATE projector.checkpoints SET position = 0; COMMIT";
+        self.superuser().await.execute(back).await.unwrap();
+    }
+
+    /// Simulates a crash of Postgres with asynchronous commits: the worker's connection is closed, and what it wrote is lost.
+    pub(crate) async fn crash(&self) {
+        self.take_back().await;
+        assert_eq!(self.cut().await, 1);
     }
 
     /// Terminates the connections that hold partitions, and returns their number.
