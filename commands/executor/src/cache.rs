@@ -30,6 +30,13 @@ pub(crate) struct Baseline {
     pub(crate) epoch: u64,
 }
 
+impl Baseline {
+    /// The state of a stream that has no events yet. Its times are set with its first event.
+    pub(crate) fn without_events(state: Arc<dyn Any + Send + Sync>, epoch: u64) -> Self {
+        Self { state, version: 0, began_at: None, occurred_at: DateTime::UNIX_EPOCH, bytes: 0, epoch }
+    }
+}
+
 /// The identity of a stream.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct StreamKey {
@@ -89,7 +96,7 @@ mod tests {
     }
 
     fn baseline(version: u64, bytes: u64) -> Baseline {
-        Baseline { state: Arc::new(()), version, began_at: None, occurred_at: DateTime::UNIX_EPOCH, bytes, epoch: 0 }
+        Baseline { version, bytes, ..Baseline::without_events(Arc::new(()), 0) }
     }
 
     #[test]

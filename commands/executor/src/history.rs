@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::DateTime;
 use eventstore::{EventStore, Resumed, Snapshot};
 use kernel::personal::ends;
 use kernel::{Aggregate, RecordedEvent, Refusal, TenantId};
@@ -112,14 +111,7 @@ impl Histories {
             return Ok(known.map(|baseline| Found { baseline, from_cache: false, complete: true }));
         }
         let mut state = known.as_ref().and_then(|known| known.state.downcast_ref::<A>()).cloned().unwrap_or_default();
-        let mut baseline = known.unwrap_or_else(|| Baseline {
-            state: Arc::new(()),
-            version: 0,
-            began_at: None,
-            occurred_at: DateTime::UNIX_EPOCH,
-            bytes: 0,
-            epoch,
-        });
+        let mut baseline = known.unwrap_or_else(|| Baseline::without_events(Arc::new(()), epoch));
         let end = tail.iter().rposition(|event| ends(&event.event_type)).unwrap_or_default();
         let mut complete = true;
         for (nth, event) in tail.iter().enumerate() {

@@ -148,7 +148,7 @@ impl<'a> Work<'a> {
         let id = id.to_string();
         let index = match self.index::<A>(&id).await? {
             Some(index) => index,
-            None => self.add::<A>(id, initial::<A>(self.now, self.histories.store().epoch())),
+            None => self.add_new::<A>(id),
         };
         self.ask::<A>(index, command)
     }
@@ -323,7 +323,7 @@ impl<'a> Work<'a> {
         if self.indexes.contains_key(&(A::TYPE, id.clone())) {
             return Err(already_exists(A::TYPE, &id));
         }
-        let index = self.add::<A>(id, initial::<A>(self.now, self.histories.store().epoch()));
+        let index = self.add_new::<A>(id);
         let stream = &mut self.streams[index];
         (stream.commanded, stream.created) = (true, true);
         Ok(index)
@@ -373,6 +373,12 @@ impl<'a> Work<'a> {
         Ok(found.map(|found| self.add::<A>(id.to_owned(), found)))
     }
 
+    /// Adds a stream that does not exist yet.
+    fn add_new<A: Aggregate>(&mut self, id: String) -> usize {
+        let baseline = Baseline::without_events(Arc::new(A::default()), self.histories.store().epoch());
+        self.add::<A>(id, Found { baseline, from_cache: false, complete: true })
+    }
+
     fn add<A: Aggregate>(&mut self, id: String, Found { baseline, from_cache, complete }: Found) -> usize {
         let index = self.streams.len();
         self.indexes.insert((A::TYPE, id.clone()), index);
@@ -416,14 +422,6 @@ pub(crate) fn to_marked_json<A: Aggregate>(
         Some(person) => kernel::personal::marked_of(&person, write),
         None => kernel::personal::marked(write),
     }
-}
-
-fn initial<A: Aggregate>(now: DateTime<Utc>, epoch: u64) -> Found {
-    // A placeholder: the first event sets the time.
-    let occurred_at = DateTime::UNIX_EPOCH.min(now);
-    let state = Arc::new(A::default());
-    let baseline = Baseline { state, version: 0, began_at: None, occurred_at, bytes: 0, epoch };
-    Found { baseline, from_cache: false, complete: true }
 }
 
 /// The refusal `not_found`, for an id that never existed in the caller's tenant (it may exist in another).
