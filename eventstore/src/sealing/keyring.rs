@@ -110,7 +110,7 @@ impl Keyring {
             made => made?,
         }
         // It may have been released already.
-        Ok(self.subject_keys(pool, [subject]).await.map_err(append_error)?.pop().map(|(_, known)| known))
+        self.stored_subject_key(subject, pool).await
     }
 
     /// A data subject's key from the cache, if it is recent enough.
@@ -154,7 +154,13 @@ impl Keyring {
         if known.is_some() || begins || self.sealing.is_none() {
             return Ok(known);
         }
-        Ok(self.subject_keys(pool, [subject]).await.map_err(append_error)?.pop().map(|(_, known)| known))
+        self.stored_subject_key(subject, pool).await
+    }
+
+    /// The stored key of a data subject. `None`: they were erased, or never had one.
+    async fn stored_subject_key(&self, subject: &Subject, pool: &PgPool) -> Result<Option<KnownKey>, append::Error> {
+        let found = self.subject_keys(pool, [subject]).await.map_err(append_error)?;
+        Ok(found.into_iter().next().map(|(_, known)| known))
     }
 
     /// A tenant's key; created when it is first needed.
