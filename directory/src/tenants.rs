@@ -155,7 +155,7 @@ impl Directory {
         // The URL of a directory that several cells share. It was checked when the configuration was read.
         let shared = config.directory.url.reveal();
         let options = if shared.is_empty() { options } else { PgConnectOptions::from_str(shared).unwrap_or(options) };
-        let pool = eventstore::database::patient_pool(options, 2, waits.connections);
+        let pool = eventstore::database::pool(options, 2, waits.connections);
         Self { pool, waits, cell: config.directory.cell.clone() }
     }
 

@@ -151,12 +151,12 @@ impl Database {
     /// A pool that connects when it is first used and fails after 3 s without a free connection. Connections that were used a moment ago
     /// are not pinged before they are used: a broken one is noticed when it is used.
     pub fn pool(&self, role: Role, max: u32) -> PgPool {
-        pool(self.options(role), max)
+        pool(self.options(role), max, Patience::default())
     }
 
     /// As [`pool`](Self::pool), with server settings for its sessions.
     pub fn pool_with(&self, role: Role, max: u32, settings: &[(&str, &str)]) -> PgPool {
-        pool(self.options(role).options(settings.iter().copied()), max)
+        pool(self.options(role).options(settings.iter().copied()), max, Patience::default())
     }
 }
 
@@ -180,12 +180,7 @@ impl Default for Patience {
 const BEGUN: Duration = Duration::from_secs(5);
 
 /// The [pool](Database::pool) of a database, also of one that is no service's.
-pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
-    patient_pool(options, max, Patience::default())
-}
-
-/// As [`pool`], with another patience.
-pub fn patient_pool(options: PgConnectOptions, max: u32, patience: Patience) -> PgPool {
+pub fn pool(options: PgConnectOptions, max: u32, patience: Patience) -> PgPool {
     pool_options(max, patience).connect_lazy_with(options)
 }
 

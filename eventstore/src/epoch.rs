@@ -42,7 +42,7 @@ impl Epoch {
         }
     }
 
-    /// A [pool](crate::database::patient_pool) whose new connections end the epoch if they lead to another server, before anything is read
+    /// A [pool](crate::database::pool) whose new connections end the epoch if they lead to another server, before anything is read
     /// over them.
     pub(crate) fn pool(&self, options: PgConnectOptions, max: u32, patience: Patience) -> PgPool {
         let epoch = self.clone();
