@@ -4,14 +4,8 @@ use eventstore::{EventStore, StoredCommand};
 use kernel::{Kind, Position, Refusal};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::{Done, Request, refused};
-
-/// The first words of the ids of commands that a saga or a job executes. The id of the saga or the job follows.
-const OWN_WORDS: [&str; 2] = ["saga ", "job "];
-/// The length of a UUID as text.
-const UUID_LENGTH: usize = 36;
 
 /// A command's answer as stored.
 #[derive(Serialize, Deserialize)]
@@ -53,14 +47,6 @@ pub(crate) fn check_id(id: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::invalid("idempotency_key_invalid", "an idempotency key has 1 to 255 printable ASCII characters"))
-}
-
-/// Whether a command id is one with which a saga or a job executes its commands: it begins with `saga` or `job` and the id of that. Clients
-/// can't send such ids. Otherwise whoever knows the id of a saga or a job could use the id of its next command, which would be refused for
-/// good.
-pub fn is_reserved_id(id: &str) -> bool {
-    let owner = OWN_WORDS.iter().find_map(|word| id.strip_prefix(word));
-    owner.and_then(|owner| owner.get(..UUID_LENGTH)).is_some_and(|owner| Uuid::try_parse(owner).is_ok())
 }
 
 /// The command id of a part of a request. It contains a control character, which ids from clients can't, so it never equals a request's id.

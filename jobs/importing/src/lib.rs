@@ -129,13 +129,12 @@ fn answer(report: &ImportReport, import: Option<Uuid>) -> Value {
     })
 }
 
-/// The request is the same in each attempt, so that what an earlier one did is not done again. No client can send its command id
-/// ([`executor::is_reserved_id`]).
+/// The request is the same in each attempt, so that what an earlier one did is not done again.
 fn request(work: &Work, caller: Caller) -> Request {
     let id = work.id();
     Request {
         caller,
-        command_id: Some(format!("job {id}")),
+        command_id: Some(executor::reserved_for_job(id)),
         request_hash: Sha256::digest(id.as_bytes()).into(),
         if_match: None,
         occurred_at: None,

@@ -138,6 +138,11 @@ impl StepContext {
         self.inner.id
     }
 
+    /// The beginning of the command ids of the instance, which no client can send.
+    pub fn reserved_id(&self) -> String {
+        executor::reserved_for_saga(self.inner.id)
+    }
+
     /// The tenant of the instance.
     pub fn tenant(&self) -> TenantId {
         self.inner.caller.tenant()
@@ -176,8 +181,7 @@ impl StepContext {
     pub async fn execute_at<C: Command>(&self, version: Option<u64>, command: &C) -> Result<C::Answer, Fault> {
         let inner = &*self.inner;
         let way = if inner.undo { "undo" } else { "do" };
-        // No client can send such an id (`executor::is_reserved_id`).
-        let id = format!("saga {} {} {} {way}", inner.id, inner.step, inner.turn);
+        let id = format!("{} {} {} {way}", self.reserved_id(), inner.step, inner.turn);
         let part = inner.commands.fetch_add(1, Ordering::Relaxed);
         let request =
             Request { if_match: version.map(Versions::from), ..request(&inner.caller, &inner.state, Some(id)) };
@@ -186,7 +190,7 @@ impl StepContext {
 
     /// Whether an event was caused by this step of this instance. Events of its undo do not count.
     pub fn did(&self, event: &RecordedEvent, step: &str) -> bool {
-        let ours = format!("saga {} {step} ", self.inner.id);
+        let ours = format!("{} {step} ", self.reserved_id());
         event
             .decode_metadata()
             .is_ok_and(|metadata| metadata.command_id.starts_with(&ours) && !metadata.command_id.contains(" undo"))

@@ -69,8 +69,7 @@ async fn end(access: Arc<dyn Access>, context: StepContext, parameters: Paramete
     // Signing in looks up the person in the directory (a read model). While it lags behind this event, somebody may still sign in, so the
     // step is repeated until the directory has it.
     let known = access.is_known(context.tenant(), position).await;
-    // A command id that no client can send (`executor::is_reserved_id`).
-    let once = format!("saga {}-{}", context.saga_id(), if known { "last" } else { "first" });
+    let once = format!("{}-{}", context.reserved_id(), if known { "last" } else { "first" });
     let ending = Ending { tenant: context.tenant(), user, reason, closes, erases, once };
     access.end(&ending).await.map_err(|reason| Fault::transient("auth_unavailable", reason))?;
     if known {

@@ -121,7 +121,7 @@ impl Follower<'_> {
         state.evolve(started.clone().into());
         shared.probe.at(&Point::BeforeStart).await;
         // A command id of its own, so that an instance that an earlier delivery started stays.
-        let request = request(&writer, &state, Some(format!("saga {} start", key.id)));
+        let request = request(&writer, &state, Some(format!("{} start", executor::reserved_for_saga(key.id))));
         if let Err(refusal) = shared.repository.start(&request, key.id, started).await {
             let fault = Fault::from(refusal);
             // Any other error is not temporary, and must not block all others, so the event is parked.
