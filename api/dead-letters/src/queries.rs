@@ -53,17 +53,15 @@ impl Queries {
         /// Page size: 1 to 200. Default: 50.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
-        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
+        let Parameter(limit) = limit.0.unwrap_or_default();
         let listing = Listing {
             consumer: consumer.0.map(|Parameter(ConsumerName(consumer))| consumer),
             state: state.0.map_or(State::Parked, |Parameter(StateName(state))| state),
             after: after.0.map(|Parameter(Id(id))| id),
-            limit: limit + 1,
+            limit: limit.selected(),
         };
-        let mut found = self.services.of(&service.0)?.list(&caller, &listing).await?;
-        let more = found.len() > limit as usize;
-        found.truncate(limit as usize);
-        let next = found.last().filter(|_| more).map(|last| last.id.to_string());
+        let found = self.services.of(&service.0)?.list(&caller, &listing).await?;
+        let (found, next) = limit.page(found, |last| last.id.to_string());
         Ok(Plain(Page { dead_letters: found.into_iter().map(Summary::from).collect(), next }))
     }
 

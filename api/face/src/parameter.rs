@@ -35,6 +35,22 @@ impl Default for Count {
     }
 }
 
+impl Count {
+    /// How many items to select for a page: one more than it has, to see whether there are more.
+    pub const fn selected(self) -> u32 {
+        self.0 + 1
+    }
+
+    /// The page of the items that were selected, and the cursor of its last item if there are more.
+    pub fn page<T, C>(self, mut selected: Vec<T>, cursor: impl FnOnce(&T) -> C) -> (Vec<T>, Option<C>) {
+        let count = self.0 as usize;
+        let more = selected.len() > count;
+        selected.truncate(count);
+        let next = selected.last().filter(|_| more).map(cursor);
+        (selected, next)
+    }
+}
+
 impl Word for Count {
     const NAME: &'static str = "limit";
 
@@ -83,5 +99,19 @@ impl<T: Word> Type for Parameter<T> {
 impl<T: Word> ParseFromParameter for Parameter<T> {
     fn parse_from_parameter(text: &str) -> ParseResult<Self> {
         T::read(text).map(Self).map_err(ParseError::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_a_next_one_if_one_more_was_selected() {
+        let page = |selected: &[u8]| Count(2).page(selected.to_vec(), |last| *last);
+        assert_eq!(Count(2).selected(), 3);
+        assert_eq!(page(&[7, 8, 9]), (vec![7, 8], Some(8)));
+        assert_eq!(page(&[7, 8]), (vec![7, 8], None));
+        assert_eq!(page(&[]), (vec![], None));
     }
 }

@@ -87,7 +87,7 @@ impl Rest {
         /// Page size: 1 to 200. Default: 50.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
-        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
+        let Parameter(limit) = limit.0.unwrap_or_default();
         let state = state.0.map(|Parameter(StateName(state))| state);
         let listing = Listing {
             kind: kind.0,
@@ -96,19 +96,17 @@ impl Rest {
             batch: batch.0,
             schedule: schedule.0,
             before: after.0,
-            limit: limit + 1,
+            limit: limit.selected(),
         };
         let jobs = self.services.of(&service.0)?;
-        let mut found = jobs.list(&caller, &listing).await?;
+        let found = jobs.list(&caller, &listing).await?;
         // The kind is validated only if the list is empty: jobs of a kind that only an earlier version of the program had remain for
         // some days. And only after `list`, which checks the caller's permission.
         if let Some(kind) = listing.kind.as_deref().filter(|_| found.is_empty()) {
             let unknown = |detail: String| Refusal::invalid("parameter_invalid", detail).with("parameter", "kind");
             jobs.kinds().known(kind).map_err(unknown)?;
         }
-        let more = found.len() > limit as usize;
-        found.truncate(limit as usize);
-        let next = found.last().filter(|_| more).map(|last| last.id);
+        let (found, next) = limit.page(found, |last| last.id);
         Ok(Plain(Page { jobs: found.into_iter().map(Summary::from).collect(), next }))
     }
 

@@ -80,26 +80,23 @@ impl Rest {
         /// Page size: 1 to 200. Default: 50.
         limit: Query<Option<Parameter<Count>>>,
     ) -> Result<Plain<Page>, Problem> {
-        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
+        let Parameter(limit) = limit.0.unwrap_or_default();
         let listing = Listing {
             saga: saga.0,
             status: state.0.map(|Parameter(StateName(status))| status),
             key: key.0,
             after: after.0.map(|Parameter(After(at, id))| (at, id)),
-            limit: limit + 1,
+            limit: limit.selected(),
         };
         let instances = self.services.of(&service.0)?;
-        let mut found = instances.list(&caller, &listing).await?;
+        let found = instances.list(&caller, &listing).await?;
         // The name is validated only if the list is empty: sagas that only an earlier version of the program had can still be listed.
         // And only after `list`, which checks the caller's permission.
         if let Some(saga) = listing.saga.as_deref().filter(|_| found.is_empty()) {
             let unknown = |detail: String| Refusal::invalid("parameter_invalid", detail).with("parameter", "saga");
             instances.sagas().check(saga).map_err(unknown)?;
         }
-        let more = found.len() > limit as usize;
-        found.truncate(limit as usize);
-        let next =
-            found.last().filter(|_| more).map(|last| format!("{}_{}", last.started_at.timestamp_micros(), last.id));
+        let (found, next) = limit.page(found, |last| format!("{}_{}", last.started_at.timestamp_micros(), last.id));
         Ok(Plain(Page { sagas: found.into_iter().map(Into::into).collect(), next }))
     }
 

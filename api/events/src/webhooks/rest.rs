@@ -240,12 +240,10 @@ impl WebhookSettings {
         after: Query<Option<Uuid>>,
     ) -> Result<Plain<Deliveries>, Problem> {
         caller.require(READ)?;
-        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
+        let Parameter(limit) = limit.0.unwrap_or_default();
         let (home, _) = self.find(&caller, webhook.0).await?;
-        let mut found = home.deliveries(caller.tenant(), webhook.0, after.0, limit + 1).await?;
-        let more = found.len() > limit as usize;
-        found.truncate(limit as usize);
-        let next = found.last().filter(|_| more).map(|last| last.id);
+        let found = home.deliveries(caller.tenant(), webhook.0, after.0, limit.selected()).await?;
+        let (found, next) = limit.page(found, |last| last.id);
         Ok(Plain(Deliveries { deliveries: found.into_iter().map(Into::into).collect(), next }))
     }
 
@@ -263,13 +261,11 @@ impl WebhookSettings {
         after: Query<Option<u64>>,
     ) -> Result<Plain<Changes>, Problem> {
         caller.require(READ)?;
-        let Parameter(Count(limit)) = limit.0.unwrap_or_default();
+        let Parameter(limit) = limit.0.unwrap_or_default();
         for webhooks in &self.platform.webhooks {
-            let mut found = webhooks.changes(caller.tenant(), webhook.0, after.0, limit + 1).await?;
+            let found = webhooks.changes(caller.tenant(), webhook.0, after.0, limit.selected()).await?;
             if !found.is_empty() {
-                let more = found.len() > limit as usize;
-                found.truncate(limit as usize);
-                let next = found.last().filter(|_| more).map(|last| last.version);
+                let (found, next) = limit.page(found, |last| last.version);
                 return Ok(Plain(Changes { changes: found.into_iter().map(Into::into).collect(), next }));
             }
         }
