@@ -4,11 +4,11 @@ use executor::Done;
 use kernel::{Position, Service};
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{Body, IntoResponse, Response};
-use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
-use poem_openapi::types::Type;
+use poem_openapi::registry::{MetaResponses, Registry};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::schema::REPEATED_HEADER;
 use crate::{Example, schema};
 
 /// The answer to every command that was executed.
@@ -191,40 +191,14 @@ fn set(headers: &mut poem::http::HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-pub(crate) fn meta<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
-    MetaResponses {
-        responses: vec![MetaResponse {
-            description,
-            status: Some(status),
-            status_range: None,
-            content: vec![MetaMediaType {
-                content_type: "application/json",
-                schema: MetaSchemaRef::Reference(schema::name::<T>()),
-            }],
-            headers: headers
-                .iter()
-                .map(|(name, description)| MetaHeader {
-                    name: (*name).to_owned(),
-                    description: Some((*description).to_owned()),
-                    required: false,
-                    deprecated: false,
-                    schema: String::schema_ref(),
-                })
-                .collect(),
-        }],
-    }
-}
-
 const ETAG_HEADER: (&str, &str) = ("ETag", "The version of the resource");
 const LOCATION_HEADER: (&str, &str) = ("Location", "The path of the new resource");
-const REPEATED_HEADER: (&str, &str) =
-    ("Idempotency-Replayed", "true if this repeats the first answer to the same key; nothing was done again");
 pub(crate) const CHANGED_HEADERS: [(&str, &str); 3] =
     [ETAG_HEADER, ("X-Position", "<service>=<position>: the position of the log after this command"), REPEATED_HEADER];
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Changed<T> {
     fn meta() -> MetaResponses {
-        meta::<Accepted<T>>(200, "Done", &CHANGED_HEADERS)
+        schema::answer::<Accepted<T>>(200, "Done", &CHANGED_HEADERS)
     }
 
     fn register(registry: &mut Registry) {
@@ -235,7 +209,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Changed<
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
         let [etag, position, replayed] = CHANGED_HEADERS;
-        meta::<Accepted<T>>(201, "Created", &[LOCATION_HEADER, etag, position, replayed])
+        schema::answer::<Accepted<T>>(201, "Created", &[LOCATION_HEADER, etag, position, replayed])
     }
 
     fn register(registry: &mut Registry) {
@@ -245,7 +219,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Created<
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Unversioned<T> {
     fn meta() -> MetaResponses {
-        meta::<T>(200, "Done", &[REPEATED_HEADER])
+        schema::answer::<T>(200, "Done", &[REPEATED_HEADER])
     }
 
     fn register(registry: &mut Registry) {
@@ -255,7 +229,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Unversio
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for UnversionedCreated<T> {
     fn meta() -> MetaResponses {
-        meta::<T>(201, "Created", &[LOCATION_HEADER, REPEATED_HEADER])
+        schema::answer::<T>(201, "Created", &[LOCATION_HEADER, REPEATED_HEADER])
     }
 
     fn register(registry: &mut Registry) {
@@ -265,7 +239,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Unversio
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Resource<T> {
     fn meta() -> MetaResponses {
-        meta::<T>(200, "The current state", &[ETAG_HEADER])
+        schema::answer::<T>(200, "The current state", &[ETAG_HEADER])
     }
 
     fn register(registry: &mut Registry) {
@@ -275,7 +249,7 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Resource
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Plain<T> {
     fn meta() -> MetaResponses {
-        meta::<T>(200, "The requested data", &[])
+        schema::answer::<T>(200, "The requested data", &[])
     }
 
     fn register(registry: &mut Registry) {

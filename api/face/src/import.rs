@@ -117,7 +117,7 @@ impl IntoResponse for Imported {
 
 impl poem_openapi::ApiResponse for Imported {
     fn meta() -> MetaResponses {
-        answer::meta::<AcceptedReport>(200, "Done", &answer::CHANGED_HEADERS)
+        schema::answer::<AcceptedReport>(200, "Done", &answer::CHANGED_HEADERS)
     }
 
     fn register(registry: &mut Registry) {

@@ -3,7 +3,10 @@
 //! poem-openapi keeps schemas in a form of its own that only its own derives fill. So a type is registered there as a stub
 //! that carries its real schema, and [`resolve`] puts the real ones in place in the finished document.
 
-use poem_openapi::registry::{MetaSchema, Registry};
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
+use poem_openapi::types::Type;
 use schemars::JsonSchema;
 use schemars::generate::{Contract, SchemaSettings};
 use serde::Serialize;
@@ -86,6 +89,33 @@ pub fn register_answer<T: Example + JsonSchema + Serialize>(registry: &mut Regis
     register::<T>(registry, Direction::Out);
     if let Some(stub) = registry.schemas.get_mut(&name::<T>()) {
         stub.example = serde_json::to_value(T::example()).ok();
+    }
+}
+
+/// The header of an answer that repeats an earlier one, and what it means.
+pub const REPEATED_HEADER: (&str, &str) =
+    ("Idempotency-Replayed", "true if this repeats the first answer to the same key; nothing was done again");
+
+/// An answer with a body of this type, for the contract: its status, its description, and its headers with what they mean.
+pub fn answer<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
+    let header = |(name, description): &(&str, &str)| MetaHeader {
+        name: (*name).to_owned(),
+        description: Some((*description).to_owned()),
+        required: false,
+        deprecated: false,
+        schema: String::schema_ref(),
+    };
+    MetaResponses {
+        responses: vec![MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType {
+                content_type: "application/json",
+                schema: MetaSchemaRef::Reference(name::<T>()),
+            }],
+            headers: headers.iter().map(header).collect(),
+        }],
     }
 }
 

@@ -9,7 +9,6 @@ use poem_openapi::registry::{MetaResponses, Registry};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::answer::meta;
 use crate::{Example, schema};
 
 /// The end of a JSON object whose last member is an empty list, and the end of it after the list's last item.
@@ -69,7 +68,7 @@ impl<T: Serialize + Send> IntoResponse for Streamed<T> {
 
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Streamed<T> {
     fn meta() -> MetaResponses {
-        meta::<T>(200, "The requested data", &[])
+        schema::answer::<T>(200, "The requested data", &[])
     }
 
     fn register(registry: &mut Registry) {

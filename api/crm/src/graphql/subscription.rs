@@ -69,13 +69,7 @@ impl LeadEvent {
     /// The lead's current state, which includes this change.
     async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
         drop(context.reader_at(SERVICE, self.event.position).await?);
-        Lead::of(context, self.lead_id_of_event()).await
-    }
-}
-
-impl LeadEvent {
-    fn lead_id_of_event(&self) -> Option<Uuid> {
-        self.event.aggregate_id.parse().ok()
+        Lead::of(context, self.lead_id()).await
     }
 }
 

@@ -3,10 +3,10 @@
 mod examples;
 
 use chrono::{DateTime, Utc};
+use face::schema::{self, REPEATED_HEADER};
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Body, IntoResponse, Response};
-use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
-use poem_openapi::types::Type;
+use poem_openapi::registry::{MetaResponses, Registry};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -295,58 +295,38 @@ fn respond(body: &impl Serialize, version: u64, repeated: bool) -> Response {
     response
 }
 
-fn meta<T: JsonSchema>(status: u16, description: &'static str, headers: &[(&str, &str)]) -> MetaResponses {
-    let header = |(name, description): &(&str, &str)| MetaHeader {
-        name: (*name).to_owned(),
-        description: Some((*description).to_owned()),
-        required: false,
-        deprecated: false,
-        schema: String::schema_ref(),
-    };
-    MetaResponses {
-        responses: vec![MetaResponse {
-            description,
-            status: Some(status),
-            status_range: None,
-            content: vec![MetaMediaType {
-                content_type: "application/json",
-                schema: MetaSchemaRef::Reference(face::schema::name::<T>()),
-            }],
-            headers: headers.iter().map(header).collect(),
-        }],
-    }
-}
-
 const ETAG: (&str, &str) = ("ETag", "The version of the webhook");
-const REPLAYED: (&str, &str) =
-    ("Idempotency-Replayed", "true if this repeats the first answer to the same key; nothing was done again");
 
 impl poem_openapi::ApiResponse for Changed {
     fn meta() -> MetaResponses {
-        meta::<Summary>(200, "Done", &[ETAG, REPLAYED])
+        schema::answer::<Summary>(200, "Done", &[ETAG, REPEATED_HEADER])
     }
 
     fn register(registry: &mut Registry) {
-        face::schema::register_answer::<Summary>(registry);
+        schema::register_answer::<Summary>(registry);
     }
 }
 
 impl poem_openapi::ApiResponse for Rotated {
     fn meta() -> MetaResponses {
-        meta::<WithSecret>(200, "Done", &[ETAG, REPLAYED])
+        schema::answer::<WithSecret>(200, "Done", &[ETAG, REPEATED_HEADER])
     }
 
     fn register(registry: &mut Registry) {
-        face::schema::register_answer::<WithSecret>(registry);
+        schema::register_answer::<WithSecret>(registry);
     }
 }
 
 impl poem_openapi::ApiResponse for Created {
     fn meta() -> MetaResponses {
-        meta::<WithSecret>(201, "Created", &[("Location", "The path of the new webhook"), ETAG, REPLAYED])
+        schema::answer::<WithSecret>(
+            201,
+            "Created",
+            &[("Location", "The path of the new webhook"), ETAG, REPEATED_HEADER],
+        )
     }
 
     fn register(registry: &mut Registry) {
-        face::schema::register_answer::<WithSecret>(registry);
+        schema::register_answer::<WithSecret>(registry);
     }
 }

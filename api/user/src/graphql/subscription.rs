@@ -64,7 +64,7 @@ impl UserEvent {
     /// The current user, with this change applied.
     async fn user(&self, context: &Context) -> FieldResult<Option<User>> {
         drop(context.reader_at(SERVICE, self.event.position).await?);
-        User::of(context, self.event.aggregate_id.parse().ok()).await
+        User::of(context, self.user_id()).await
     }
 }
 
