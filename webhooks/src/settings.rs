@@ -13,10 +13,8 @@ pub struct Settings {
     pub guard: Guard,
     /// How long a receiver may take to answer.
     pub timeout: Duration,
-    /// The pause after the first failure; it doubles with each further failure.
-    pub first_retry: Duration,
-    /// The longest pause between two attempts.
-    pub longest_retry: Duration,
+    /// The pauses between attempts, without jitter; also those of parked events.
+    pub backoff: Backoff,
     /// After this many attempts in a row that the receiver refused because of the event itself (400, 413, 415, 422), the event is parked.
     pub park_after: u32,
     /// How long an endpoint may fail before it is disabled automatically.
@@ -38,8 +36,7 @@ impl Default for Settings {
         Self {
             guard: Guard::default(),
             timeout: Duration::from_secs(10),
-            first_retry: Duration::from_secs(1),
-            longest_retry: Duration::from_hours(1),
+            backoff: Backoff::default(),
             park_after: 5,
             disable_after: Duration::from_hours(5 * 24),
             most_parked: 1_000,
@@ -52,14 +49,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The backoff of parked events.
-    pub(crate) fn backoff(&self) -> Backoff {
-        Backoff { first: self.first_retry, longest: self.longest_retry }
-    }
-
     /// The longest pause between two attempts, including jitter.
     pub(crate) fn longest_pause(&self) -> Duration {
-        self.longest_retry.mul_f64(1.2)
+        self.backoff.longest.mul_f64(1.2)
     }
 
     /// The number of attempts in a row without which an endpoint is not disabled automatically: half of what there is time for with the
@@ -72,7 +64,7 @@ impl Settings {
     /// The pause after this many failed attempts in a row. It doubles each time, with a jitter of up to 20 %, so that endpoints that failed
     /// together are not all retried at the same time.
     pub(crate) fn pause(&self, attempts: u32, random: &dyn RandomSource) -> Duration {
-        self.backoff().pause(attempts).mul_f64(0.8 + 0.4 * random.unit())
+        self.backoff.pause(attempts).mul_f64(0.8 + 0.4 * random.unit())
     }
 }
 

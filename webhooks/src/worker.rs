@@ -160,7 +160,7 @@ impl Worker {
     async fn deliver_pending(&mut self) -> Result<(), Interruption> {
         let parts = self.shared.webhooks.parts();
         if self.letters.is_none() {
-            self.letters = Some(Letters::load(parts.deliver, self.target.id, parts.settings.backoff()).await?);
+            self.letters = Some(Letters::load(parts.deliver, self.target.id, parts.settings.backoff).await?);
             // Former workers may have left more deliveries than are kept.
             attempts::trim(parts.deliver, self.target.tenant, self.target.id, parts.settings.kept).await?;
         }

@@ -3,12 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use kernel::Backoff;
+
 /// The number of consecutive failures that open the breaker.
 const FAILURES: u32 = 5;
-/// How long the breaker stays open at first. Each failed trial doubles the time.
-const REST: Duration = Duration::from_millis(500);
-/// The longest time that the breaker stays open.
-const LONGEST: Duration = Duration::from_secs(8);
+/// How long the breaker stays open: at first, and at the longest after failed trials.
+const REST: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(8) };
 
 /// The circuit breaker of one instance.
 #[derive(Debug, Default)]
@@ -57,9 +57,9 @@ impl Breaker {
         self.change(|state| {
             *state = match *state {
                 State::Closed { failures } if failures + 1 < FAILURES => State::Closed { failures: failures + 1 },
-                State::Closed { .. } => State::Open { until: now + REST, rest: REST },
+                State::Closed { .. } => State::Open { until: now + REST.first, rest: REST.first },
                 State::HalfOpen { rest, .. } => {
-                    let rest = (rest * 2).min(LONGEST);
+                    let rest = REST.after(rest);
                     State::Open { until: now + rest, rest }
                 }
                 open @ State::Open { .. } => open,
@@ -112,23 +112,23 @@ mod tests {
     fn after_a_rest_one_request_is_let_through_and_decides() {
         let now = Instant::now();
         let breaker = open(now);
-        assert!(!breaker.admit(now + REST / 2));
-        let later = now + REST;
+        assert!(!breaker.admit(now + REST.first / 2));
+        let later = now + REST.first;
         assert!(breaker.admit(later));
         assert!(!breaker.admit(later), "a second trial");
         assert_eq!(breaker.state().0, "half-open");
         breaker.failed(later);
-        assert!(!breaker.admit(later + REST), "it rests twice as long");
-        assert!(breaker.admit(later + 2 * REST));
+        assert!(!breaker.admit(later + REST.first), "it rests twice as long");
+        assert!(breaker.admit(later + 2 * REST.first));
         breaker.succeeded();
-        assert!(breaker.admit(later + 2 * REST) && breaker.admit(later + 2 * REST));
+        assert!(breaker.admit(later + 2 * REST.first) && breaker.admit(later + 2 * REST.first));
     }
 
     #[test]
     fn a_trial_that_nobody_hears_of_is_followed_by_another() {
         let now = Instant::now();
         let breaker = open(now);
-        assert!(breaker.admit(now + REST));
-        assert!(breaker.admit(now + 2 * REST));
+        assert!(breaker.admit(now + REST.first));
+        assert!(breaker.admit(now + 2 * REST.first));
     }
 }

@@ -19,10 +19,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How long a cancelled handler may take to stop, before it is dropped.
     pub grace: Duration,
-    /// The pause after the first failure; it doubles with each further failure.
-    pub first_retry: Duration,
-    /// The longest pause.
-    pub longest_retry: Duration,
+    /// The pauses between attempts, without jitter.
+    pub backoff: Backoff,
     /// The polling interval of runners, because the messages that wake them may be lost.
     pub poll_interval: Duration,
     /// How often old jobs are removed, and open ones counted.
@@ -42,8 +40,7 @@ impl Default for Settings {
             time_slice: Duration::from_secs(10),
             lease: Duration::from_secs(8),
             grace: Duration::from_secs(10),
-            first_retry: Duration::from_secs(5),
-            longest_retry: Duration::from_mins(30),
+            backoff: Backoff { first: Duration::from_secs(5), longest: Duration::from_mins(30) },
             poll_interval: Duration::from_secs(5),
             sweep: Duration::from_secs(15),
             keep: Duration::from_hours(7 * 24),
@@ -55,8 +52,8 @@ impl Default for Settings {
 impl Settings {
     /// The pause after attempt number `attempt` (from 1) failed. It doubles each time, with a jitter of up to one half, so that jobs that
     /// failed together are not all retried at the same time. It is the same for the same job and attempt.
-    pub(crate) fn backoff(&self, job: Uuid, attempt: u32) -> Duration {
-        let pause = Backoff { first: self.first_retry, longest: self.longest_retry }.pause(attempt);
+    pub(crate) fn pause(&self, job: Uuid, attempt: u32) -> Duration {
+        let pause = self.backoff.pause(attempt);
         let digest = Sha256::new().chain_update(job.as_bytes()).chain_update(attempt.to_be_bytes()).finalize();
         let chance = f64::from(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])) / f64::from(u32::MAX);
         pause.mul_f64(0.5 + 0.5 * chance)
@@ -68,15 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest_and_differ_from_job_to_job() {
+    fn jitter_shortens_a_wait_by_one_half_at_most_and_differs_from_job_to_job() {
         let settings = Settings::default();
         for attempt in 1..=40 {
-            let whole =
-                settings.first_retry.saturating_mul(2_u32.saturating_pow(attempt - 1)).min(settings.longest_retry);
-            let wait = settings.backoff(Uuid::from_u128(7), attempt);
+            let whole = settings.backoff.pause(attempt);
+            let wait = settings.pause(Uuid::from_u128(7), attempt);
             assert!(wait >= whole / 2 && wait <= whole, "attempt {attempt}: {wait:?} of {whole:?}");
         }
-        let waits: std::collections::BTreeSet<_> = (0..100).map(|n| settings.backoff(Uuid::from_u128(n), 3)).collect();
+        let waits: std::collections::BTreeSet<_> = (0..100).map(|n| settings.pause(Uuid::from_u128(n), 3)).collect();
         assert!(waits.len() > 90, "{waits:?}");
     }
 }

@@ -109,7 +109,7 @@ fn outcome(settings: &Settings, claimed: &Claimed, ending: Ending) -> Option<Out
             Outcome { why: Some((code, reason)), ..over("discarded", line) }
         }
         Ending::Answered(Err(Fault::Failed { code, reason })) => {
-            let wait = Some(settings.backoff(claimed.id, claimed.attempt));
+            let wait = Some(settings.pause(claimed.id, claimed.attempt));
             let line = format!("failed, to be tried again: {code}: {reason}");
             Outcome { wait, why: Some((code, reason)), ..over("waiting", line) }
         }

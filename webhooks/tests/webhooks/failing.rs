@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use kernel::{Clock, ManualClock, Position, Role, SystemClock};
+use kernel::{Backoff, Clock, ManualClock, Position, Role, SystemClock};
 use sqlx::{Connection, Executor, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
@@ -207,7 +207,8 @@ async fn attack_67_a_webhooks_address_inside_our_network_is_not_knocked_at() {
 async fn a_receiver_that_asks_for_a_pause_gets_it() {
     let world = World::start().await;
     let busy = Receiver::answering(|_, _| Reply::Status("429 Too Many Requests\r\nretry-after: 100")).await;
-    let settings = Settings { longest_retry: Duration::from_hours(1), ..quick() };
+    let backoff = Backoff { longest: Duration::from_hours(1), ..quick().backoff };
+    let settings = Settings { backoff, ..quick() };
     let patient = world.elsewhere(settings);
     let created = world.endpoint(&busy.url).await;
     world.halt().await;

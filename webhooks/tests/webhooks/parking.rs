@@ -188,7 +188,8 @@ async fn superstitious_and_tired() -> (Receiver, Arc<AtomicBool>) {
 async fn what_is_decided_is_heeded_at_once_while_a_later_event_waits_for_its_attempt() {
     // The polling interval is longer than the test.
     let long = Duration::from_hours(1);
-    let settings = webhooks::Settings { longest_retry: long, poll_interval: long, ..quick() };
+    let backoff = Backoff { longest: long, ..quick().backoff };
+    let settings = webhooks::Settings { backoff, poll_interval: long, ..quick() };
     let world = World::with(settings).await;
     let (receiver, mended) = superstitious_and_tired().await;
     let endpoint = world.endpoint(&receiver.url).await;
@@ -224,8 +225,7 @@ async fn what_is_decided_while_it_is_sent_is_heeded_when_that_failed() {
     let long = Duration::from_hours(1);
     let settings = webhooks::Settings {
         park_after: 1,
-        first_retry: long,
-        longest_retry: long,
+        backoff: Backoff { first: long, longest: long },
         timeout: Duration::from_secs(2),
         ..quick()
     };
@@ -394,7 +394,7 @@ async fn an_event_is_parked_after_five_refusals_in_a_row_whatever_failed_before(
 #[tokio::test]
 async fn refusals_before_and_after_a_restart_are_in_one_row() {
     let pause = Duration::from_millis(200);
-    let settings = webhooks::Settings { first_retry: pause, longest_retry: pause, ..quick() };
+    let settings = webhooks::Settings { backoff: Backoff { first: pause, longest: pause }, ..quick() };
     let world = World::with(settings).await;
     let receiver = Receiver::answering(|_, _| Reply::Status("422 Unprocessable Content")).await;
     let endpoint = world.endpoint(&receiver.url).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, Relay, StreamAppend};
-use kernel::{Caller, Clock, EventType, Grant, IdSource, Position, Role, SystemClock, SystemIds, TenantId};
+use kernel::{Backoff, Caller, Clock, EventType, Grant, IdSource, Position, Role, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,8 +38,7 @@ pub fn quick() -> Settings {
     Settings {
         guard: Guard { allow_private: true },
         timeout: Duration::from_secs(5),
-        first_retry: Duration::from_millis(20),
-        longest_retry: Duration::from_millis(200),
+        backoff: Backoff { first: Duration::from_millis(20), longest: Duration::from_millis(200) },
         poll_interval: Duration::from_millis(500),
         ..Settings::default()
     }

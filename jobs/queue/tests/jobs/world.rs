@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use eventstore::backup::{Restore, freeze};
 use jobs::{Fault, Job, Jobs, Kind, Kinds, NewJob, Request, Runner, Settings, Sources, State, Step, Work};
-use kernel::{Caller, Grant, Role, SystemClock, SystemIds, TenantId};
+use kernel::{Backoff, Caller, Grant, Role, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials};
 use serde_json::{Value, json};
 use sqlx::Connection;
@@ -65,8 +65,7 @@ pub fn quick() -> Settings {
     Settings {
         lease: Duration::from_millis(1500),
         grace: Duration::from_millis(100),
-        first_retry: Duration::from_millis(20),
-        longest_retry: Duration::from_millis(100),
+        backoff: Backoff { first: Duration::from_millis(20), longest: Duration::from_millis(100) },
         // Longer than a test waits, so that wake-ups have to arrive.
         poll_interval: Duration::from_mins(10),
         ..Settings::default()
