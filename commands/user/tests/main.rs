@@ -7,6 +7,7 @@ mod asking {
     mod claiming;
     mod escalating;
     mod importing;
+    mod importing_later;
     mod inviting;
     mod owning;
     mod permissions;
