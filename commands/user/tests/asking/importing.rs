@@ -282,6 +282,28 @@ async fn what_is_wrong_with_the_whole_file_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_mapping_that_does_not_fit_the_file_writes_nothing() {
+    let world = World::new().await;
+    let csv = "email,Pr\u{e9}nom\nada@example.com,Ada\n".as_bytes();
+    for (mapping, code) in [
+        (&[("Pr\u{e9}nom", "name"), ("Pre\u{301}nom", "given_name")][..], "csv_mapping_column"),
+        (&[("Pr\u{e9}nom", "name"), ("Nom", "family_name")], "csv_mapping_column"),
+        (&[("Pr\u{e9}nom", "shoe_size")], "csv_mapping_field"),
+        (&[("Pr\u{e9}nom", "email")], "csv_duplicate_column"),
+    ] {
+        let mapping = mapping.iter().map(|(header, field)| ((*header).to_owned(), (*field).to_owned())).collect();
+        let what = UserImport { mapping, ..users() };
+        let refusal = world.import_refused(&world.request, csv, &what).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, code));
+        let dry = dry_run(&world.executor, &world.request, csv, &what).await.unwrap_err();
+        assert_eq!(dry.code(), code);
+    }
+    let mapping = [("Pre\u{301}nom".to_owned(), "name".to_owned())].into();
+    let report = import(&world.executor, &world.request, csv, &UserImport { mapping, ..users() }, &Unpaced).await;
+    assert_eq!(report.unwrap().answer.taken, 1, "one of the forms is enough");
+}
+
+#[tokio::test]
 async fn whoever_may_not_do_it_by_hand_does_not_do_it_by_file() {
     let world = World::new().await;
     for role in [Role::Member, Role::Viewer, Role::Auditor] {
