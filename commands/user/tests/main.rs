@@ -12,6 +12,7 @@ mod asking {
     mod owning;
     mod permissions;
     mod picturing;
+    mod refusing;
     mod registering;
     mod registering_by_policy;
     mod support;
