@@ -40,7 +40,7 @@ async fn an_invitation_is_accepted_once_and_makes_a_user_with_a_verified_address
 }
 
 #[tokio::test]
-async fn a_link_that_is_not_good_makes_nobody_and_leaves_one_record() {
+async fn attack_90_a_link_that_is_not_good_makes_nobody_and_leaves_one_record() {
     let world = World::new().await;
     let follower = world.with_permissions(&["user:invitation:accept"]);
     let expired = world.done(&invite("expired")).await;
