@@ -9,15 +9,18 @@ pub fn formatted(command: Command) -> Command {
 }
 
 fn shaped(command: Command) -> Command {
-    let notes = command.get_after_help().map(|notes| paragraphs(&notes.to_string()));
-    let command = match notes {
-        Some(notes) => command.after_help(notes),
-        None => command,
-    };
+    let command = with_notes(command, paragraphs);
     let command =
         command.mut_args(|arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg });
-    let below: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
-    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, |one| with_examples(shaped(one))))
+    command.mut_subcommands(|one| with_examples(shaped(one)))
+}
+
+/// Changes the notes of a command, if it has any.
+fn with_notes(command: Command, change: impl FnOnce(&str) -> String) -> Command {
+    match command.get_after_help().map(|notes| change(&notes.to_string())) {
+        Some(notes) => command.after_help(notes),
+        None => command,
+    }
 }
 
 /// Adds to a group of commands the first example of each of its commands, unless the group has notes of its own.
@@ -38,14 +41,7 @@ fn example(command: &Command) -> Option<String> {
 
 /// Breaks the long examples of a command and its subcommands.
 fn folded(command: Command) -> Command {
-    let notes =
-        command.get_after_help().map(|notes| notes.to_string().lines().map(fold).collect::<Vec<_>>().join("\n"));
-    let command = match notes {
-        Some(notes) => command.after_help(notes),
-        None => command,
-    };
-    let below: Vec<_> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
-    below.into_iter().fold(command, |command, name| command.mut_subcommand(name, folded))
+    with_notes(command, |notes| notes.lines().map(fold).collect::<Vec<_>>().join("\n")).mut_subcommands(folded)
 }
 
 /// The width of examples that a terminal of 80 columns shows as they are.

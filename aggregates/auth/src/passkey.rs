@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_ahead_has_no_challenge_forgotten_that_is_good_when_it_is_right_again() {
+    fn attack_138_a_clock_that_was_ahead_has_no_challenge_forgotten_that_is_good_when_it_is_right_again() {
         TestFramework::<Account>::with(())
             .given(vec![enrolled("one", 0).into(), shown(0, "a", 5).into(), shown(0, "b", 65).into()])
             .when(show(0, "a", 7))

@@ -35,7 +35,7 @@ use jobs::Kinds;
 use juniper::FieldResult;
 use kernel::{AggregateType, EventType, Grant, Service};
 use projector::{Projection, ReadModels};
-use user_commands::Catalogue;
+use user_commands::{Catalogue, SubjectLookup};
 
 /// The domain of people and tenants: users, roles, groups, organizations, invitations.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +67,7 @@ impl Domain for User {
     fn jobs(read_models: &ReadModels, write_side: Option<&WriteSide>) -> Kinds {
         let importers = write_side.map(|WriteSide { executor, grants, machines, .. }| user_jobs::Importers {
             executor: executor.clone(),
-            catalogue: Catalogue::from(grants.to_vec()),
-            machines: machines.clone(),
+            requesters: SubjectLookup { catalogue: Catalogue::from(grants.to_vec()), machines: machines.clone() },
         });
         user_jobs::kinds(read_models, importers)
     }

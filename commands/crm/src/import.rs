@@ -75,7 +75,7 @@ pub async fn import_leads(
 }
 
 /// The caller of an import that a background job runs: the requester with the permissions that the import needs. `backdate`: whether they
-/// had that permission when they requested it. Whether they still have them is looked up before each chunk ([`LeadImport::later`]).
+/// had that permission when they requested it. Whether they still have them is looked up before each chunk ([`LeadImport::requester`]).
 pub fn importer(tenant: TenantId, subject: &str, backdate: bool) -> Caller {
     let needed = |permission: &str| permission == IMPORT || (backdate && permission == BACKDATE);
     let grants = crate::GRANTS.iter().filter(|grant| needed(grant.permission));

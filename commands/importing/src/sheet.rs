@@ -64,9 +64,7 @@ impl<'a, F: Field> Sheet<'a, F> {
     /// # Errors
     /// Codes that begin with `csv_`: the file can't be read.
     pub fn read(csv: &'a [u8], mapping: &BTreeMap<String, String>, most_rows: u64) -> Result<Self, Refusal> {
-        // Who maps a header types it, perhaps in another form than the file has it in.
-        let mapping = mapping.iter().map(|(header, field)| (composed(header).into_owned(), field.clone()));
-        let mapping: BTreeMap<String, String> = mapping.collect();
+        let mapping = by_composed_header(mapping)?;
         let known = |header: &str| {
             let header = composed(header);
             mapping.contains_key(&*header) || named::<F>(&header.to_lowercase()).is_some()
@@ -111,6 +109,20 @@ impl<'a, F: Field> Sheet<'a, F> {
         let column = self.columns.iter().find(|column| column.field.is_some_and(|field| field.name() == name));
         column.map(|column| column.header.clone())
     }
+}
+
+/// A mapping by composed headers: who maps a header types it, perhaps in another form than the file has it in.
+fn by_composed_header(mapping: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Refusal> {
+    let mut fields = BTreeMap::new();
+    for (header, field) in mapping {
+        let header = composed(header).into_owned();
+        if fields.contains_key(&header) {
+            let detail = format!("the mapping names the column {:?} twice, in two forms of Unicode", shown(&header));
+            return Err(Refusal::invalid("csv_mapping_column", detail));
+        }
+        fields.insert(header, field.clone());
+    }
+    Ok(fields)
 }
 
 fn text(csv: &[u8]) -> Result<&str, Refusal> {
@@ -376,6 +388,17 @@ mod tests {
             let fields: Vec<_> = sheet.columns.iter().map(|column| column.field).collect();
             assert_eq!(fields, [Some(Part::Name), None, Some(Part::Email)], "{mapped:?} {header:?}");
             assert_eq!(sheet.header("name").as_deref(), Some(forms[0]));
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_mapped_in_two_forms_is_mapped_twice() {
+        for fields in [["name", "email"], ["name", "name"], ["ignore", "name"]] {
+            let forms = ["Pr\u{e9}nom", "Pre\u{301}nom"].map(str::to_owned);
+            let mapping = forms.into_iter().zip(fields.map(str::to_owned)).collect();
+            let refusal = Sheet::read("Pr\u{e9}nom\nAda\n".as_bytes(), &mapping, 100_000).unwrap_err();
+            assert_eq!(refusal.code(), "csv_mapping_column");
+            assert!(refusal.detail().contains("twice"), "{refusal}");
         }
     }
 

@@ -170,11 +170,27 @@ pub(crate) async fn require_within_own(
     catalogue: &Catalogue,
     roles: impl IntoIterator<Item = String>,
 ) -> Result<(), Refusal> {
-    if work.caller().may_all(catalogue.of_administrators()) {
-        return Ok(());
+    let exceeding = exceeding(work, catalogue, roles, None).await?;
+    work.caller().require_all(exceeding.iter().map(String::as_str))
+}
+
+/// The permissions of roles that the caller lacks, or that are missing in `limit`: none for who has all permissions of administrators, whatever
+/// the roles include.
+///
+/// # Errors
+/// `too_many_roles`: for anybody else, they include more than a command follows.
+pub(crate) async fn exceeding(
+    work: &mut Work<'_>,
+    catalogue: &Catalogue,
+    roles: impl IntoIterator<Item = String>,
+    limit: Option<&BTreeSet<String>>,
+) -> Result<Vec<String>, Refusal> {
+    let may = |caller: &Caller, one: &str| caller.may(one) && limit.is_none_or(|limit| limit.contains(one));
+    if catalogue.of_administrators().all(|one| may(work.caller(), one)) {
+        return Ok(Vec::new());
     }
     let allowed = allowed(work, catalogue, roles).await?.permissions;
-    work.caller().require_all(allowed.iter().map(String::as_str))
+    Ok(allowed.into_iter().filter(|one| !may(work.caller(), one)).collect())
 }
 
 /// Refuses to act on a user who has permissions that the caller lacks.

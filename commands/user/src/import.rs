@@ -5,17 +5,15 @@ mod chunk;
 mod row;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use executor::Command;
 use importing::{Field, Import, ImportReport, RequestAge, Sheet};
-use kernel::{Caller, Checks, Machines, Refusal};
+use kernel::{Caller, Checks, Refusal};
 use user_aggregates::ImportKind;
 use uuid::Uuid;
 
-use crate::{Catalogue, InviteUser, RegisterUser};
+use crate::{InviteUser, RegisterUser, SubjectLookup};
 pub use chunk::{CompleteUserImport, TakeUsers};
 pub use row::{UserField, UserRow};
 
@@ -29,24 +27,10 @@ pub struct UserImport {
     pub kind: ImportKind,
     /// Maps headers in the file to fields of the user (or `ignore`), for headers that differ from the name of the field.
     pub mapping: BTreeMap<String, String>,
-    /// Set if a background job runs the import: the requester's current permissions then limit what it may give.
-    pub requester: Option<LocalRequesterLookup>,
-    pub catalogue: Catalogue,
-}
-
-/// Data with which a background job determines the requester's current permissions. Those of users are in the service's own log.
-#[derive(Clone)]
-pub struct LocalRequesterLookup {
-    /// How long ago the import was requested.
-    pub age: RequestAge,
-    /// Looks up requesters that are machines.
-    pub machines: Arc<dyn Machines>,
-}
-
-impl fmt::Debug for LocalRequesterLookup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LocalRequesterLookup({:?})", self.age)
-    }
+    /// How long ago the import was requested, if a background job runs it: the requester's current permissions then limit what it may give.
+    pub age: Option<RequestAge>,
+    /// Looks up the requester of such an import, and what the roles of the rows allow.
+    pub requesters: SubjectLookup,
 }
 
 impl UserImport {

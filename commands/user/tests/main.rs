@@ -7,10 +7,12 @@ mod asking {
     mod claiming;
     mod escalating;
     mod importing;
+    mod importing_later;
     mod inviting;
     mod owning;
     mod permissions;
     mod picturing;
+    mod refusing;
     mod registering;
     mod registering_by_policy;
     mod support;

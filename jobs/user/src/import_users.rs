@@ -8,7 +8,7 @@ use projector::ReadModels;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use user_aggregates::ImportKind;
-use user_commands::{IMPORT, LocalRequesterLookup, UserImport};
+use user_commands::{IMPORT, UserImport};
 
 use crate::Importers;
 
@@ -30,8 +30,8 @@ pub struct ImportUsers {
 impl ImportUsers {
     /// The arguments for an import that `caller` submits.
     pub fn asked(import: &UserImport, caller: &Caller) -> Self {
-        let UserImport { kind, mapping, catalogue, .. } = import;
-        Self { kind: *kind, mapping: mapping.clone(), permissions: catalogue.held_by(caller) }
+        let UserImport { kind, mapping, requesters, .. } = import;
+        Self { kind: *kind, mapping: mapping.clone(), permissions: requesters.catalogue.held_by(caller) }
     }
 }
 
@@ -41,12 +41,11 @@ pub(crate) fn kind(read_models: ReadModels, importers: Option<Importers>) -> Kin
 }
 
 async fn import(read_models: ReadModels, importers: Option<Importers>, work: Work) -> Result<Value, Fault> {
-    let Some(Importers { executor, catalogue, machines }) = importers else {
+    let Some(Importers { executor, requesters }) = importers else {
         return Err(Fault::failed("not_run_here", "this process does not write users"));
     };
     let ImportUsers { kind, mapping, permissions } = work.arguments()?;
-    let caller = catalogue.holder(work.tenant(), work.actor(), &permissions);
-    let requester = Some(LocalRequesterLookup { age: import_jobs::age(&work).await?, machines });
-    let import = UserImport { kind, mapping, requester, catalogue };
+    let caller = requesters.catalogue.holder(work.tenant(), work.actor(), &permissions);
+    let import = UserImport { kind, mapping, age: Some(import_jobs::age(&work).await?), requesters };
     import_jobs::run(&executor, &read_models, &work, caller, &import).await
 }

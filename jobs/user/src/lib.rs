@@ -6,13 +6,10 @@
 mod forget_imports;
 mod import_users;
 
-use std::sync::Arc;
-
 use executor::Executor;
 use jobs::Kinds;
-use kernel::Machines;
 use projector::ReadModels;
-use user_commands::Catalogue;
+use user_commands::SubjectLookup;
 
 pub use forget_imports::FORGET_IMPORTS;
 pub use import_users::{IMPORT_USERS, ImportUsers};
@@ -22,10 +19,8 @@ pub use import_users::{IMPORT_USERS, ImportUsers};
 pub struct Importers {
     /// The executor over the user service's log.
     pub executor: Executor,
-    /// The catalogue of permissions.
-    pub catalogue: Catalogue,
-    /// Tells the current state of machines that submitted an import.
-    pub machines: Arc<dyn Machines>,
+    /// Looks up what who submitted an import may do now.
+    pub requesters: SubjectLookup,
 }
 
 /// All kinds of jobs of the user service. Without `importers` the process can list and change jobs, but can't execute imports.

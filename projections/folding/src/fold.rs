@@ -115,8 +115,7 @@ mod tests {
 
     use super::*;
     use crate::as_of::End;
-    use crate::change::decode;
-    use crate::history::{History, Version};
+    use crate::history::{self, Kept, Version};
     use crate::table;
 
     table! {
@@ -180,33 +179,23 @@ mod tests {
         }
     }
 
+    impl Kept for LanternRow {
+        type Version = LanternHistoryRow;
+
+        fn kept(&self, change: &Change<'_, LanternEvent>) -> Result<LanternHistoryRow, ApplyError> {
+            let Self { tenant_id, lantern_id, version, state } = self.clone();
+            let (valid_from, valid_to, known_to) = (change.occurred_at, End(None), End(None));
+            Ok(LanternHistoryRow { tenant_id, lantern_id, version, state, valid_from, valid_to, known_to })
+        }
+    }
+
     /// Applies a history in batches of this size. Returns the current rows and the history rows.
     async fn applied(history: &[RecordedEvent], batch: usize) -> (Vec<LanternRow>, Vec<LanternHistoryRow>) {
         let mut tables = PgConnection::connect_with(&testbed::postgres()).await.unwrap();
         tables.execute(TABLES).await.unwrap();
         for events in history.chunks(batch) {
             let events: Vec<_> = events.iter().collect();
-            let changes = decode::<LanternEvent>(&events).unwrap();
-            let mut versions = History::with_capacity(changes.len());
-            let folded = fold::<LanternRow>(&changes, &mut tables, |change, row| {
-                let LanternRow { tenant_id, lantern_id, version, state } = row.clone();
-                let (valid_from, open) = (change.occurred_at, End(None));
-                let row = LanternHistoryRow {
-                    tenant_id,
-                    lantern_id,
-                    version,
-                    state,
-                    valid_from,
-                    valid_to: open,
-                    known_to: open,
-                };
-                versions.add(change, row);
-                Ok(())
-            })
-            .await
-            .unwrap();
-            table::upsert(&folded.after, &mut tables).await.unwrap();
-            versions.write(&mut tables).await.unwrap();
+            history::apply::<LanternRow>(&events, &mut tables).await.unwrap();
         }
         let now = format!("{} ORDER BY lantern_id", table::select::<LanternRow>());
         let was = format!("{} ORDER BY lantern_id, version", table::select::<LanternHistoryRow>());

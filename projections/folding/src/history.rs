@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use kernel::TenantId;
+use kernel::{Event, RecordedEvent, TenantId};
 use projector::ApplyError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::as_of::{AsOf, End};
-use crate::change::Change;
-use crate::fold::Current;
+use crate::change::{Change, decode};
+use crate::fold::{Current, fold};
 use crate::table::{self, Key, Table};
 
 /// A history row: the state of an aggregate from one version to the next.
@@ -62,6 +62,25 @@ pub trait Kept: Current {
     /// # Errors
     /// Poison, if the event does not tell what the version shows.
     fn kept(&self, change: &Change<'_, Self::Event>) -> Result<Self::Version, ApplyError>;
+}
+
+/// Applies a batch of events to the records, and keeps each version of them.
+///
+/// # Errors
+/// Poison, and errors of the database.
+pub async fn apply<R: Kept>(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError>
+where
+    R::Event: Event,
+{
+    let changes = decode::<R::Event>(events)?;
+    let mut history = History::with_capacity(changes.len());
+    let folded = fold::<R>(&changes, tables, |change, row| {
+        history.add(change, row.kept(change)?);
+        Ok(())
+    })
+    .await?;
+    table::upsert(&folded.after, tables).await?;
+    Ok(history.write(tables).await?)
 }
 
 /// The versions that a batch adds and closes.

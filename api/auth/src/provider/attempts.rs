@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn who_guesses_from_many_networks_is_held_and_the_persons_own_browser_is_not() {
+    fn attack_16_who_guesses_from_many_networks_is_held_and_the_persons_own_browser_is_not() {
         let attempts = at_once();
         let guess = |host| {
             let target = target("ada", host);

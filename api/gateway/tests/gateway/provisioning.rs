@@ -237,7 +237,7 @@ async fn attack_88_the_issuer_and_the_links_of_a_tenant_that_is_shut_out() {
 }
 
 #[tokio::test]
-async fn a_suspension_that_the_directory_is_told_of_late_holds_in_each_process_too() {
+async fn attack_54_a_suspension_that_the_directory_is_told_of_late_holds_in_each_process_too() {
     let world = Box::pin(town()).await;
     let acme = gateway::provision(&world.config, "globex", "Acme", None).await.unwrap();
     let ours = token(&world.config, acme.tenant_id, &[Role::Admin]);

@@ -30,8 +30,8 @@ impl Imports {
         UserImport {
             kind: into.0.map(|Parameter(Rows(kind))| kind).unwrap_or_default(),
             mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
-            requester: None,
-            catalogue: self.service.catalogue.clone(),
+            age: None,
+            requesters: self.service.subjects(),
         }
     }
 }

@@ -7,7 +7,7 @@ use kernel::Refusal;
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use user_commands::{AcceptInvitation, Acceptance, Link, Purpose, SubjectLookup, VerifyEmail};
+use user_commands::{AcceptInvitation, Acceptance, Link, Purpose, VerifyEmail};
 
 use super::{Service, Tag, form};
 use crate::SERVICE;
@@ -75,8 +75,7 @@ impl Links {
         let InvitationAcceptance { link, name } = &command.body;
         let link = self.read(Purpose::Invitation, link)?;
         let request = command.request(acceptor(&link), &*self.service.runtime.active_tenants)?;
-        let (catalogue, machines) = (self.service.catalogue.clone(), self.service.runtime.machines.clone());
-        let senders = SubjectLookup { catalogue, machines };
+        let senders = self.service.subjects();
         let accept = AcceptInvitation { invitation: link.id.into(), turn: link.turn, name: name.clone(), senders };
         let done = self.service.runtime.executor.execute(&request, &accept).await.map_err(alike)?;
         let Acceptance::Accepted { user } = done.answer else { return Err(not_good().into()) };

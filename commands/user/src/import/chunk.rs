@@ -11,7 +11,7 @@ use user_aggregates::{
 use uuid::Uuid;
 
 use super::{UserField, UserImport, UserRow};
-use crate::access::{SubjectLookup, allowed, existing_role, group_roles};
+use crate::access::{exceeding, existing_role, group_roles};
 use crate::references::existing_group;
 use crate::user::{LOGIN, begin};
 use crate::{group, invitation, registration};
@@ -98,15 +98,14 @@ impl Command for TakeUsers {
 impl TakeUsers {
     /// The requester's current permissions, if the import runs later than it was requested; `None` if those of the request still count.
     async fn current_permissions(&self, work: &mut Work<'_>) -> Result<Option<BTreeSet<String>>, Refusal> {
-        let Some(requester) = &self.asked.requester else { return Ok(None) };
-        let (catalogue, machines) = (self.asked.catalogue.clone(), requester.machines.clone());
+        let Some(age) = self.asked.age else { return Ok(None) };
         let subject = work.caller().subject().parse::<Uuid>();
         let standing = match subject {
-            Ok(subject) => SubjectLookup { catalogue, machines }.standing(work, subject).await?,
+            Ok(subject) => self.asked.requesters.standing(work, subject).await?,
             Err(_) => Standing::Unknown,
         };
         let needed = [Self::PERMISSION, self.asked.permission()];
-        importing::current_permissions(standing, &needed, requester.age)
+        importing::current_permissions(standing, &needed, age)
     }
 
     /// Resolves the groups that a row names. Reports an error if a role or group does not exist or gives permissions that the requester
@@ -138,10 +137,7 @@ impl TakeUsers {
         }
         groups.sort_unstable();
         groups.dedup();
-        let gives = allowed(work, &self.asked.catalogue, roles).await?.permissions;
-        let caller = work.caller();
-        let may = |one: &str| caller.may(one) && permissions.is_none_or(|permissions| permissions.contains(one));
-        let exceeding: Vec<&str> = gives.iter().map(String::as_str).filter(|one| !may(one)).collect();
+        let exceeding = exceeding(work, &self.asked.requesters.catalogue, roles, permissions).await?;
         if exceeding.is_empty() {
             return Ok(Ok(groups));
         }

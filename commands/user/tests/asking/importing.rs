@@ -1,19 +1,15 @@
 //! Import of users from CSV files: valid rows are imported once, and give nobody more than the importer has; invalid ones are reported.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use chrono::TimeDelta;
 use executor::{Done, Request};
 use futures::future::join_all;
-use importing::{
-    ImportPlace, ImportReport, Importing, MOST_ROWS, RequestAge, RowError, Unpaced, check, dry_run, import,
-};
-use kernel::{IdSource, Kind, MachineStanding, Position, Refusal, Role, SystemIds};
+use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, RowError, Unpaced, check, dry_run, import};
+use kernel::{Kind, NoMachines, Position, Refusal, Role};
 use user_aggregates::{ImportBatch, ImportKind, Invitation, InvitationId, InvitationStatus, OpenTo, User};
 use user_commands::{
-    CreateGroup, DeactivateUser, DissolveGroup, GRANTS, InviteUser, LocalRequesterLookup, Registration, RemoveUser,
-    RequestRegistration, RevokeRole, SetRegistrationPolicy, UserImport,
+    CreateGroup, DissolveGroup, InviteUser, Registration, RemoveUser, RequestRegistration, SetRegistrationPolicy,
+    UserImport,
 };
 
 use super::support::*;
@@ -22,15 +18,15 @@ const GOOD: &str = "email,name,user_name,locale,time_zone,roles,groups\n\
                     Ada@Example.com,Ada Lovelace,ada,en-GB,Europe/London,member; viewer,sales TEAM\n\
                     grace@example.com,\"Hopper, Grace\",,,,,\n";
 
-fn users() -> UserImport {
-    UserImport { kind: ImportKind::Users, mapping: BTreeMap::new(), requester: None, catalogue: catalogue() }
+pub fn users() -> UserImport {
+    UserImport { kind: ImportKind::Users, mapping: BTreeMap::new(), age: None, requesters: subjects(NoMachines) }
 }
 
 fn invitations() -> UserImport {
     UserImport { kind: ImportKind::Invitations, ..users() }
 }
 
-fn many(rows: usize) -> String {
+pub fn many(rows: usize) -> String {
     (0..rows).fold("email,name\n".to_owned(), |csv, n| csv + &format!("user{n}@example.com,User {n}\n"))
 }
 
@@ -42,19 +38,17 @@ fn said(errors: &[RowError]) -> Vec<(u64, Option<String>, String)> {
     errors.iter().map(|error| (error.line, error.column.clone(), error.code.clone())).collect()
 }
 
-/// An import of users that was requested now and runs later.
-fn later(machines: &MachinesDouble) -> UserImport {
-    let requester =
-        LocalRequesterLookup { age: RequestAge::from_now(TimeDelta::zero()), machines: Arc::new(machines.clone()) };
-    UserImport { requester: Some(requester), ..users() }
-}
-
 impl World {
     fn keyed(&self, key: &str) -> Request {
         Request { command_id: Some(key.to_owned()), ..self.request.clone() }
     }
 
-    async fn import_as(&self, request: &Request, csv: &str, what: &UserImport) -> Result<Done<ImportReport>, Refusal> {
+    pub async fn import_as(
+        &self,
+        request: &Request,
+        csv: &str,
+        what: &UserImport,
+    ) -> Result<Done<ImportReport>, Refusal> {
         import(&self.executor, request, csv.as_bytes(), what, &Unpaced).await
     }
 
@@ -63,7 +57,7 @@ impl World {
     }
 
     /// Expects a file to be refused, by a dry run and by an import, and that nothing is written.
-    async fn import_refused(&self, request: &Request, csv: &[u8], what: &UserImport) -> Refusal {
+    pub async fn import_refused(&self, request: &Request, csv: &[u8], what: &UserImport) -> Refusal {
         let before = self.store.head().await.unwrap();
         let refusal = import(&self.executor, request, csv, what, &Unpaced).await.unwrap_err();
         assert_eq!(self.store.head().await.unwrap(), before, "a refusal writes nothing");
@@ -288,6 +282,28 @@ async fn what_is_wrong_with_the_whole_file_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_mapping_that_does_not_fit_the_file_writes_nothing() {
+    let world = World::new().await;
+    let csv = "email,Pr\u{e9}nom\nada@example.com,Ada\n".as_bytes();
+    for (mapping, code) in [
+        (&[("Pr\u{e9}nom", "name"), ("Pre\u{301}nom", "given_name")][..], "csv_mapping_column"),
+        (&[("Pr\u{e9}nom", "name"), ("Nom", "family_name")], "csv_mapping_column"),
+        (&[("Pr\u{e9}nom", "shoe_size")], "csv_mapping_field"),
+        (&[("Pr\u{e9}nom", "email")], "csv_duplicate_column"),
+    ] {
+        let mapping = mapping.iter().map(|(header, field)| ((*header).to_owned(), (*field).to_owned())).collect();
+        let what = UserImport { mapping, ..users() };
+        let refusal = world.import_refused(&world.request, csv, &what).await;
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Invalid, code));
+        let dry = dry_run(&world.executor, &world.request, csv, &what).await.unwrap_err();
+        assert_eq!(dry.code(), code);
+    }
+    let mapping = [("Pre\u{301}nom".to_owned(), "name".to_owned())].into();
+    let report = import(&world.executor, &world.request, csv, &UserImport { mapping, ..users() }, &Unpaced).await;
+    assert_eq!(report.unwrap().answer.taken, 1, "one of the forms is enough");
+}
+
+#[tokio::test]
 async fn whoever_may_not_do_it_by_hand_does_not_do_it_by_file() {
     let world = World::new().await;
     for role in [Role::Member, Role::Viewer, Role::Auditor] {
@@ -389,90 +405,6 @@ async fn files_at_once_that_name_the_same_people_make_each_of_them_a_user_once()
     assert_eq!((taken, world.count("user.user.registered").await), (154, 154));
     let refused: u64 = reports.iter().map(|report| report.error_count).sum();
     assert_eq!(refused, 3 * 150);
-}
-
-#[tokio::test]
-async fn what_is_imported_later_gives_no_more_than_whoever_asked_still_may() {
-    let world = World::new().await;
-    let boss = world.user("boss", &["manager", "admin"]).await;
-    world.user("other", &["admin"]).await;
-    let tenant = world.request.caller.tenant();
-    // As in a job: with the permissions at the time of the request, which were all.
-    let all = catalogue().held_by(&kernel::Caller::new(tenant, "x", &[Role::Admin], GRANTS));
-    let caller = catalogue().holder(tenant, &boss.to_string(), &all);
-    let request = Request { caller, ..world.request.clone() };
-    let later = later(&MachinesDouble::default());
-    let csv = |name: &str| format!("email,name,roles\n{name}@example.com,{name},admin\n");
-    assert_eq!(world.import_as(&request, &csv("first"), &later).await.unwrap().answer.taken, 1);
-    let revoke = |role: &str| RevokeRole { user: boss, role: role.to_owned(), catalogue: catalogue() };
-    world.done(&revoke("admin")).await;
-    let refusal = world.import_refused(&request, csv("second").as_bytes(), &later).await;
-    assert_eq!(refusal.extra()["row_errors"][0]["code"], "exceeds_own_permissions");
-    world.done(&revoke("manager")).await;
-    let refusal = world.import_refused(&request, csv("third").as_bytes(), &later).await;
-    assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_not_allowed"));
-    world.done(&DeactivateUser { user: boss, reason: None, catalogue: catalogue() }).await;
-    let refusal = world.import_refused(&request, csv("fourth").as_bytes(), &later).await;
-    assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_inactive"));
-    // A permission that no longer exists is not granted.
-    assert!(!catalogue().holder(tenant, "x", &["crm:moon:write".to_owned()]).may("crm:moon:write"));
-}
-
-#[tokio::test]
-async fn who_has_only_roles_of_the_tenants_own_imports_later_what_every_user_may() {
-    let world = World::new().await;
-    world.done(&role("desk", &of_members_and(&["user:import:write", "user:user:write"]), &[])).await;
-    let desk = world.user("desk", &["desk"]).await;
-    let all = catalogue().held_by(&world.request.caller);
-    let caller = catalogue().holder(world.request.caller.tenant(), &desk.to_string(), &all);
-    let request = Request { caller, ..world.request.clone() };
-    let csv = "email,name,roles\nada@example.com,Ada,member\n";
-    let report = world.import_as(&request, csv, &later(&MachinesDouble::default())).await.unwrap().answer;
-    assert_eq!((report.taken, report.error_count), (1, 0));
-}
-
-#[tokio::test]
-async fn what_a_machine_imports_later_gives_no_more_than_it_still_may() {
-    let world = World::new().await;
-    let tenant = world.request.caller.tenant();
-    let all = catalogue().held_by(&world.request.caller);
-    let (machine, machines) = (SystemIds.next(), MachinesDouble::default());
-    let is = |active, roles: &[&str]| {
-        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        *machines.0.lock().unwrap() = Some((machine, MachineStanding { active, roles }));
-    };
-    let request = Request { caller: catalogue().holder(tenant, &machine.to_string(), &all), ..world.request.clone() };
-    let later = later(&machines);
-    let csv = |name: &str| format!("email,name,roles\n{name}@example.com,{name},admin\n");
-    is(true, &["admin"]);
-    assert_eq!(world.import_as(&request, &csv("first"), &later).await.unwrap().answer.taken, 1);
-    is(true, &["manager"]);
-    let refusal = world.import_refused(&request, csv("second").as_bytes(), &later).await;
-    assert_eq!(refusal.extra()["row_errors"][0]["code"], "exceeds_own_permissions");
-    is(true, &["member"]);
-    let refusal = world.import_refused(&request, csv("third").as_bytes(), &later).await;
-    assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_not_allowed"));
-    is(false, &["admin"]);
-    let refusal = world.import_refused(&request, csv("fourth").as_bytes(), &later).await;
-    assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_inactive"));
-}
-
-#[tokio::test]
-async fn of_whom_there_is_only_a_tokens_word_it_is_taken_for_an_hour() {
-    let world = World::new().await;
-    let all = catalogue().held_by(&world.request.caller);
-    let later = later(&MachinesDouble::default());
-    for (nth, subject) in ["somebody@elsewhere".to_owned(), SystemIds.next().to_string()].into_iter().enumerate() {
-        let caller = catalogue().holder(world.request.caller.tenant(), &subject, &all);
-        let request = Request { caller, ..world.request.clone() };
-        let csv = many(nth + 1);
-        assert_eq!(world.import_as(&request, &csv, &later).await.unwrap().answer.taken, 1, "{subject}");
-        let age = RequestAge::from_now(TimeDelta::minutes(61));
-        let old = later.requester.clone().map(|requester| LocalRequesterLookup { age, ..requester });
-        let old = UserImport { requester: old, ..users() };
-        let refusal = world.import_refused(&request, b"email,name\nx@example.com,X\n", &old).await;
-        assert_eq!((refusal.kind(), refusal.code()), (Kind::Forbidden, "importer_unknown"));
-    }
 }
 
 #[tokio::test]

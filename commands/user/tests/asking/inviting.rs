@@ -1,14 +1,11 @@
 //! Invitations, from the mail to the user.
 
-use std::sync::Arc;
-
 use chrono::Duration;
-use executor::Request;
 use kernel::{IdSource, Kind, MachineStanding, SystemIds, UserId};
 use user_aggregates::{Invitation, InvitationFault, InvitationStatus};
 use user_commands::{
     AcceptInvitation, Acceptance, DissolveGroup, GrantRole, InviteUser, LockUser, RemoveUser, ResendInvitation,
-    RevokeInvitation, RevokeRole, SubjectLookup, UnlockUser,
+    RevokeInvitation, RevokeRole, UnlockUser,
 };
 
 use super::support::*;
@@ -43,7 +40,7 @@ async fn an_invitation_is_accepted_once_and_makes_a_user_with_a_verified_address
 }
 
 #[tokio::test]
-async fn a_link_that_is_not_good_makes_nobody_and_leaves_one_record() {
+async fn attack_90_a_link_that_is_not_good_makes_nobody_and_leaves_one_record() {
     let world = World::new().await;
     let follower = world.with_permissions(&["user:invitation:accept"]);
     let expired = world.done(&invite("expired")).await;
@@ -87,13 +84,6 @@ async fn nobody_is_invited_twice_or_who_is_a_user_already() {
     assert_eq!(world.refused_as(&follower, &accept(again, 1)).await.code(), "login_taken");
 }
 
-/// A request of the user or machine with this id, whose token has all permissions.
-fn as_sender(world: &World, id: impl std::fmt::Display) -> Request {
-    let all = catalogue().held_by(&world.request.caller);
-    let caller = catalogue().holder(world.request.caller.tenant(), &id.to_string(), &all);
-    Request { caller, ..world.request.clone() }
-}
-
 /// Expects that the invitation can't be accepted because of its sender, and that nothing is written.
 async fn withheld(world: &World, accept: &AcceptInvitation) {
     let follower = world.with_permissions(&["user:invitation:accept"]);
@@ -115,7 +105,7 @@ async fn attack_181_an_invitation_gives_nothing_that_its_sender_may_not_give_any
     let lock = |user| LockUser { user, reason: "left".to_owned(), catalogue: catalogue() };
 
     let locked = sender("locked").await;
-    let invitation = world.done_as(&as_sender(&world, locked), &invite("ada")).await;
+    let invitation = world.done_as(&world.with_all_permissions(locked), &invite("ada")).await;
     // By another process, of which this one's cache knows nothing yet.
     world.elsewhere().execute(&world.request, &lock(locked)).await.unwrap();
     withheld(&world, &accept(invitation, 1)).await;
@@ -124,7 +114,7 @@ async fn attack_181_an_invitation_gives_nothing_that_its_sender_may_not_give_any
 
     // Members invite nobody.
     let demoted = sender("demoted").await;
-    let invitation = world.done_as(&as_sender(&world, demoted), &invite("grace")).await;
+    let invitation = world.done_as(&world.with_all_permissions(demoted), &invite("grace")).await;
     let role = || "manager".to_owned();
     world.done(&RevokeRole { user: demoted, role: role(), catalogue: catalogue() }).await;
     withheld(&world, &accept(invitation, 1)).await;
@@ -134,17 +124,17 @@ async fn attack_181_an_invitation_gives_nothing_that_its_sender_may_not_give_any
     // They may invite still, but not an administrator.
     let lesser = world.user("lesser", &["admin", "manager"]).await;
     let admin = InviteUser { roles: vec!["admin".to_owned()], ..invite("joan") };
-    let invitation = world.done_as(&as_sender(&world, lesser), &admin).await;
+    let invitation = world.done_as(&world.with_all_permissions(lesser), &admin).await;
     world.done(&RevokeRole { user: lesser, role: "admin".to_owned(), catalogue: catalogue() }).await;
     withheld(&world, &accept(invitation, 1)).await;
 
     // Whoever sends it again stands for it.
     let removed = sender("removed").await;
-    let invitation = world.done_as(&as_sender(&world, removed), &invite("hedy")).await;
+    let invitation = world.done_as(&world.with_all_permissions(removed), &invite("hedy")).await;
     world.done(&RemoveUser { user: removed, catalogue: catalogue() }).await;
     withheld(&world, &accept(invitation, 1)).await;
     let another = sender("another").await;
-    world.done_as(&as_sender(&world, another), &ResendInvitation { invitation, catalogue: catalogue() }).await;
+    world.done_as(&world.with_all_permissions(another), &ResendInvitation { invitation, catalogue: catalogue() }).await;
     accepted(&world, &accept(invitation, 2)).await;
 }
 
@@ -156,9 +146,8 @@ async fn attack_181_a_machines_invitation_gives_what_the_machine_still_may() {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
         *machines.0.lock().unwrap() = Some((machine, MachineStanding { active, roles }));
     };
-    let invitation = world.done_as(&as_sender(&world, machine), &invite("ada")).await;
-    let senders = SubjectLookup { catalogue: catalogue(), machines: Arc::new(machines.clone()) };
-    let accept_it = AcceptInvitation { senders, ..accept(invitation, 1) };
+    let invitation = world.done_as(&world.with_all_permissions(machine), &invite("ada")).await;
+    let accept_it = AcceptInvitation { senders: subjects(machines.clone()), ..accept(invitation, 1) };
     for (active, roles) in [(false, &["manager"]), (true, &["member"])] {
         is(active, roles);
         withheld(&world, &accept_it).await;
@@ -166,7 +155,7 @@ async fn attack_181_a_machines_invitation_gives_what_the_machine_still_may() {
     is(true, &["manager"]);
     accepted(&world, &accept_it).await;
     // Of a token of another issuer, nothing can be looked up.
-    let invitation = world.done_as(&as_sender(&world, SystemIds.next()), &invite("grace")).await;
+    let invitation = world.done_as(&world.with_all_permissions(SystemIds.next()), &invite("grace")).await;
     accepted(&world, &accept(invitation, 1)).await;
 }
 
@@ -176,7 +165,7 @@ async fn who_has_only_roles_of_the_tenants_own_gives_what_every_user_may() {
     // A token also says what every user may, which these roles do not list.
     world.done(&role("desk", &of_members_and(&["user:invitation:write"]), &[])).await;
     let desk = world.user("desk", &["desk"]).await;
-    let invitation = world.done_as(&as_sender(&world, desk), &invite("ada")).await;
+    let invitation = world.done_as(&world.with_all_permissions(desk), &invite("ada")).await;
     accepted(&world, &accept(invitation, 1)).await;
 }
 
@@ -189,15 +178,17 @@ async fn attack_186_a_role_that_includes_very_many_voids_no_invitation_of_an_adm
     let boss = world.user("boss", &["manager"]).await;
     let badge = |name: &str| InviteUser { roles: vec!["badge".to_owned()], ..invite(name) };
     let [plain, with_badge] = [invite("grace"), badge("hedy")];
-    let plain = world.done_as(&as_sender(&world, ada), &plain).await;
-    let with_badge = world.done_as(&as_sender(&world, ada), &with_badge).await;
-    let of_boss = world.done_as(&as_sender(&world, boss), &badge("joan")).await;
+    let plain = world.done_as(&world.with_all_permissions(ada), &plain).await;
+    let with_badge = world.done_as(&world.with_all_permissions(ada), &with_badge).await;
+    let of_boss = world.done_as(&world.with_all_permissions(boss), &badge("joan")).await;
     world.include_very_many(&keeper, "badge").await;
     for invitation in [plain, with_badge] {
         accepted(&world, &accept(invitation, 1)).await;
     }
     // What others give is not known any more, until an administrator stands for it.
     withheld(&world, &accept(of_boss, 1)).await;
-    world.done_as(&as_sender(&world, ada), &ResendInvitation { invitation: of_boss, catalogue: catalogue() }).await;
+    world
+        .done_as(&world.with_all_permissions(ada), &ResendInvitation { invitation: of_boss, catalogue: catalogue() })
+        .await;
     accepted(&world, &accept(of_boss, 2)).await;
 }

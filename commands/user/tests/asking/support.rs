@@ -39,10 +39,14 @@ impl Machines for MachinesDouble {
     }
 }
 
+/// Looks up subjects where there are these machines.
+pub fn subjects(machines: impl Machines + 'static) -> SubjectLookup {
+    SubjectLookup { catalogue: catalogue(), machines: Arc::new(machines) }
+}
+
 /// The acceptance of an invitation with the link of this number. There are no machines.
 pub fn accept(invitation: InvitationId, turn: u32) -> AcceptInvitation {
-    let senders = SubjectLookup { catalogue: catalogue(), machines: Arc::new(NoMachines) };
-    AcceptInvitation { invitation, turn, name: "Ada Lovelace".to_owned(), senders }
+    AcceptInvitation { invitation, turn, name: "Ada Lovelace".to_owned(), senders: subjects(NoMachines) }
 }
 
 /// The job that deletes the stored files with a user's data.
@@ -143,6 +147,12 @@ impl World {
             permissions.iter().map(|permission| Grant { permission, roles: &[Role::Viewer], meaning: "" }).collect();
         self.executor
             .internal_request(&Caller::new(self.request.caller.tenant(), "hedy", &[Role::Viewer], &grants), None)
+    }
+
+    /// A request of the user or machine with this id, whose token has all permissions.
+    pub fn with_all_permissions(&self, id: impl std::fmt::Display) -> Request {
+        let (tenant, all) = (self.request.caller.tenant(), catalogue().held_by(&self.request.caller));
+        Request { caller: catalogue().holder(tenant, &id.to_string(), &all), ..self.request.clone() }
     }
 
     /// A request of a user on their own behalf.

@@ -1,51 +1,17 @@
-//! Applies opportunity events to rows.
+//! Applies opportunity events to rows and history.
 
 use crm_aggregates::{AccountId, ContactId, LeadId, OpportunityEvent, OpportunityStatus, StageId};
-use kernel::{Money, RecordedEvent};
+use kernel::Money;
 use projector::ApplyError;
-use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::row::{OpportunityHistoryRow, OpportunityRow};
 use folding::as_of::End;
-use folding::change::{Change, decode};
-use folding::fold::{Current, fold};
-use folding::history::History;
+use folding::change::Change;
+use folding::fold::Current;
+use folding::history::Kept;
 use folding::named::Named;
-use folding::table::{self, Key};
-
-/// Applies a batch of opportunity events.
-pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
-    let changes = decode::<OpportunityEvent>(events)?;
-    let mut history = History::with_capacity(changes.len());
-    let folded = fold::<OpportunityRow>(&changes, tables, |change, row| {
-        history.add(change, version(change, row));
-        Ok(())
-    })
-    .await?;
-    table::upsert(&folded.after, tables).await?;
-    Ok(history.write(tables).await?)
-}
-
-fn version(change: &Change<'_, OpportunityEvent>, row: &OpportunityRow) -> OpportunityHistoryRow {
-    OpportunityHistoryRow {
-        tenant_id: row.tenant_id,
-        opportunity_id: row.opportunity_id,
-        version: change.version,
-        change: change.name(),
-        pipeline_id: row.pipeline_id,
-        stage_id: row.stage_id,
-        status: row.status,
-        amount_minor: row.amount_minor,
-        currency: row.currency,
-        close_date: row.close_date,
-        owner: row.owner.clone(),
-        valid_from: change.occurred_at,
-        valid_to: End(None),
-        known_from: change.recorded_at,
-        known_to: End(None),
-    }
-}
+use folding::table::Key;
 
 impl Current for OpportunityRow {
     type Event = OpportunityEvent;
@@ -112,6 +78,30 @@ impl Current for OpportunityRow {
                 self.enter(e.stage, change);
             }
         }
+    }
+}
+
+impl Kept for OpportunityRow {
+    type Version = OpportunityHistoryRow;
+
+    fn kept(&self, change: &Change<'_, OpportunityEvent>) -> Result<OpportunityHistoryRow, ApplyError> {
+        Ok(OpportunityHistoryRow {
+            tenant_id: self.tenant_id,
+            opportunity_id: self.opportunity_id,
+            version: change.version,
+            change: change.name(),
+            pipeline_id: self.pipeline_id,
+            stage_id: self.stage_id,
+            status: self.status,
+            amount_minor: self.amount_minor,
+            currency: self.currency,
+            close_date: self.close_date,
+            owner: self.owner.clone(),
+            valid_from: change.occurred_at,
+            valid_to: End(None),
+            known_from: change.recorded_at,
+            known_to: End(None),
+        })
     }
 }
 

@@ -5,12 +5,12 @@ mod reducer;
 mod row;
 
 pub use folding::list::{count, list};
-use folding::projection;
+use folding::{history, projection};
 pub use query::{ByName, GroupFilter, find, versions_as_of};
 pub use row::{GroupHistoryRow, GroupRow};
 
 projection! {
     /// Projects groups.
-    pub struct Groups = "groups" @ 2, tables ["user_group", "user_group_history"], events "user.group." by reducer::apply,
+    pub struct Groups = "groups" @ 2, tables ["user_group", "user_group_history"], events "user.group." by history::apply::<GroupRow>,
     counts "group_id" in ["user_group", "user_group_history"]
 }

@@ -1,44 +1,16 @@
-//! Applies group events to rows.
+//! Applies group events to rows and history.
 
 use folding::as_of::End;
-use folding::change::{Change, decode};
-use folding::fold::{Current, fold};
-use folding::history::History;
-use folding::table::{self, Key};
-use kernel::{RecordedEvent, composed};
+use folding::change::Change;
+use folding::fold::Current;
+use folding::history::Kept;
+use folding::table::Key;
+use kernel::composed;
 use projector::ApplyError;
-use sqlx::PgConnection;
 use sqlx::types::Json;
 use user_aggregates::GroupEvent;
 
 use super::row::{GroupHistoryRow, GroupRow};
-
-/// Applies a batch of group events.
-pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
-    let changes = decode::<GroupEvent>(events)?;
-    let mut history = History::with_capacity(changes.len());
-    let folded = fold::<GroupRow>(&changes, tables, |change, row| {
-        history.add(change, version(change, row));
-        Ok(())
-    })
-    .await?;
-    table::upsert(&folded.after, tables).await?;
-    Ok(history.write(tables).await?)
-}
-
-fn version(change: &Change<'_, GroupEvent>, row: &GroupRow) -> GroupHistoryRow {
-    GroupHistoryRow {
-        tenant_id: row.tenant_id,
-        group_id: row.group_id,
-        version: change.version,
-        roles: row.roles.clone(),
-        dissolved: row.dissolved,
-        valid_from: change.occurred_at,
-        valid_to: End(None),
-        known_from: change.recorded_at,
-        known_to: End(None),
-    }
-}
 
 impl Current for GroupRow {
     type Event = GroupEvent;
@@ -79,5 +51,23 @@ impl Current for GroupRow {
             GroupEvent::GroupRoleRevoked(e) => _ = self.roles.remove(&e.role),
             GroupEvent::GroupDissolved(_) => self.dissolved = true,
         }
+    }
+}
+
+impl Kept for GroupRow {
+    type Version = GroupHistoryRow;
+
+    fn kept(&self, change: &Change<'_, GroupEvent>) -> Result<GroupHistoryRow, ApplyError> {
+        Ok(GroupHistoryRow {
+            tenant_id: self.tenant_id,
+            group_id: self.group_id,
+            version: change.version,
+            roles: self.roles.clone(),
+            dissolved: self.dissolved,
+            valid_from: change.occurred_at,
+            valid_to: End(None),
+            known_from: change.recorded_at,
+            known_to: End(None),
+        })
     }
 }

@@ -4,12 +4,12 @@ mod query;
 mod reducer;
 mod row;
 
-use folding::projection;
+use folding::{history, projection};
 pub use query::{during, list, versions_as_of};
 pub use row::{RoleHistoryRow, RoleRow};
 
 projection! {
     /// Projects roles.
-    pub struct Roles = "roles" @ 1, tables ["role", "role_history"], events "user.role." by reducer::apply,
+    pub struct Roles = "roles" @ 1, tables ["role", "role_history"], events "user.role." by history::apply::<RoleRow>,
     counts "role_id" in ["role", "role_history"]
 }

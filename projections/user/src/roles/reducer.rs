@@ -1,46 +1,15 @@
-//! Applies role events to rows.
+//! Applies role events to rows and history.
 
 use folding::as_of::End;
-use folding::change::{Change, decode};
-use folding::fold::{Current, fold};
-use folding::history::History;
-use folding::table::{self, Key};
-use kernel::RecordedEvent;
+use folding::change::Change;
+use folding::fold::Current;
+use folding::history::Kept;
+use folding::table::Key;
 use projector::ApplyError;
-use sqlx::PgConnection;
 use sqlx::types::Json;
 use user_aggregates::RoleEvent;
 
 use super::row::{RoleHistoryRow, RoleRow};
-
-/// Applies a batch of role events.
-pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) -> Result<(), ApplyError> {
-    let changes = decode::<RoleEvent>(events)?;
-    let mut history = History::with_capacity(changes.len());
-    let folded = fold::<RoleRow>(&changes, tables, |change, row| {
-        history.add(change, version(change, row));
-        Ok(())
-    })
-    .await?;
-    table::upsert(&folded.after, tables).await?;
-    Ok(history.write(tables).await?)
-}
-
-fn version(change: &Change<'_, RoleEvent>, row: &RoleRow) -> RoleHistoryRow {
-    RoleHistoryRow {
-        tenant_id: row.tenant_id,
-        role_id: row.role_id,
-        version: change.version,
-        name: row.name.clone(),
-        permissions: row.permissions.clone(),
-        includes: row.includes.clone(),
-        retired: row.retired,
-        valid_from: change.occurred_at,
-        valid_to: End(None),
-        known_from: change.recorded_at,
-        known_to: End(None),
-    }
-}
 
 impl Current for RoleRow {
     type Event = RoleEvent;
@@ -83,5 +52,25 @@ impl Current for RoleRow {
             }
             RoleEvent::RoleRetired(_) => self.retired = true,
         }
+    }
+}
+
+impl Kept for RoleRow {
+    type Version = RoleHistoryRow;
+
+    fn kept(&self, change: &Change<'_, RoleEvent>) -> Result<RoleHistoryRow, ApplyError> {
+        Ok(RoleHistoryRow {
+            tenant_id: self.tenant_id,
+            role_id: self.role_id,
+            version: change.version,
+            name: self.name.clone(),
+            permissions: self.permissions.clone(),
+            includes: self.includes.clone(),
+            retired: self.retired,
+            valid_from: change.occurred_at,
+            valid_to: End(None),
+            known_from: change.recorded_at,
+            known_to: End(None),
+        })
     }
 }
