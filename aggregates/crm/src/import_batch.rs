@@ -34,7 +34,7 @@ kernel::events! {
     }
 }
 
-/// A completed import.
+/// A completed import, or one that was interrupted and whose revert was requested.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImportBatch {
     pub rows: u64,
@@ -88,6 +88,13 @@ pub enum ImportBatchCommand {
     WithdrawRevert,
 }
 
+impl ImportBatch {
+    /// Whether the whole file was processed. A file has at least one row.
+    pub const fn is_complete(&self) -> bool {
+        self.rows > 0
+    }
+}
+
 impl Aggregate for ImportBatch {
     const TYPE: &'static str = "crm.import_batch";
     type Command = ImportBatchCommand;
@@ -96,11 +103,13 @@ impl Aggregate for ImportBatch {
 
     fn decide(&self, command: ImportBatchCommand) -> Result<Vec<ImportBatchEvent>, ImportBatchError> {
         Ok(match (command, self.revert) {
-            (ImportBatchCommand::Complete(completed), _) => vec![completed.into()],
+            (ImportBatchCommand::Complete(completed), Revert::None) => vec![completed.into()],
             (ImportBatchCommand::RequestRevert { reason }, Revert::None) => {
                 vec![ImportRevertRequested { reason }.into()]
             }
-            (ImportBatchCommand::RequestRevert { .. }, _) => return Err(ImportBatchError::AlreadyReverted),
+            (ImportBatchCommand::Complete(_) | ImportBatchCommand::RequestRevert { .. }, _) => {
+                return Err(ImportBatchError::AlreadyReverted);
+            }
             (ImportBatchCommand::CompleteRevert(_), Revert::None) => return Err(ImportBatchError::NotRequested),
             (ImportBatchCommand::CompleteRevert(reverted), Revert::Requested) => vec![reverted.into()],
             (ImportBatchCommand::CompleteRevert(_), Revert::Done)
@@ -158,5 +167,25 @@ mod tests {
         given(vec![completed()])
             .when(ImportBatchCommand::CompleteRevert(reverted()))
             .then_expect_error(ImportBatchError::NotRequested);
+    }
+
+    #[test]
+    fn an_import_that_was_interrupted_is_not_completed_while_it_is_reverted() {
+        let completed = ImportCompleted { kind: "lead".to_owned(), rows: 3, taken: 2, refused: 1 };
+        let requested = || ImportBatchEvent::from(ImportRevertRequested { reason: "the wrong list".to_owned() });
+        let complete = || ImportBatchCommand::Complete(completed.clone());
+        let given = |events| TestFramework::<ImportBatch>::with(()).given(events);
+        given(vec![requested()]).when(complete()).then_expect_error(ImportBatchError::AlreadyReverted);
+        given(vec![requested(), ImportReverted { withdrawn: 2, kept: 0 }.into()])
+            .when(complete())
+            .then_expect_error(ImportBatchError::AlreadyReverted);
+        given(vec![requested(), ImportRevertWithdrawn {}.into()])
+            .when(complete())
+            .then_expect_events(vec![completed.clone().into()]);
+        let mut batch = ImportBatch::default();
+        batch.evolve(requested());
+        assert!(!batch.is_complete());
+        batch.evolve(completed.into());
+        assert!(batch.is_complete());
     }
 }

@@ -14,6 +14,8 @@ use crate::values;
 pub struct RequestImportRevert {
     pub import: ImportId,
     pub reason: String,
+    /// One of its leads, as far as the caller knows. All that an import leaves that was interrupted, or still runs, is its leads.
+    pub lead: Option<LeadId>,
 }
 
 /// Cancels the request.
@@ -61,7 +63,18 @@ impl Command for RequestImportRevert {
         let mut checks = Checks::default();
         let reason = checks.paragraph("/reason", &self.reason, values::REASON);
         checks.finish()?;
-        work.update::<ImportBatch>(self.import, ImportBatchCommand::RequestRevert { reason }).await
+        let command = ImportBatchCommand::RequestRevert { reason };
+        if self.created_the_lead(work).await? {
+            return work.upsert::<ImportBatch>(self.import, command).await;
+        }
+        work.update::<ImportBatch>(self.import, command).await
+    }
+}
+
+impl RequestImportRevert {
+    async fn created_the_lead(&self, work: &mut Work<'_>) -> Result<bool, Refusal> {
+        let Some(lead) = self.lead else { return Ok(false) };
+        Ok(work.find::<Lead>(lead).await?.is_some_and(|lead| lead.import == Some(self.import)))
     }
 }
 

@@ -134,6 +134,11 @@ impl<'a, I: Import> Importing<'a, I> {
         self.sheet.rows()
     }
 
+    /// The import's id; `None` until a row was imported.
+    pub fn import_id(&self) -> Option<Uuid> {
+        self.report.import_id
+    }
+
     /// The current checkpoint, from which the import can be resumed.
     pub fn place(&self) -> ImportPlace {
         self.place

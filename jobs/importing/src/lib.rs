@@ -94,7 +94,7 @@ pub async fn run<I: Import>(
             .await
             .map_err(refused)?;
     let total = importing.rows();
-    let mut header = !begun;
+    let (mut header, mut named) = (!begun, false);
     let pace = ReadModelPace::with(read_models, work.tenant());
     work.log(&format!("{total} rows, {} of them imported earlier", importing.report().taken)).await?;
     loop {
@@ -107,6 +107,11 @@ pub async fn run<I: Import>(
         let checkpoint = serde_json::to_value(importing.place())
             .map_err(|error| Fault::permanent("checkpoint_unwritable", error))?;
         work.step(Step { checkpoint, done: rows, total: Some(total), part }).await?;
+        // The job has a result only when it is completed. Without the id, nobody could revert an import that is cancelled or fails.
+        if !named && let Some(import) = importing.import_id() {
+            work.log(&format!("the id of the import is {import}")).await?;
+            named = true;
+        }
         importing.keep_pace(&pace).await;
     }
     let report = importing.report();

@@ -66,7 +66,8 @@ pub fn of_tenant<'q, 'a>(
 }
 
 /// The first rows of each of these `owners`, at most `limit` for each. The column `owner` has the owner of a row, and the column `by`
-/// orders the rows of one owner. An index on tenant, owner, that column and the row's id serves the query.
+/// orders the rows of one owner. An index on tenant, owner, that column and the row's id serves the query. `also` is a further SQL
+/// condition on the row `t` (` AND …`), or empty.
 ///
 /// # Errors
 /// Errors of the database.
@@ -75,11 +76,12 @@ pub async fn first_of_each<R: Table>(
     tenant: TenantId,
     owners: &[Uuid],
     (owner, by): (&'static str, &'static str),
+    also: &'static str,
     limit: i64,
 ) -> Result<Vec<R>, sqlx::Error> {
     let sql = format!(
         "SELECT t.* FROM UNNEST($2::uuid[]) AS a (owner) CROSS JOIN LATERAL (
-             {} WHERE t.tenant_id = $1 AND t.{owner} = a.owner ORDER BY t.{by}, t.{} LIMIT $3
+             {} WHERE t.tenant_id = $1 AND t.{owner} = a.owner{also} ORDER BY t.{by}, t.{} LIMIT $3
          ) t",
         select::<R>(),
         R::KEY.get(1).copied().unwrap_or_default(),

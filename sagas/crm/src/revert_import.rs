@@ -1,8 +1,8 @@
 //! Reverts an import in batches: withdraws the imported leads that nobody has changed since; the others stay.
 //!
 //! The leads are searched in the log, backwards from the request to revert, one window of positions at a time, until as many are found as
-//! were imported. A batch is one window with leads. The step's progress has the counts and the position of the search, so an interrupted
-//! revert continues with the next window.
+//! were imported; of an import that was not completed, nobody knows how many, and the whole log is searched. A batch is one window with
+//! leads. The step's progress has the counts and the position of the search, so an interrupted revert continues with the next window.
 
 use std::time::Duration;
 
@@ -23,8 +23,9 @@ const EMPTY_WINDOWS: u32 = 40;
 #[derive(Serialize, Deserialize)]
 struct Parameters {
     import: ImportId,
-    /// How many leads were imported.
-    taken: u64,
+    /// How many leads were imported; `None` if the import was not completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    taken: Option<u64>,
     /// The search begins here: the position of the request to revert, when the saga started. All imported leads are before it.
     until: Position,
 }
@@ -45,7 +46,8 @@ pub(crate) fn definition() -> Definition {
 async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
     let Some((batch, _)) = context.load::<ImportBatch>(&event.aggregate_id).await? else { return Ok(None) };
     let import = event.aggregate_id.parse().map_err(|_| Fault::refused("import_id", "the import's id is no UUID"))?;
-    let parameters = Parameters { import, taken: batch.taken, until: event.position };
+    let taken = batch.is_complete().then_some(batch.taken);
+    let parameters = Parameters { import, taken, until: event.position };
     Ok(Some(Start { key: event.aggregate_id, parameters }))
 }
 
@@ -143,7 +145,7 @@ impl Progress {
     }
 
     fn next(&self, parameters: &Parameters) -> Result<Next, Fault> {
-        if self.at == 0 || self.found >= parameters.taken {
+        if self.at == 0 || parameters.taken.is_some_and(|taken| self.found >= taken) {
             return Next::done_with(self);
         }
         Next::continue_from(self)

@@ -75,7 +75,8 @@ impl Account {
         self.0.changed_at
     }
 
-    /// The account's first contacts, at most 100. To list all of them, page through `contacts(filter: {accountId: …})`.
+    /// The account's first contacts, at most 100, without those that were erased. To list all of them, page through
+    /// `contacts(filter: {accountId: …})`.
     async fn contacts(
         &self,
         context: &Context,

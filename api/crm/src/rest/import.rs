@@ -1,11 +1,14 @@
 //! Import of leads from a CSV file.
 
-use crm_aggregates::{ImportBatch, LeadSource, Revert};
+use crm_aggregates::{ImportBatch, LeadId, LeadSource, Revert};
 use crm_commands::{BACKDATE, IMPORT, LeadImport, RequestImportRevert};
 use crm_jobs::{IMPORT_LEADS, ImportLeads};
+use crm_projections::leads;
+use executor::Command as _;
 use face::import::{ImportResult, Mapping, begin, take};
 use face::operation::{ChangeResult, EnqueueResult, ReadResult, Target, change, find, id};
 use face::{Authenticated, Command, Example, Parameter, Purpose, Runtime, Upload, Word, example};
+use kernel::{Caller, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::registry::MetaSchema;
@@ -25,6 +28,21 @@ impl Imports {
     pub fn new(runtime: Runtime) -> Self {
         Self { runtime }
     }
+
+    /// A lead of an import that is not on record, because it was interrupted or still runs.
+    async fn lead_of(&self, caller: &Caller, import: Uuid) -> Result<Option<LeadId>, Refusal> {
+        if self.runtime.executor.load::<ImportBatch>(caller, &import.to_string()).await?.is_some() {
+            return Ok(None);
+        }
+        let mut tables = self.runtime.read_models.begin(caller.tenant()).await.map_err(unreadable)?;
+        let found = leads::of_import(&mut tables, caller.tenant(), import).await.map_err(unreadable)?;
+        Ok(found.map(LeadId::new))
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Refusal {
+    tracing::warn!(%error, "the leads of an import can't be searched");
+    Refusal::unavailable("read_models_unavailable", "the read models do not answer; try again")
 }
 
 /// An upload of a CSV file of leads.
@@ -47,7 +65,7 @@ struct Reverting {
     reason: String,
 }
 
-/// A completed import.
+/// A completed import, or one that was reverted before it was completed. Of the latter all numbers are 0.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Import")]
 struct ImportResource {
@@ -95,11 +113,14 @@ impl Imports {
     ///
     /// Withdraws, in batches, all leads of the import that were not changed since; the other leads stay. It starts at once and
     /// continues in the background, as the saga `revert_import` whose key is this id. `GET /v1/sagas/crm?key=…` shows its
-    /// progress. Cancelling the saga restores the leads.
+    /// progress. Cancelling the saga restores the leads. An import that was interrupted, or that still runs, is reverted in the
+    /// same way as soon as the read models show one of its leads, and imports no further rows.
     #[oai(path = "/v1/crm/imports/:import/revert", method = "post", operation_id = "revertImport")]
     async fn revert(&self, import: Path<Uuid>, command: Command<Reverting>) -> ChangeResult<Target> {
-        let request = RequestImportRevert { import: id(&import), reason: command.body.reason };
-        change(&self.runtime, &command.request, import.0, request).await
+        let Command { request, body: Reverting { reason } } = command;
+        request.caller.require(RequestImportRevert::PERMISSION)?;
+        let lead = self.lead_of(&request.caller, import.0).await?;
+        change(&self.runtime, &request, import.0, RequestImportRevert { import: id(&import), reason, lead }).await
     }
 
     /// Start a job that imports leads from CSV

@@ -133,6 +133,44 @@ async fn of_a_file_without_a_good_row_nothing_is_written_and_all_is_said() {
     assert_eq!(world.head().await, head);
 }
 
+#[tokio::test]
+async fn an_import_that_was_cancelled_is_reverted_like_any_other() {
+    let world = World::start().await;
+    // So many that it is still being imported when it is cancelled.
+    let names: Vec<_> = (0..30_000).map(|n| format!("Lead {n}\n")).collect();
+    let asked = Answer::of(upload(&world, format!("name\n{}", names.concat()))).await;
+    let job = asked.header("location").to_owned();
+    let import = eventually("the job says the id of its import", async || {
+        let log = world.get(&job).await.body["log"].clone();
+        let mut messages = log.as_array()?.iter().filter_map(|line| line["message"].as_str());
+        messages.find_map(|message| message.strip_prefix("the id of the import is ").map(str::to_owned))
+    })
+    .await;
+    done(&world, &format!("{job}/cancel"), json!({})).await;
+    let cancelled = until_at(&world, &job, "cancelled").await;
+    let rows = cancelled["done"].as_u64().unwrap();
+    assert!((1..30_000).contains(&rows), "{cancelled}");
+
+    let path = format!("/v1/crm/imports/{import}");
+    assert_eq!(world.get(&path).await.status, StatusCode::NOT_FOUND, "it was not completed");
+    eventually("the read models show its leads", async || {
+        let asked = world.post(&format!("{path}/revert"), json!({ "reason": "the wrong list" })).await;
+        (asked.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    eventually("it is reverted", async || (world.get(&path).await.body["revert"] == "done").then_some(())).await;
+    let leads = |status: &str| {
+        format!("{status}: leads(filter: {{importId: \"{import}\", status: {status}}}) {{ totalCount }}")
+    };
+    let query = format!("{{ crm {{ {} {} }} }}", leads("NEW"), leads("WITHDRAWN"));
+    eventually("its leads are withdrawn", async || {
+        let seen = world.post("/graphql", json!({ "query": query })).await.body["data"]["crm"].clone();
+        let withdrawn = seen["WITHDRAWN"]["totalCount"].as_u64()?;
+        (seen["NEW"]["totalCount"] == 0 && withdrawn >= rows).then_some(())
+    })
+    .await;
+}
+
 /// Submits a file of leads as the bearer of a token, and returns the job's path.
 async fn start(world: &World, token: String, file: impl Into<reqwest::Body>) -> String {
     let request = world.anonymous(Method::POST, "/v1/crm/imports").bearer_auth(token);

@@ -1,7 +1,8 @@
 //! The commands of an import of leads: one for a chunk of rows, and one that records that the import is complete.
 
 use crm_aggregates::{
-    ImportBatch, ImportBatchCommand, ImportCompleted, ImportId, Lead, LeadCaptured, LeadCommand, LeadId,
+    ImportBatch, ImportBatchCommand, ImportBatchError, ImportCompleted, ImportId, Lead, LeadCaptured, LeadCommand,
+    LeadId, Revert,
 };
 use executor::{Command, Work};
 use importing::{ImportReport, RequesterLookup, Taken};
@@ -29,6 +30,16 @@ impl CaptureRows {
         let needed = if backdated { &needed[..] } else { &needed[..1] };
         requester.require(caller, needed).await
     }
+
+    /// Refuses the chunk if its import is reverted. The append relies on that, so no lead is imported behind the search for those to
+    /// withdraw.
+    async fn require_unreverted(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let Some(import) = self.import else { return Ok(()) };
+        match work.rely::<ImportBatch>(import).await? {
+            Some(batch) if batch.revert != Revert::None => Err(ImportBatchError::AlreadyReverted.into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Command for CaptureRows {
@@ -37,6 +48,7 @@ impl Command for CaptureRows {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Taken, Refusal> {
         self.require_requester(work.caller()).await?;
+        self.require_unreverted(work).await?;
         let import = self.import.unwrap_or_else(|| work.new_id());
         for row in &self.rows {
             let lead: LeadId = work.new_id();
@@ -69,7 +81,8 @@ impl Command for CompleteImport {
         let ImportReport { rows, taken, refused, .. } = self.report;
         let import = self.report.import_id.unwrap_or_else(|| work.new_id());
         let completed = ImportCompleted { kind: "lead".to_owned(), rows, taken, refused };
-        work.create::<ImportBatch>(import, ImportBatchCommand::Complete(completed))?;
+        // It is there already if a revert was requested meanwhile, and withdrawn again.
+        work.upsert::<ImportBatch>(import, ImportBatchCommand::Complete(completed)).await?;
         Ok(ImportReport { import_id: Some(import), ..self.report.clone() })
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crm_aggregates::{ImportBatch, Lead, LeadSource, LeadStatus};
-use crm_commands::{BACKDATE, IMPORT, LeadImport, import_leads, importer};
+use crm_aggregates::{ImportBatch, ImportId, Lead, LeadId, LeadSource, LeadStatus};
+use crm_commands::{BACKDATE, IMPORT, LeadImport, RequestImportRevert, WithdrawImportRevert, import_leads, importer};
 use executor::{Done, Request};
 use futures::future::join_all;
 use importing::{ImportPlace, ImportReport, Importing, MOST_ROWS, MOST_ROWS_OF_A_JOB, Pace, RowError, check, dry_run};
@@ -390,6 +390,38 @@ async fn an_import_that_stops_after_any_chunk_goes_on_elsewhere_and_takes_each_r
         let payload: serde_json::Value = serde_json::from_slice(&event.payload).unwrap();
         assert_eq!(payload["import"], report.import_id.unwrap().to_string());
     }
+}
+
+#[tokio::test]
+async fn an_import_that_was_cut_off_can_be_reverted_and_takes_no_more_rows_unless_that_is_withdrawn() {
+    let world = World::new().await;
+    let (csv, request, options) = (many(120), world.keyed("job"), options());
+    let open = |place| Importing::open(&world.executor, &request, csv.as_bytes(), &options, MOST_ROWS, place);
+    let mut cut_off = open(ImportPlace::default()).await.unwrap();
+    cut_off.step().await.unwrap();
+    let (place, import) = (cut_off.place(), ImportId::new(cut_off.import_id().unwrap()));
+    let [captured, ..] = &world.store.read_after(Position::START, 1).await.unwrap()[..] else { panic!("an event") };
+    let lead: LeadId = captured.aggregate_id.parse().unwrap();
+    let revert = |lead| RequestImportRevert { import, reason: "the wrong list".to_owned(), lead };
+    for other in [None, Some(world.lead().await), Some(LeadId::new(import.uuid()))] {
+        assert_eq!(world.refused(&revert(other)).await.kind(), Kind::NotFound);
+    }
+    world.done(&revert(Some(lead))).await;
+    assert_eq!(world.refused(&revert(Some(lead))).await.code(), "import_already_reverted");
+
+    let head = world.head().await;
+    let refused = open(place).await.unwrap().step().await.unwrap_err();
+    assert_eq!(refused.code(), "import_already_reverted");
+    let refused = open(place).await.unwrap().complete().await.unwrap_err();
+    assert_eq!(refused.code(), "import_already_reverted");
+    assert_eq!(world.head().await, head, "a refusal writes nothing");
+
+    world.done(&WithdrawImportRevert { import }).await;
+    let mut resumed = open(place).await.unwrap();
+    while resumed.step().await.unwrap().is_some() {}
+    let report = resumed.complete().await.unwrap().answer;
+    assert_eq!((report.import_id, report.rows, report.taken), (Some(import.uuid()), 120, 120));
+    assert!(world.state::<ImportBatch>(import).await.is_complete());
 }
 
 #[tokio::test]

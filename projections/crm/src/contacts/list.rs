@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 use super::row::ContactRow;
 
+/// The SQL condition on a contact that was not erased.
+const NOT_ERASED: &str = " AND t.erased_at IS NULL";
+
 /// A filter of contacts; `None` means any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContactFilter {
@@ -62,14 +65,14 @@ pub async fn made_of(tables: &mut PgConnection, tenant: TenantId, lead: Uuid) ->
         .await
 }
 
-/// The contacts of these accounts, at most `limit` for each, in the order in which they were created.
+/// The contacts of these accounts that were not erased, at most `limit` for each, in the order in which they were created.
 pub async fn of_accounts(
     tables: &mut PgConnection,
     tenant: TenantId,
     accounts: &[Uuid],
     limit: i64,
 ) -> Result<Vec<ContactRow>, sqlx::Error> {
-    first_of_each(tables, tenant, accounts, ("account_id", "created_at"), limit).await
+    first_of_each(tables, tenant, accounts, ("account_id", "created_at"), NOT_ERASED, limit).await
 }
 
 impl Filter for ContactFilter {
@@ -89,7 +92,7 @@ impl Filter for ContactFilter {
             query.push(" AND t.owner = ").push_bind(owner);
         }
         if !erased {
-            query.push(" AND t.erased_at IS NULL");
+            query.push(NOT_ERASED);
         }
     }
 }

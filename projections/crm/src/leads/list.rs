@@ -6,7 +6,7 @@ use folding::list::{Filter, Order, of_tenant};
 use folding::named::name;
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
 use kernel::TenantId;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::row::LeadRow;
@@ -42,6 +42,16 @@ pub enum LeadOrder {
     Newest,
     /// First captured first.
     Oldest,
+}
+
+/// A lead that this import created.
+pub async fn of_import(tables: &mut PgConnection, tenant: TenantId, import: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
+    // No index, because it is needed only to revert an import that was not completed.
+    sqlx::query_scalar("SELECT lead_id FROM lead WHERE tenant_id = $1 AND import_id = $2 LIMIT 1")
+        .bind(tenant.uuid())
+        .bind(import)
+        .fetch_optional(tables)
+        .await
 }
 
 impl Order<LeadRow> for LeadOrder {

@@ -12,7 +12,7 @@ pub use folding::list::{count, find, list};
 use folding::projection;
 pub use funnel::{FunnelOfSource, funnel};
 pub use history::version_as_of;
-pub use list::{LeadFilter, LeadOrder};
+pub use list::{LeadFilter, LeadOrder, of_import};
 pub use row::{LeadHistoryRow, LeadRow};
 
 projection! {

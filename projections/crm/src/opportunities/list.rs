@@ -75,7 +75,7 @@ pub async fn of_accounts(
     accounts: &[Uuid],
     limit: i64,
 ) -> Result<Vec<OpportunityRow>, sqlx::Error> {
-    first_of_each(tables, tenant, accounts, ("account_id", "opened_at"), limit).await
+    first_of_each(tables, tenant, accounts, ("account_id", "opened_at"), "", limit).await
 }
 
 /// The changes of deals in the order of versions, for each deal those after the given version and at most the given number. An unknown deal

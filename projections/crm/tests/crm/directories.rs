@@ -1,6 +1,7 @@
 use crm_aggregates::{
     AccountCreated, AccountDetails, AccountDetailsChanged, AccountEvent, AccountId, AccountReassigned,
-    ContactAccountChanged, ContactCreated, ContactDetails, ContactDetailsChanged, ContactEvent, ContactReassigned,
+    ContactAccountChanged, ContactCreated, ContactDetails, ContactDetailsChanged, ContactErased, ContactEvent,
+    ContactReassigned, ErasureReason,
 };
 use crm_projections::accounts::{self, AccountFilter, AccountHistoryRow, AccountOrder};
 use crm_projections::contacts::{self, ContactFilter, ContactHistoryRow, ContactOrder, ContactRow};
@@ -105,6 +106,22 @@ async fn a_contact_moves_to_another_account() {
     assert_eq!(found, [(first, "Grace".to_owned()), (second, "Ada".to_owned())]);
     let found = contacts::of_accounts(&mut tables, story.tenant, &[], 10).await.unwrap();
     assert!(found.is_empty());
+}
+
+#[tokio::test]
+async fn an_account_shows_its_contacts_without_the_erased_ones_as_their_list_does() {
+    let (mut story, navy) = (Story::new(), id());
+    let ada = contact(&mut story, "Ada", None, Some(navy));
+    let grace = contact(&mut story, "Grace", None, Some(navy));
+    story.add::<ContactEvent>(ada, day(2), ContactErased { reason: ErasureReason::Requested });
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 100).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let shown = contacts::of_accounts(&mut tables, story.tenant, &[navy], 10).await.unwrap();
+    assert_eq!(shown.iter().map(|row| row.contact_id).collect::<Vec<_>>(), [grace]);
+    let filter = ContactFilter { account: Some(navy), ..ContactFilter::default() };
+    let listed = contacts::list(&mut tables, story.tenant, &filter, ContactOrder::Name, None, 10).await.unwrap();
+    assert_eq!(listed, shown);
 }
 
 #[tokio::test]

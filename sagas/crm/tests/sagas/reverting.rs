@@ -53,7 +53,7 @@ pub async fn import(case: &Case<'_>, rows: usize) -> ImportId {
 }
 
 pub async fn revert(case: &Case<'_>, import: ImportId) {
-    case.execute(&RequestImportRevert { import, reason: "the wrong list".to_owned() }).await;
+    case.execute(&RequestImportRevert { import, reason: "the wrong list".to_owned(), lead: None }).await;
 }
 
 /// Assigns the first leads to somebody.
