@@ -97,8 +97,7 @@ impl Archive {
                 bar.set_position(moved);
             }
             bar.finish_and_clear();
-            archiver.finish(self.compact).await?;
-            after = Archiver::begin(&admin, &database, true).await?.sizes().await?;
+            after = archiver.finish(self.compact).await?;
         }
         let (Sizes { hot, archived }, Sizes { hot: hot_before, archived: archived_before }) = (after, before);
         Ok(Done {

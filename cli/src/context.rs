@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use directory::{Directory, DirectoryError, Placements};
+use directory::{Directory, DirectoryError, Placements, Tenant};
 use eventstore::EventStore;
 use gateway::{Config, DomainDefinition, SERVICES};
 use kernel::{Caller, Role, Service, SystemClock, TenantId};
@@ -55,9 +55,19 @@ impl Context {
         Ok(Self { config: Config::load(place.file().as_deref(), flags, &gateway::known())?, format })
     }
 
-    /// Finds a tenant by name or id.
+    /// Finds a tenant by name or id. If there are several cells, it has to live in this one: another has nothing of it, or an old copy, which
+    /// would pass for its history.
     pub async fn tenant(&self, slug_or_id: &str) -> Result<TenantId> {
-        match Directory::open(&self.config).find(slug_or_id).await {
+        self.found(Directory::open(&self.config).find_here(slug_or_id).await)
+    }
+
+    /// As [`tenant`](Self::tenant), in whichever cell it lives.
+    pub async fn tenant_anywhere(&self, slug_or_id: &str) -> Result<TenantId> {
+        self.found(Directory::open(&self.config).find(slug_or_id).await)
+    }
+
+    fn found(&self, found: Result<Tenant, DirectoryError>) -> Result<TenantId> {
+        match found {
             Err(error @ DirectoryError::Storage(_)) => Err(error).context(self.reachable()),
             found => Ok(found?.tenant_id),
         }

@@ -54,7 +54,7 @@ impl Token {
     pub async fn run(self, context: &Context) -> Result<()> {
         let config = &context.config;
         let user = self.user()?;
-        let tenant = context.tenant(&self.tenant).await?;
+        let tenant = context.tenant_anywhere(&self.tenant).await?;
         if Directory::open(config).suspended().await?.contains(&tenant) {
             bail!(
                 "{} is suspended, or is to be deleted: its tokens would be refused; see `inopsio tenant list`",

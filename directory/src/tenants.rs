@@ -59,7 +59,7 @@ pub enum DirectoryError {
     #[error("{0:?} is not a slug: allowed are 2 to 40 lower-case letters, digits and hyphens, a letter first")]
     Slug(String),
     /// The tenant lives in another cell.
-    #[error("the tenant lives in the cell {0}")]
+    #[error("the tenant lives in the cell {0}: give this command the configuration of that cell")]
     Elsewhere(String),
     /// The name is empty, too long, or has control characters.
     #[error("a tenant's name has 1 to 200 characters and no control characters")]

@@ -186,16 +186,18 @@ impl Archiver {
         })
     }
 
-    /// Ends, and updates the tables' statistics. With `compact`, also rewrites the hot table, which blocks all readers and writers.
-    pub async fn finish(self, compact: bool) -> Result<(), Error> {
+    /// Ends, and updates the tables' statistics. With `compact`, also rewrites the hot table, which blocks all readers and writers. Returns
+    /// the sizes of the tables after that: for a while, a second archiver might find that this one still holds the lock.
+    pub async fn finish(mut self, compact: bool) -> Result<Sizes, Error> {
         let vacuum = if compact { "VACUUM (FULL, ANALYZE) log.events" } else { "VACUUM (ANALYZE) log.events" };
         let mut connection = admin::connect(&self.admin.clone().database(&self.database.name)).await?;
         connection.execute(format!("SET ROLE {}", self.database.owner()).as_str()).await?;
         connection.execute(vacuum).await?;
         connection.execute("VACUUM (ANALYZE) log.archived").await?;
         connection.close().await?;
+        let sizes = self.sizes().await?;
         self.connection.close().await?;
-        Ok(())
+        Ok(sizes)
     }
 }
 

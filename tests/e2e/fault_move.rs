@@ -220,6 +220,7 @@ async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_an
     let refused = old.post_once("a key", "/v1/crm/leads", &json!({ "name": "stray" })).await.unwrap();
     assert_eq!((refused.status.as_u16(), refused.code()), (503, "tenant_elsewhere"));
     assert_eq!(count(&cells.west, id).await, before);
+    old_copy_is_nobodys_history(&cells).await;
 
     // The streams equal the logs, and the read models equal a rebuild.
     let beside = cells.west.direct(CELL, "beside");
@@ -251,6 +252,27 @@ async fn fault_move_of_a_tenant_under_load_loses_doubles_and_reorders_nothing_an
     cells.west.stop(FRONT).await;
     cells.west.stop(CELL).await;
     cells.east.stop(CELL).await;
+}
+
+/// Commands that are given in the cell in which acme lived do not take the old copy for its history, and copy nothing of it.
+async fn old_copy_is_nobodys_history(cells: &Cells) {
+    let tenants = "SELECT count(DISTINCT tenant_id) FROM log.events";
+    let before: i64 = sqlx::query_scalar(tenants).fetch_one(&mut cells.west.sql().await).await.unwrap();
+    let commands: [&[&str]; 3] = [
+        &["replay", "--tenant", "acme", "--service", "crm"],
+        &["audit", "export", "--tenant", "acme", "--service", "crm"],
+        &["restore", "--tenant", "acme", "--into", "acme-copy"],
+    ];
+    for command in commands {
+        let ended = tokio::task::block_in_place(|| cells.west.run(command));
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success() && said.contains("lives in the cell east"), "{command:?}: {said}");
+        assert!(ended.stdout.is_empty(), "{command:?}");
+    }
+    let after: i64 = sqlx::query_scalar(tenants).fetch_one(&mut cells.west.sql().await).await.unwrap();
+    assert_eq!(before, after, "something was copied");
+    let replayed = tokio::task::block_in_place(|| cells.east.ok(commands[0]));
+    assert!(replayed.contains("crm.lead.captured"), "it lives there");
 }
 
 /// Purges the old copy, which must succeed once. Its events stay.

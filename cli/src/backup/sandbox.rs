@@ -130,7 +130,7 @@ impl Wanted {
 impl Source<'_> {
     async fn tenant(&self, context: &Context, name: &str) -> Result<Tenant> {
         match self {
-            Self::Log => Ok(Directory::open(&context.config).find(name).await?),
+            Self::Log => Ok(Directory::open(&context.config).find_here(name).await?),
             Self::Backup(archive) => {
                 let tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
                 let named = |tenant: &Tenant| tenant.slug == name || tenant.tenant_id.to_string() == name;

@@ -22,7 +22,7 @@ async fn archive_all(database: &Database) -> u64 {
     for streams in cold.chunks(2) {
         moved += archiver.run(streams).await.unwrap();
     }
-    archiver.finish(false).await.unwrap();
+    assert!(matches!(archiver.finish(false).await.unwrap(), Sizes { hot: 1.., archived: 1.. }));
     moved
 }
 

@@ -37,8 +37,8 @@ pub enum InstanceCommand {
     Cancel {
         /// The reason, for people.
         reason: String,
-        /// The pivot of its definition and the steps after it.
-        final_steps: Vec<&'static str>,
+        /// The pivot of its definition and the steps after it; `None` if this program does not have the definition.
+        final_steps: Option<Vec<&'static str>>,
     },
 }
 
@@ -65,6 +65,19 @@ pub enum InstanceError {
         /// The instance's status.
         status: Status,
     },
+    /// Only the definition tells whether there is a way back.
+    #[error(
+        "this program does not have version {definition} of {saga}, which tells whether there is a way back: cancel the saga with a program \
+         that has it"
+    )]
+    DefinitionMissing {
+        /// The instance's status.
+        status: Status,
+        /// The saga's name.
+        saga: String,
+        /// The version of its definition.
+        definition: u32,
+    },
     /// The instance has begun its pivot or a later step, so it has to be completed.
     #[error(
         "the saga has begun {step}, from which there is no way back: it can't be cancelled, but resumed where it is stuck"
@@ -85,7 +98,7 @@ impl From<InstanceError> for Refusal {
             InstanceError::NotStuck { status } => {
                 Self::conflict("saga_not_stuck", detail).with("state", status.as_str())
             }
-            InstanceError::NotCancellable { status } => {
+            InstanceError::NotCancellable { status } | InstanceError::DefinitionMissing { status, .. } => {
                 Self::conflict("saga_not_cancellable", detail).with("state", status.as_str())
             }
             InstanceError::NoWayBack { status, step } => {
@@ -116,6 +129,10 @@ impl<N: Names> Aggregate for Instance<N> {
             InstanceCommand::Cancel { reason, final_steps }
                 if status == Status::Running || status == Status::Stuck && !self.state.unwinding =>
             {
+                let Some(final_steps) = final_steps else {
+                    let (saga, definition) = (self.state.saga.clone(), self.state.definition);
+                    return Err(InstanceError::DefinitionMissing { status, saga, definition });
+                };
                 if let Some(step) = final_steps.into_iter().find(|step| self.state.has_begun(step)) {
                     return Err(InstanceError::NoWayBack { status, step });
                 }

@@ -153,7 +153,8 @@ impl Instances {
         self.repository.resume(request, id).await
     }
 
-    /// Starts to undo an instance that is running, or stuck before unwinding, unless it has begun its pivot or a later step.
+    /// Starts to undo an instance that is running, or stuck before unwinding, unless it has begun its pivot or a later step. Refused if this
+    /// program does not have its definition, which names the pivot: while programs of two versions run, it may be the other one's.
     ///
     /// # Errors
     /// The permission `<service>:saga:write` is missing; `not_found`; `saga_not_cancellable`.
@@ -161,7 +162,7 @@ impl Instances {
         // Loading it in advance is safe: an instance's definition never changes.
         let found = self.repository.load(&request.caller, id).await?;
         let definition = found.and_then(|state| self.sagas.find(&state.saga, state.definition));
-        let final_steps = definition.map(Definition::final_steps).unwrap_or_default();
+        let final_steps = definition.map(Definition::final_steps);
         self.repository.cancel(request, id, reason, final_steps).await
     }
 }

@@ -82,8 +82,17 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
         Ok(Next::End(_)) if undo => return vec![StepDone { step: name, undo, result: serde_json::Value::Null }.into()],
         Ok(Next::End(outcome)) => return vec![Completed { outcome: outcome.to_owned() }.into()],
         Ok(Next::WaitUntil(_)) if now >= limit => Fault::refused("saga_step_timed_out", "it waited for too long"),
-        // At its time limit it checks its condition one last time.
-        Ok(Next::WaitUntil(until)) => return vec![StepWaiting { step: name, undo, until: until.min(limit) }.into()],
+        Ok(Next::WaitUntil(until)) => {
+            // At its time limit it checks its condition one last time.
+            let waits = StepWaiting { step: name.clone(), undo, until: until.min(limit) }.into();
+            if !current.repeated {
+                return vec![waits];
+            }
+            // This attempt executed no command, but one before it may have. What the step does after the wait is another act, so it gets a
+            // turn of its own: under the ids of this one, its commands would only get their former answers.
+            let progress = current.progress.clone();
+            return vec![StepContinued { step: name, undo, progress }.into(), waits];
+        }
         Err(fault) => fault,
     };
     let Fault { code, reason, kind } = fault;
@@ -311,6 +320,46 @@ mod tests {
         run(&mut state, Ok(Next::WaitUntil(now() + Duration::minutes(2))), now());
         state.evolve(Unwinding { code: "cancelled".to_owned(), reason: String::new() }.into());
         assert_eq!(next(&state, &definition(), now(), false), append(Compensated {}));
+    }
+
+    #[test]
+    fn what_waits_after_an_attempt_that_may_have_done_something_has_a_turn_of_its_own_and_is_undone() {
+        let until = now() + Duration::minutes(40);
+        let interrupted = |state: &mut State| {
+            let Plan::Run(begun) = next(state, &definition(), now(), false) else { panic!("{state:?}") };
+            state.evolve(begun.into());
+        };
+        let failed = |state: &mut State| run(state, transient(), now());
+        let parked = |state: &mut State| {
+            run(state, Err(Fault::panicked()), now());
+            assert_eq!(state.status, Status::Stuck);
+            state.evolve(Resumed {}.into());
+        };
+        let cases: [&dyn Fn(&mut State); 3] = [&interrupted, &failed, &parked];
+        for before in cases {
+            let mut state = started();
+            before(&mut state);
+            run(&mut state, Ok(Next::WaitUntil(until)), now() + Duration::minutes(1));
+            let current = state.current.clone().unwrap();
+            assert_eq!((current.turn, current.phase, current.repeated), (1, Phase::Waiting(until), false));
+            state.evolve(Unwinding { code: "cancelled".to_owned(), reason: String::new() }.into());
+            assert_eq!(comes(&state), Some(("one".to_owned(), true)));
+        }
+    }
+
+    #[test]
+    fn what_waits_in_the_turn_of_an_earlier_attempt_as_former_programs_wrote_it_is_undone_too() {
+        let mut state = started();
+        run(&mut state, transient(), now());
+        let Plan::Run(begun) = next(&state, &definition(), now() + Duration::minutes(1), false) else {
+            panic!("{state:?}")
+        };
+        let step = begun.step.clone();
+        state.evolve(begun.into());
+        state.evolve(StepWaiting { step, undo: false, until: now() + Duration::minutes(2) }.into());
+        assert_eq!(state.current.as_ref().map(|current| current.turn), Some(0));
+        state.evolve(Unwinding { code: "cancelled".to_owned(), reason: String::new() }.into());
+        assert_eq!(comes(&state), Some(("one".to_owned(), true)));
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub struct Current {
     pub progress: Value,
     /// Its phase.
     pub phase: Phase,
+    /// Whether an earlier attempt of this turn may have executed commands: it was interrupted, or it failed.
+    #[serde(default)]
+    pub repeated: bool,
 }
 
 /// A step that is done and not undone.
@@ -158,6 +161,7 @@ impl State {
                 if let Some(current) = &mut self.current {
                     current.turn += 1;
                     current.progress = continued.progress;
+                    current.repeated = false;
                     current.get_on(Phase::Between);
                 }
             }
@@ -202,9 +206,9 @@ impl State {
     }
 
     fn begin_step(&mut self, begun: StepBegun) {
-        let (failures, progress) = match self.current.take() {
-            Some(current) => (current.failures, current.progress),
-            None => (0, Value::Null),
+        let (failures, repeated, progress) = match self.current.take() {
+            Some(current) => (current.failures, current.may_have_executed(), current.progress),
+            None => (0, false, Value::Null),
         };
         self.current = Some(Current {
             step: begun.step,
@@ -215,6 +219,7 @@ impl State {
             since: Some(begun.since),
             progress,
             phase: Phase::Begun,
+            repeated,
         });
     }
 
@@ -243,6 +248,7 @@ impl State {
         self.status = if self.unwinding { Status::Unwinding } else { Status::Running };
         if let Some(current) = &mut self.current {
             // The time limit and the attempts start again.
+            current.repeated = current.may_have_executed();
             current.get_on(Phase::Between);
             current.since = None;
         }
@@ -254,8 +260,13 @@ impl Current {
         (self.attempt, self.failures, self.phase) = (0, 0, phase);
     }
 
+    /// Whether an attempt of this turn may have executed commands. One that waits has done nothing, but those before it may have.
+    fn may_have_executed(&self) -> bool {
+        self.repeated || matches!(self.phase, Phase::Begun | Phase::Failed(_))
+    }
+
     /// Whether the step may have effects that have to be undone. A step that waits has done nothing since its last batch.
     fn may_have_effects(&self) -> bool {
-        !self.undo && (self.turn > 0 || !matches!(self.phase, Phase::Waiting(_)))
+        !self.undo && (self.turn > 0 || self.repeated || !matches!(self.phase, Phase::Waiting(_)))
     }
 }

@@ -22,7 +22,8 @@ pub enum Next {
     Done(Value),
     /// A batch is done. The next turn has command ids of its own, and can read this progress.
     Continue(Value),
-    /// Run the step again at this time, or when an event wakes the instance. Only allowed if nothing was done in this turn.
+    /// Run the step again at this time, or when an event wakes the instance. Only allowed if nothing was done in this attempt. If an
+    /// earlier attempt of the turn may have done something, the step runs again in a turn of its own.
     WaitUntil(DateTime<Utc>),
     /// The saga is complete without further steps, for this reason.
     End(&'static str),

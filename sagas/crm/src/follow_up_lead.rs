@@ -72,15 +72,16 @@ async fn reassign(context: StepContext, Parameters { lead, policy }: Parameters)
 
 /// Returns the lead to its former owner, if it is still with the person to whom the saga gave it.
 async fn undo_reassign(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let mut before = Lead::default();
+    let (mut state, mut former) = (Lead::default(), None);
     for event in context.history::<Lead>(lead).await? {
-        if context.did(&event, REASSIGN)
-            && let Some(to) = before.owner.take()
-        {
-            context.execute(&HandLeadOver { lead, from: policy.reassign_to, to }).await?;
-            break;
+        // After an interruption it may have been given away twice, and have had another owner in between.
+        if context.did(&event, REASSIGN) {
+            former.clone_from(&state.owner);
         }
-        fold(&mut before, &event)?;
+        fold(&mut state, &event)?;
+    }
+    if let Some(to) = former {
+        context.execute(&HandLeadOver { lead, from: policy.reassign_to, to }).await?;
     }
     Ok(Next::done())
 }

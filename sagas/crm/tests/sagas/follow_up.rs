@@ -1,14 +1,16 @@
 //! `follow_up_lead`: a qualified lead on which nobody works.
 
+use std::sync::Arc;
+
 use chrono::Duration;
-use coordinator::{Sagas, Status};
+use coordinator::{Point, Sagas, Status};
 use crm_aggregates::{DisqualifyReason, Lead, LeadId, LeadStatus};
 use crm_commands::{
     AssignLead, CaptureLead, DisqualifyLead, GRANTS, LeadFields, QualifyLead, SetFollowUp, StartLeadWork, StopFollowUp,
 };
 use futures::future::BoxFuture;
 use kernel::{Clock, Position};
-use sagabed::{Bed, Case, Story};
+use sagabed::{Bed, Case, Crash, Story};
 
 pub struct FollowUp;
 
@@ -129,6 +131,60 @@ async fn a_touch_begins_the_days_anew() {
     let state = case.end(&running).await;
     assert_eq!(state.status, Status::Completed);
     assert_eq!(bed.clock.now(), due + Duration::days(2));
+}
+
+/// Waits until the saga waits in this step, and lets its time come. The coordinator is killed when the step has executed its command,
+/// before its outcome is written. Then somebody else gets the lead, before another coordinator runs.
+async fn touched_after_a_crash_in(case: &Case<'_>, step: &str) -> LeadId {
+    set(case).await;
+    let lead = qualify(case).await;
+    let running = case.bed.start();
+    loop {
+        let state = case.until("waiting", |one| case.later(one).is_some()).await;
+        if state.current.is_some_and(|current| current.step == step) {
+            break;
+        }
+        case.pass(&running).await;
+    }
+    running.stop().await;
+    case.sleep().await;
+    let crash = Arc::new(Crash::after(0, Point::AfterStep { step: step.to_owned(), undo: false }));
+    let running = case.bed.start_with(crash.clone());
+    crash.crashed.notified().await;
+    running.kill().await;
+    case.execute(&AssignLead { lead, owner: "joan".to_owned() }).await;
+    lead
+}
+
+#[tokio::test]
+async fn a_touch_after_a_crash_begins_the_days_anew_and_what_was_done_before_it_is_done_again() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let lead = touched_after_a_crash_in(&case, "reassign").await;
+    let touched_at = bed.clock.now();
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "touched after a crash");
+    assert_eq!(bed.clock.now(), touched_at + Duration::days(2));
+    // From ada to hedy, by somebody to joan, and to hedy again.
+    assert_eq!(case.load::<Lead>(lead).await.owner.as_deref(), Some("hedy"));
+    assert_eq!(case.count("crm.lead.assigned").await, 3);
+}
+
+#[tokio::test]
+async fn what_was_done_before_a_crash_is_taken_back_though_the_saga_waits_again() {
+    let bed = Bed::new(FollowUp.sagas(), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let lead = touched_after_a_crash_in(&case, "escalate").await;
+    assert_eq!(case.load::<Lead>(lead).await.escalated_to.as_deref(), Some("grace"));
+    let _running = bed.start();
+    let until = bed.clock.now() + Duration::days(3);
+    case.until("waiting again", |one| case.later(one) == Some(until)).await;
+    let (listed, _) = case.instance().await;
+    bed.instances.cancel(&case.request(), listed.id, "we know them".to_owned()).await.unwrap();
+    case.until("taken back", |one| one.status == Status::Compensated).await;
+    let lead = case.load::<Lead>(lead).await;
+    assert_eq!((lead.owner.as_deref(), lead.escalated_to), (Some("joan"), None));
 }
 
 #[tokio::test]

@@ -175,6 +175,12 @@ async fn instances_of_a_version_that_the_program_lacks_rest_and_go_on_by_themsel
     let mut status = running.status();
     status.wait_for(|status| status.stuck == 1).await.unwrap();
     let (case, other) = (bed.case_of("follow_up_lead", tenant), bed.case("follow_up_lead"));
+    // Only the definition tells whether there is a way back.
+    let (listed, head) = (case.instance().await.0, bed.store.head().await.unwrap());
+    let refused = bed.instances.cancel(&case.request(), listed.id, "no more".to_owned()).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.code()), (Kind::Conflict, "saga_not_cancellable"));
+    assert!(refused.detail().contains("version 1 of follow_up_lead"), "{}", refused.detail());
+    assert_eq!(bed.store.head().await.unwrap(), head, "a refusal writes nothing");
     // The instance that is overdue longest comes first. When another one was executed, this one was tried, and nothing was written.
     FollowUp.begin(&other).await;
     waiting(&other, "escalate").await;
