@@ -11,8 +11,11 @@ use futures::StreamExt;
 use gateway::{Server, Services};
 use kernel::{Role, SystemClock, SystemIds};
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use testbed::eventually;
+use user_commands::{Link, LinkKey, Purpose};
+use uuid::Uuid;
 
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
@@ -35,6 +38,15 @@ async fn before_cells() -> (World, Server, String) {
     let front = Server::start(config, Services::Cells).await.unwrap();
     world.url = format!("http://{}", front.addr());
     (world, front, direct)
+}
+
+/// Records that the tenant moved from the cell west to the cell east.
+async fn lives_in_east(world: &World) {
+    let placements = Placements::of(&Directory::open(&world.config));
+    let place = placements.place(world.tenant).await.unwrap();
+    let begun = place.begin("west", "east").unwrap().unwrap();
+    let place = placements.note(world.tenant, place, begun, &SystemClock).await.unwrap();
+    placements.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
 }
 
 #[tokio::test]
@@ -158,6 +170,47 @@ async fn a_front_learns_at_once_that_a_tenant_lives_elsewhere_and_a_cell_that_it
     front.shutdown().await;
 }
 
+/// The requests of people who follow a mailed link: they have no token, and no path names their tenant.
+async fn followed(world: &World, link: &str) -> Vec<Answer> {
+    let page = |path: &str| world.anonymous(Method::GET, &format!("{path}?link={link}"));
+    let operation = |path: &str, body| world.anonymous(Method::POST, path).json(&body);
+    let mut answers = Vec::new();
+    for request in [
+        page("/invitation"),
+        page("/verify-email"),
+        operation("/v1/user/invitations/accept", json!({ "link": link, "name": "Ada" })),
+        operation("/v1/user/email/verify", json!({ "link": link })),
+    ] {
+        answers.push(Answer::of(request).await);
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailed_link_leads_to_the_cell_of_its_tenant() {
+    let (world, front, _) = Box::pin(before_cells()).await;
+    let key = LinkKey::derive(&config::claim_key(&world.config).unwrap());
+    let link = key.write(&Link { purpose: Purpose::Invitation, tenant: world.tenant, id: Uuid::from_u128(7), turn: 1 });
+    let before = world.head().await;
+    let here = followed(&world, &link).await;
+    assert!(here.iter().all(|answer| answer.code() != "service_unreachable"), "{here:?}");
+
+    lives_in_east(&world).await;
+    let away = eventually("the front asks the other cell, which is down", async || {
+        let answers = followed(&world, &link).await;
+        answers.iter().all(|answer| answer.code() == "service_unreachable").then_some(answers)
+    });
+    let away = tokio::time::timeout(LEARNT, away).await.unwrap();
+    assert!(away.iter().all(|answer| answer.body["service"] == "cell_east"), "{away:?}");
+
+    // What is no link names nobody; the cell of such requests gets the whole body, and says what is wrong with it.
+    let nonsense = followed(&world, "nonsense").await;
+    assert_eq!(nonsense.iter().map(|answer| answer.status.as_u16()).collect::<Vec<_>>(), [410, 410, 409, 409]);
+    assert!(nonsense[2..].iter().all(|answer| answer.code() == "link_not_good"), "{nonsense:?}");
+    assert_eq!(world.head().await, before, "something was written");
+    front.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_name_of_who_is_deleted_leads_to_whoever_has_it_next() {
     let (world, front, _) = Box::pin(before_cells()).await;
@@ -184,11 +237,7 @@ async fn a_short_name_of_who_is_deleted_leads_to_whoever_has_it_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cell_issues_nothing_for_a_tenant_of_another_whatever_strangers_ask() {
     let world = World::start_with(|config| config.directory.cell = Some("west".to_owned())).await;
-    let placements = Placements::of(&Directory::open(&world.config));
-    let place = placements.place(world.tenant).await.unwrap();
-    let begun = place.begin("west", "east").unwrap().unwrap();
-    let place = placements.note(world.tenant, place, begun, &SystemClock).await.unwrap();
-    placements.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
+    lives_in_east(&world).await;
     let mut auth = world.auth.superuser().connect().await.unwrap();
     let keys = "SELECT count(*) FROM log.events WHERE aggregate_type = 'auth.key_ring'";
     let before: i64 = sqlx::query_scalar(keys).fetch_one(&mut auth).await.unwrap();
