@@ -7,11 +7,13 @@ use config::{Cell, SecretText};
 use directory::moving::{COPIED_TABLES, Mover, NOT_COPIED_TABLES};
 use directory::place::Placed;
 use directory::{Directory, Placements};
+use eventstore::LockKey;
 use futures::StreamExt;
 use gateway::{Server, Services};
 use kernel::{Role, SystemClock, SystemIds};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use testbed::eventually;
 use user_commands::{Link, LinkKey, Purpose};
@@ -270,6 +272,53 @@ async fn a_move_to_what_is_away_or_is_the_same_cell_is_not_even_begun() {
     }
     let place = Placements::of(&Directory::open(&config)).place(world.tenant).await.unwrap();
     assert!(place.moving.is_none(), "{place:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_is_not_taken_back_while_postgres_still_commits_its_cutover() {
+    let world = World::start().await;
+    let mut config = world.config.clone();
+    let here = world.database.superuser().to_url_lossy().to_string();
+    let west = Cell { admin_url: SecretText::new(here), ..cell("http://127.0.0.1:9".to_owned()) };
+    config.directory.cell = Some("west".to_owned());
+    config.cells.insert("west".to_owned(), west);
+    let placements = Placements::of(&Directory::open(&config));
+    let place = placements.place(world.tenant).await.unwrap();
+    let begun = place.begin("west", "east").unwrap().unwrap();
+    placements.note(world.tenant, place, begun, &SystemClock).await.unwrap();
+    // The pause has no end any more, and the mover is lost before it knows whether the cutover is recorded.
+    let mut crm = world.database.superuser().connect().await.unwrap();
+    let pause =
+        format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{}', 'paused', 'east')", world.tenant);
+    crm.execute(pause.as_str()).await.unwrap();
+    let mut lost = world.directory.superuser().connect().await.unwrap();
+    lost.execute("BEGIN").await.unwrap();
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LockKey::Placing.number());
+    lock.execute(&mut lost).await.unwrap();
+    let cutover = sqlx::query(
+        "INSERT INTO placements (position, tenant_id, sequence, event, cell, recorded_at)
+         SELECT max(position) + 1, $1, 2, '{\"event\": \"moved\"}'::jsonb, 'east', now() FROM placements",
+    );
+    cutover.bind(world.tenant.uuid()).execute(&mut lost).await.unwrap();
+
+    let one = PgPoolOptions::new().max_connections(1);
+    let observer = one.connect_with(world.directory.superuser()).await.unwrap();
+    let committed = async {
+        eventually("who takes it back waits for that", async || {
+            let waits = "SELECT true FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1";
+            sqlx::query_scalar::<_, bool>(waits).fetch_optional(&observer).await.unwrap()
+        })
+        .await;
+        lost.execute("COMMIT").await.unwrap();
+    };
+    let mover = Mover::new(&config, gateway::holdings(), &SystemClock);
+    let (taken_back, ()) = tokio::join!(mover.undo("acme"), committed);
+    let refused = taken_back.unwrap_err().to_string();
+    assert!(refused.contains("lives in the cell east already"), "{refused}");
+    let paused = "SELECT count(*) FROM log.closed WHERE state = 'paused'";
+    let paused: i64 = sqlx::query_scalar(paused).fetch_one(&mut crm).await.unwrap();
+    assert_eq!(paused, 1, "the tenant writes in the cell that it has left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
