@@ -191,25 +191,29 @@ async fn followed(world: &World, link: &str) -> Vec<Answer> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mailed_link_leads_to_the_cell_of_its_tenant() {
     let (world, front, _) = Box::pin(before_cells()).await;
-    let key = LinkKey::derive(&config::claim_key(&world.config).unwrap());
-    let link = key.write(&Link { purpose: Purpose::Invitation, tenant: world.tenant, id: Uuid::from_u128(7), turn: 1 });
+    let link = Link { purpose: Purpose::Invitation, tenant: world.tenant, id: Uuid::from_u128(7), turn: 1 };
+    let ours = LinkKey::derive(&config::claim_key(&world.config).unwrap()).write(&link);
     let before = world.head().await;
-    let here = followed(&world, &link).await;
+    let here = followed(&world, &ours).await;
     assert!(here.iter().all(|answer| answer.code() != "service_unreachable"), "{here:?}");
+    // The front verifies nothing, but the cell does. It gets the whole body, also where the link names no tenant.
+    let forged = LinkKey::derive(&[7; 32]).write(&link);
+    for forged in [&*forged, "nonsense"] {
+        let answers = followed(&world, forged).await;
+        let statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+        assert_eq!(statuses, [410, 410, 409, 409], "{forged}: {answers:?}");
+        assert!(answers[2..].iter().all(|answer| answer.code() == "link_not_good"), "{answers:?}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
 
     lives_in_east(&world).await;
     let away = eventually("the front asks the other cell, which is down", async || {
-        let answers = followed(&world, &link).await;
+        let answers = followed(&world, &ours).await;
         answers.iter().all(|answer| answer.code() == "service_unreachable").then_some(answers)
     });
     let away = tokio::time::timeout(LEARNT, away).await.unwrap();
     assert!(away.iter().all(|answer| answer.body["service"] == "cell_east"), "{away:?}");
 
-    // What is no link names nobody; the cell of such requests gets the whole body, and says what is wrong with it.
-    let nonsense = followed(&world, "nonsense").await;
-    assert_eq!(nonsense.iter().map(|answer| answer.status.as_u16()).collect::<Vec<_>>(), [410, 410, 409, 409]);
-    assert!(nonsense[2..].iter().all(|answer| answer.code() == "link_not_good"), "{nonsense:?}");
-    assert_eq!(world.head().await, before, "something was written");
     front.shutdown().await;
 }
 
