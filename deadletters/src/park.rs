@@ -113,12 +113,18 @@ pub async fn retry_soon(
     .map(drop)
 }
 
-/// Deletes a tenant's letters for a consumer that is reset or removed. Decisions stay.
-pub async fn forget(connection: &mut PgConnection, tenant: TenantId, consumer: &Consumer) -> Result<(), sqlx::Error> {
+/// Deletes a tenant's letters after this position, for a consumer that processes what comes after it again, or is removed. Decisions stay.
+pub async fn forget(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    consumer: &Consumer,
+    after: Position,
+) -> Result<(), sqlx::Error> {
     for table in ["letters", "attempts"] {
-        sqlx::query(&format!("DELETE FROM dead.{table} WHERE tenant_id = $1 AND consumer = $2"))
+        sqlx::query(&format!("DELETE FROM dead.{table} WHERE tenant_id = $1 AND consumer = $2 AND position > $3"))
             .bind(tenant.uuid())
             .bind(consumer.as_str())
+            .bind(after.as_i64())
             .execute(&mut *connection)
             .await?;
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use eventstore::LockKey;
 use kernel::{Clock, TenantId};
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Row, Transaction};
 use uuid::Uuid;
 
 use crate::place::{DeletedHistory, Place, Placed, PlacingError};
@@ -90,17 +90,7 @@ impl Placements {
 
     /// The state of a tenant's place.
     pub async fn place(&self, tenant: TenantId) -> Result<Place, PlacementsError> {
-        let rows = sqlx::query("SELECT event FROM placements WHERE tenant_id = $1 ORDER BY sequence")
-            .bind(tenant.uuid())
-            .fetch_all(&self.0)
-            .await?;
-        let mut place = Place::default();
-        for row in &rows {
-            let text: serde_json::Value = row.try_get(0)?;
-            let event = serde_json::from_value(text.clone()).map_err(|_| PlacementsError::Unknown(text.to_string()))?;
-            place.apply(&event);
-        }
-        Ok(place)
+        place(&self.0, tenant).await
     }
 
     /// Appends an event to a tenant's place, if its version is still that of `place`, and updates the tenant's cell. Returns the new state.
@@ -114,24 +104,12 @@ impl Placements {
         event: Placed,
         clock: &dyn Clock,
     ) -> Result<Place, PlacementsError> {
-        let mut transaction = self.begin().await?;
-        let place = append(&mut transaction, tenant, place, &event, clock).await?;
-        if let (Placed::Moved, Some(moving)) = (&event, &place.moving) {
-            sqlx::query("UPDATE tenants SET cell = $2 WHERE tenant_id = $1")
-                .bind(tenant.uuid())
-                .bind(&moving.to)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        if matches!(event, Placed::Deleted { .. }) {
-            sqlx::query("DELETE FROM tenants WHERE tenant_id = $1")
-                .bind(tenant.uuid())
-                .execute(&mut *transaction)
-                .await?;
-            delete_domains(&mut transaction, tenant).await?;
-        }
-        transaction.commit().await?;
-        Ok(place)
+        self.turn().await?.note(tenant, place, event, clock).await
+    }
+
+    /// The turn to append events. It waits for the turn of another process, also for one that was lost while it committed.
+    pub(crate) async fn turn(&self) -> Result<Turn, PlacementsError> {
+        Ok(Turn(self.begin().await?))
     }
 
     /// Removes a tenant that is not created after all, and frees its short name. If it was open already, an event is recorded, because
@@ -220,6 +198,59 @@ impl Placements {
         }
         Ok((changes, head))
     }
+}
+
+/// The turn to append events to places. As long as it is held, no place changes.
+pub(crate) struct Turn(Transaction<'static, Postgres>);
+
+impl Turn {
+    /// The state of a tenant's place.
+    pub(crate) async fn place(&mut self, tenant: TenantId) -> Result<Place, PlacementsError> {
+        place(&mut *self.0, tenant).await
+    }
+
+    /// As [`Placements::note`]. The turn ends.
+    pub(crate) async fn note(
+        self,
+        tenant: TenantId,
+        place: Place,
+        event: Placed,
+        clock: &dyn Clock,
+    ) -> Result<Place, PlacementsError> {
+        let Self(mut transaction) = self;
+        let place = append(&mut transaction, tenant, place, &event, clock).await?;
+        if let (Placed::Moved, Some(moving)) = (&event, &place.moving) {
+            sqlx::query("UPDATE tenants SET cell = $2 WHERE tenant_id = $1")
+                .bind(tenant.uuid())
+                .bind(&moving.to)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        if matches!(event, Placed::Deleted { .. }) {
+            sqlx::query("DELETE FROM tenants WHERE tenant_id = $1")
+                .bind(tenant.uuid())
+                .execute(&mut *transaction)
+                .await?;
+            delete_domains(&mut transaction, tenant).await?;
+        }
+        transaction.commit().await?;
+        Ok(place)
+    }
+}
+
+/// The state of a tenant's place, from its events.
+async fn place(events: impl PgExecutor<'_>, tenant: TenantId) -> Result<Place, PlacementsError> {
+    let rows = sqlx::query("SELECT event FROM placements WHERE tenant_id = $1 ORDER BY sequence")
+        .bind(tenant.uuid())
+        .fetch_all(events)
+        .await?;
+    let mut place = Place::default();
+    for row in &rows {
+        let text: serde_json::Value = row.try_get(0)?;
+        let event = serde_json::from_value(text.clone()).map_err(|_| PlacementsError::Unknown(text.to_string()))?;
+        place.apply(&event);
+    }
+    Ok(place)
 }
 
 /// Appends an event to a tenant's place, and returns the new state.

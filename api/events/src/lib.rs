@@ -31,6 +31,8 @@ pub struct Platform {
     pub webhooks: Vec<::webhooks::Webhooks>,
     /// Limits and intervals of feeds.
     pub feeds: feed::Settings,
+    /// The name of this process's cell, if it has one.
+    pub cell: Option<Arc<str>>,
     /// The open feeds of this process.
     pub running_feeds: feed::RunningFeeds,
     /// Cancelled when the server shuts down; open feeds end then.

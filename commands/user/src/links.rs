@@ -43,6 +43,21 @@ pub struct Link {
     pub turn: u32,
 }
 
+impl Link {
+    /// The tenant that the text of a link names. It is not verified: it only tells which cell can verify the link.
+    pub fn claimed_tenant(text: &str) -> Option<Uuid> {
+        let bytes = decoded(text)?;
+        let (body, _) = bytes.split_at_checked(BODY)?;
+        Uuid::from_slice(body.get(1..17)?).ok()
+    }
+}
+
+/// The bytes of a text that is no longer than a link.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    // Longer texts are refused before decoding.
+    (text.len() < 128).then(|| URL_SAFE_NO_PAD.decode(text).ok())?
+}
+
 /// The MAC key for links.
 #[derive(Clone)]
 pub struct LinkKey(Hmac<Sha256>);
@@ -77,8 +92,7 @@ impl LinkKey {
     /// Parses and verifies a link for this purpose; `None` if it is not one of ours.
     #[expect(clippy::disallowed_methods, reason = "a MAC of ours vouches for the tenant")]
     pub fn read(&self, purpose: Purpose, text: &str) -> Option<Link> {
-        // Longer texts are refused before decoding.
-        let bytes = (text.len() < 128).then(|| URL_SAFE_NO_PAD.decode(text).ok())??;
+        let bytes = decoded(text)?;
         let (body, mac) = bytes.split_at_checked(BODY)?;
         self.0.clone().chain_update(body).verify_slice(mac).ok()?;
         let (kind, rest) = body.split_first()?;
@@ -142,6 +156,15 @@ mod tests {
         assert_eq!(key.read(Purpose::Email, &text), None);
         for nonsense in ["", "x", &text[..91], &format!("{text}A"), &"A".repeat(92), &"A".repeat(100_000), "ä"] {
             assert_eq!(key.read(Purpose::Invitation, nonsense), None);
+        }
+    }
+
+    #[test]
+    fn whoever_has_no_key_reads_only_whose_a_link_claims_to_be() {
+        let text = LinkKey::derive(&[7; 32]).write(&link(1, 2, 3));
+        assert_eq!(Link::claimed_tenant(&text), Some(Uuid::from_u128(1)));
+        for nonsense in ["", "x", "ä", &"A".repeat(128)] {
+            assert_eq!(Link::claimed_tenant(nonsense), None, "{nonsense}");
         }
     }
 }

@@ -30,7 +30,7 @@ use super::service_move::ServiceMove;
 use super::side_tables;
 use crate::holdings::Holdings;
 use crate::place::{Moving, Place, Placed};
-use crate::placements::{Placements, PlacementsError};
+use crate::placements::{Placements, PlacementsError, Turn};
 use crate::tenants::{Directory, Tenant};
 
 /// The longest pause of a tenant's writes if this process is killed.
@@ -166,9 +166,9 @@ impl<'a> Mover<'a> {
 
     /// Ends the pause in the old cell after an error, unless the cutover has happened.
     async fn resume_in_old(&self, tenant: TenantId, moves: &mut [ServiceMove]) {
-        match self.placements.place(tenant).await {
-            Ok(place) if is_past_cutover(&place) => return,
-            Ok(_) => {}
+        let _turn = match self.turn_before_cutover(tenant).await {
+            Ok(Some(turn)) => turn,
+            Ok(None) => return,
             // The cutover may have happened, and the tenant must not write in both cells.
             Err(error) => {
                 tracing::error!(
@@ -178,7 +178,7 @@ impl<'a> Mover<'a> {
                 );
                 return;
             }
-        }
+        };
         for moved in moves {
             // Resumes every service, even if one fails. The caller reports the original error.
             if let Err(error) = side_tables::resume(moved.transfer.old(), tenant).await {
@@ -186,6 +186,14 @@ impl<'a> Mover<'a> {
                 tracing::error!(service, %error, "the tenant is still paused: undo the move");
             }
         }
+    }
+
+    /// The turn to change the tenant's place, unless the cutover has happened. It does not happen as long as the turn is held, not even by a
+    /// mover that was lost while Postgres committed it.
+    async fn turn_before_cutover(&self, tenant: TenantId) -> Result<Option<Turn>> {
+        let mut turn = self.placements.turn().await?;
+        let place = turn.place(tenant).await?;
+        Ok((!is_past_cutover(&place)).then_some(turn))
     }
 
     /// Stops recording the tenant's changed claims and commands in the old cell. A failure is harmless: recording costs little, and the
@@ -210,17 +218,22 @@ impl<'a> Mover<'a> {
     pub async fn undo(&self, tenant: &str) -> Result<Tenant> {
         let tenant = self.directory.find(tenant).await?;
         let _lock = self.lock_place(&tenant).await?;
-        let place = self.placements.place(tenant.tenant_id).await?;
+        // Held until the end is recorded, so that no cutover is recorded after the old cell was opened.
+        let mut turn = self.placements.turn().await?;
+        let place = turn.place(tenant.tenant_id).await?;
         let event = place.undo().map_err(PlacementsError::from)?;
-        if let Some(moving) = &place.moving {
+        let moving = place.moving.clone();
+        if let Some(moving) = &moving {
             for held in &self.holdings {
                 let mut old = self.connect(held.service, &moving.from).await?;
                 side_tables::resume(&mut old, tenant.tenant_id).await?;
                 close(old).await;
             }
+        }
+        turn.note(tenant.tenant_id, place, event, self.clock).await?;
+        if let Some(moving) = &moving {
             self.stop_tracking(moving, tenant.tenant_id).await;
         }
-        self.placements.note(tenant.tenant_id, place, event, self.clock).await?;
         Ok(tenant)
     }
 

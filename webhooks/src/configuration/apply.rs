@@ -214,7 +214,7 @@ impl Change<'_> {
         let update = update("enabled = enabled");
         self.bind(sqlx::query(&update), id).execute(&mut *tables).await.map_err(unavailable)?;
         self.set_cursor(tables, id, Some(position)).await?;
-        self.forget_letters(tables, id).await?;
+        self.forget_letters(tables, id, position).await?;
         Ok(json!({ "after": position.0 }))
     }
 
@@ -249,14 +249,14 @@ impl Change<'_> {
                 .await
                 .map_err(unavailable)?;
         }
-        self.forget_letters(tables, id).await?;
+        self.forget_letters(tables, id, Position::START).await?;
         self.forget_secrets(tables, id).await?;
         Ok(json!({}))
     }
 
-    /// Deletes the endpoint's dead letters, because the events are delivered again, or the endpoint is removed.
-    async fn forget_letters(&self, tables: &mut PgConnection, id: Uuid) -> Result<(), Refusal> {
-        deadletters::forget(tables, self.tenant, &crate::letters::consumer(id)).await.map_err(unavailable)
+    /// Deletes the endpoint's dead letters after a position, because the events are delivered again, or the endpoint is removed.
+    async fn forget_letters(&self, tables: &mut PgConnection, id: Uuid, after: Position) -> Result<(), Refusal> {
+        deadletters::forget(tables, self.tenant, &crate::letters::consumer(id), after).await.map_err(unavailable)
     }
 
     /// Removes the endpoint's secrets from stored answers, so that rotated and removed secrets are stored nowhere.

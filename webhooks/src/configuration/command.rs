@@ -49,6 +49,20 @@ impl Webhooks {
         inner.bus.wake_webhooks(inner.service).await;
         Ok(Done { changed, repeated: false })
     }
+
+    /// The first answer to a request that was carried out before, if this service did so. For requests to endpoints that do not exist any
+    /// more.
+    ///
+    /// # Errors
+    /// When another request had the same key, or the tables don't answer.
+    pub async fn repeated(&self, request: &Request) -> Result<Option<Done>, Refusal> {
+        request.caller.require(WRITE)?;
+        let Some(id) = &request.command_id else { return Ok(None) };
+        let tenant = request.caller.tenant();
+        let mut transaction = self.begin(tenant).await?;
+        let first = stored_answer(&mut transaction, tenant, request, id).await?;
+        Ok(first.map(|changed| Done { changed, repeated: true }))
+    }
 }
 
 fn may_read_history(request: &Request, webhooks: &Webhooks) -> Result<(), Refusal> {
@@ -82,13 +96,24 @@ async fn first_answer(
     if taken.rows_affected() == 1 {
         return Ok(None);
     }
+    stored_answer(tables, tenant, request, id).await
+}
+
+/// The stored answer to the request with this id.
+async fn stored_answer(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    request: &Request,
+    id: &str,
+) -> Result<Option<Changed>, Refusal> {
     let row =
         sqlx::query("SELECT request_hash, answer FROM webhooks.commands WHERE tenant_id = $1 AND command_id = $2")
             .bind(tenant.uuid())
             .bind(id)
-            .fetch_one(tables)
+            .fetch_optional(tables)
             .await
             .map_err(unavailable)?;
+    let Some(row) = row else { return Ok(None) };
     let (hash, answer): (Vec<u8>, String) =
         (row.try_get(0).map_err(unavailable)?, row.try_get(1).map_err(unavailable)?);
     if hash != request.request_hash {

@@ -309,6 +309,24 @@ async fn who_is_set_back_or_removed_has_nothing_parked_any_more() {
 }
 
 #[tokio::test]
+async fn what_is_parked_before_the_position_of_a_replay_stays_parked() {
+    let world = World::start().await;
+    let (receiver, mended) = superstitious().await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    let refused = append(&world, "bad", &[13, 14]).await - 1;
+    let good = append(&world, "good", &[1]).await;
+    let arrived = |times| (receiver.positions().iter().filter(|at| **at == good).count() == times).then_some(());
+    eventually("the others arrive", async || arrived(1)).await;
+    world.act(EndpointCommand::Replay { id: endpoint.id, after: Position(refused) }).await;
+    eventually("they arrive again", async || arrived(2)).await;
+    let [letter] = &parked(&world).await[..] else { panic!("not one is parked") };
+    assert_eq!((&letter.id, letter.waiting), (&id(endpoint.id, refused), 1), "it is delivered by nobody");
+    mended.store(true, Ordering::SeqCst);
+    eventually("nothing is parked any more", async || parked(&world).await.is_empty().then_some(())).await;
+    assert_eq!(taken(&receiver, refused), [good, good, refused, refused + 1]);
+}
+
+#[tokio::test]
 async fn nothing_waits_behind_a_letter_that_another_deliverer_settled() {
     let world = World::start().await;
     let (receiver, _) = superstitious().await;

@@ -223,6 +223,11 @@ pub fn endpoints(provider: &Provider) -> Vec<Endpoint> {
     tenant_endpoints(provider).into_iter().chain(mailed).chain([pictures]).collect()
 }
 
+/// Whether a path is that of a mailed link: the link tells the tenant, not the path.
+pub fn is_mailed_link(path: &str) -> bool {
+    MAILED.iter().any(|(of_link, _)| *of_link == path)
+}
+
 /// Each path and method that the provider serves, for proxies that forward requests to it.
 pub fn paths() -> impl Iterator<Item = (&'static str, Method)> {
     let beside = MAILED.map(|(path, _)| path).into_iter().chain([PICTURES]);

@@ -63,10 +63,11 @@ impl Feeds {
         let aggregate = aggregate.0.map(|name| self.aggregate(name)).transpose()?;
         let filter = Filter { types: self.patterns(types.0.as_deref())?, aggregate, id: id.0 };
         let names: Vec<Service> = services.iter().map(|runtime| runtime.service).collect();
+        let cell = self.platform.cell.clone();
         // A client that has not received an event yet may send an empty id.
         let requested = match (last_event_id.0.filter(|id| !id.is_empty()), after.0) {
-            (Some(id), _) => Cursor::parse("Last-Event-ID", &id, &names)?,
-            (None, Some(after)) => Cursor::parse("after", &after, &names)?,
+            (Some(id), _) => Cursor::parse("Last-Event-ID", &id, &names, cell.as_deref())?,
+            (None, Some(after)) => Cursor::parse("after", &after, &names, cell.as_deref())?,
             (None, None) => vec![None; names.len()],
         };
         let running = self.platform.running_feeds.begin(caller.tenant(), self.platform.feeds.per_tenant, &names)?;
@@ -95,7 +96,8 @@ impl Feeds {
                 () = stop.cancelled() => {}
             }
         };
-        let bytes = stream::bytes(sources, Cursor::new(positions), filter, running, self.platform.feeds.heartbeat);
+        let cursor = Cursor::new(positions, cell);
+        let bytes = stream::bytes(sources, cursor, filter, running, self.platform.feeds.heartbeat);
         Ok(EventStream(Body::from_bytes_stream(bytes.take_until(Box::pin(ended)))))
     }
 

@@ -283,13 +283,18 @@ impl WebhookSettings {
     async fn act(&self, asked: executor::Request, id: Uuid, act: EndpointCommand) -> Result<Changed, Problem> {
         let request = request(asked)?;
         request.caller.require(WRITE)?;
-        // A repeated request to remove a webhook does not find it any more. It is passed on, so that its first answer is repeated.
-        let home = match self.find(&request.caller, id).await {
-            Ok((home, _)) => home,
-            Err(refusal) if request.command_id.is_some() => self.platform.webhooks.first().ok_or(refusal)?,
-            Err(refusal) => return Err(refusal.into()),
-        };
-        Ok(Changed(home.carry_out(&request, act).await?))
+        match self.find(&request.caller, id).await {
+            Ok((home, _)) => Ok(Changed(home.carry_out(&request, act).await?)),
+            // A repeated request to remove a webhook does not find it any more. The service that had it knows the first answer.
+            Err(refusal) => {
+                for webhooks in &self.platform.webhooks {
+                    if let Some(done) = webhooks.repeated(&request).await? {
+                        return Ok(Changed(done));
+                    }
+                }
+                Err(refusal.into())
+            }
+        }
     }
 
     /// The service that has a webhook of the caller's tenant, and the webhook.

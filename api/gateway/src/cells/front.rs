@@ -94,7 +94,8 @@ impl Cells {
             "/metrics" => return Ok(exposition()),
             _ => {}
         }
-        let destination = self.destination(&request).await?;
+        let destination = tokio::time::timeout(self.timeout, self.destination(&mut request)).await;
+        let destination = destination.map_err(|_| failure::too_slow(self.timeout))??;
         let (cell, tenant) = destination.map_or((None, uuid::Uuid::nil()), |found| (found.cell, found.tenant));
         let cell = cell.as_deref().unwrap_or(&self.home);
         let Some(remote) = self.remotes.get(cell) else {
@@ -115,8 +116,9 @@ impl Cells {
         }
     }
 
-    async fn destination(&self, request: &Request) -> Result<Option<Destination>, Refusal> {
-        self.map.find(&tenant_hint::of(request)).await.map_err(|error| {
+    async fn destination(&self, request: &mut Request) -> Result<Option<Destination>, Refusal> {
+        let hint = tenant_hint::of(request, self.limits.body).await?;
+        self.map.find(&hint).await.map_err(|error| {
             tracing::warn!(%error, "the directory of tenants can't be asked");
             let detail = "the directory of tenants does not answer; nothing was done: try again";
             Refusal::unavailable("directory_unavailable", detail)

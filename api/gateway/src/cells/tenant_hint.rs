@@ -1,13 +1,41 @@
 //! The tenant that a request claims to belong to. It is not verified here: it only selects the cell, which verifies it.
 
 use auth_api::authority::{ApiKeyText, Header};
+use auth_api::provider::is_mailed_link;
 use directory::cell_map::TenantHint;
-use poem::Request;
-use poem::http::header;
+use face::RawBody;
+use kernel::Refusal;
+use poem::http::{Method, header};
+use poem::{Request, RequestBody};
+use serde::Deserialize;
+use user_commands::Link;
 use uuid::Uuid;
 
-/// The tenant in the path of an issuer or in the token.
-pub(super) fn of(request: &Request) -> TenantHint {
+/// The operations for people who follow a mailed link (`api/user/src/rest/link.rs`). They have no token; the link is in the body.
+const LINK_OPERATIONS: [&str; 2] = ["/v1/user/invitations/accept", "/v1/user/email/verify"];
+
+/// The tenant in the path of an issuer, in a mailed link, or in the token. Only a body that contains a link is read, of at most `limit`
+/// bytes; the request keeps it.
+///
+/// # Errors
+/// When this body is longer, or is cut off.
+pub(super) async fn of(request: &mut Request, limit: usize) -> Result<TenantHint, Refusal> {
+    if *request.method() != Method::POST || !LINK_OPERATIONS.contains(&request.uri().path()) {
+        return Ok(of_head(request));
+    }
+    let RawBody(bytes) = RawBody::read(&mut RequestBody::new(request.take_body()), limit).await?;
+    let named = serde_json::from_slice(&bytes).ok().and_then(|WithLink { link }| Link::claimed_tenant(&link));
+    request.set_body(bytes);
+    Ok(named.map_or(TenantHint::Absent, TenantHint::Id))
+}
+
+/// What is read of a body that contains a link. The cell checks the rest.
+#[derive(Deserialize)]
+struct WithLink {
+    link: String,
+}
+
+fn of_head(request: &Request) -> TenantHint {
     let path = request.uri().path();
     let issuer = path
         .strip_prefix("/t/")
@@ -20,17 +48,23 @@ pub(super) fn of(request: &Request) -> TenantHint {
             _ => TenantHint::Slug(name.to_owned()),
         };
     }
+    let named = if is_mailed_link(path) { tenant_of_link(request) } else { tenant_of_token(request) };
+    named.map_or(TenantHint::Absent, TenantHint::Id)
+}
+
+fn tenant_of_link(request: &Request) -> Option<Uuid> {
+    let query: Vec<(String, String)> = request.params().ok()?;
+    query.iter().find(|(name, _)| name == "link").and_then(|(_, link)| Link::claimed_tenant(link))
+}
+
+fn tenant_of_token(request: &Request) -> Option<Uuid> {
     let token = request
         .headers()
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    token.and_then(tenant_of).map_or(TenantHint::Absent, TenantHint::Id)
-}
-
-fn tenant_of(token: &str) -> Option<Uuid> {
+        .map(|(_, token)| token.trim())?;
     if ApiKeyText::is_one(token) {
         return ApiKeyText::read(token).map(|key| key.tenant);
     }
@@ -47,7 +81,7 @@ mod tests {
             Some(token) => request.header("authorization", token),
             None => request,
         };
-        of(&request.finish())
+        of_head(&request.finish())
     }
 
     #[test]

@@ -197,6 +197,7 @@ impl Assembly<'_> {
             webhooks: running.iter().map(|running| running.webhooks.clone()).collect(),
             types: domains::catalogue().into(),
             feeds: feeds(&self.config.events),
+            cell: self.config.directory.cell.as_deref().map(Into::into),
             running_feeds,
             stop: self.stop.clone(),
         };

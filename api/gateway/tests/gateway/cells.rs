@@ -7,12 +7,17 @@ use config::{Cell, SecretText};
 use directory::moving::{COPIED_TABLES, Mover, NOT_COPIED_TABLES};
 use directory::place::Placed;
 use directory::{Directory, Placements};
+use eventstore::LockKey;
 use futures::StreamExt;
 use gateway::{Server, Services};
 use kernel::{Role, SystemClock, SystemIds};
 use reqwest::{Method, StatusCode};
+use serde_json::json;
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use testbed::eventually;
+use user_commands::{Link, LinkKey, Purpose};
+use uuid::Uuid;
 
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
@@ -35,6 +40,15 @@ async fn before_cells() -> (World, Server, String) {
     let front = Server::start(config, Services::Cells).await.unwrap();
     world.url = format!("http://{}", front.addr());
     (world, front, direct)
+}
+
+/// Records that the tenant moved from the cell west to the cell east.
+async fn lives_in_east(world: &World) {
+    let placements = Placements::of(&Directory::open(&world.config));
+    let place = placements.place(world.tenant).await.unwrap();
+    let begun = place.begin("west", "east").unwrap().unwrap();
+    let place = placements.note(world.tenant, place, begun, &SystemClock).await.unwrap();
+    placements.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
 }
 
 #[tokio::test]
@@ -158,6 +172,51 @@ async fn a_front_learns_at_once_that_a_tenant_lives_elsewhere_and_a_cell_that_it
     front.shutdown().await;
 }
 
+/// The requests of people who follow a mailed link: they have no token, and no path names their tenant.
+async fn followed(world: &World, link: &str) -> Vec<Answer> {
+    let page = |path: &str| world.anonymous(Method::GET, &format!("{path}?link={link}"));
+    let operation = |path: &str, body| world.anonymous(Method::POST, path).json(&body);
+    let mut answers = Vec::new();
+    for request in [
+        page("/invitation"),
+        page("/verify-email"),
+        operation("/v1/user/invitations/accept", json!({ "link": link, "name": "Ada" })),
+        operation("/v1/user/email/verify", json!({ "link": link })),
+    ] {
+        answers.push(Answer::of(request).await);
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailed_link_leads_to_the_cell_of_its_tenant() {
+    let (world, front, _) = Box::pin(before_cells()).await;
+    let link = Link { purpose: Purpose::Invitation, tenant: world.tenant, id: Uuid::from_u128(7), turn: 1 };
+    let ours = LinkKey::derive(&config::claim_key(&world.config).unwrap()).write(&link);
+    let before = world.head().await;
+    let here = followed(&world, &ours).await;
+    assert!(here.iter().all(|answer| answer.code() != "service_unreachable"), "{here:?}");
+    // The front verifies nothing, but the cell does. It gets the whole body, also where the link names no tenant.
+    let forged = LinkKey::derive(&[7; 32]).write(&link);
+    for forged in [&*forged, "nonsense"] {
+        let answers = followed(&world, forged).await;
+        let statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+        assert_eq!(statuses, [410, 410, 409, 409], "{forged}: {answers:?}");
+        assert!(answers[2..].iter().all(|answer| answer.code() == "link_not_good"), "{answers:?}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
+
+    lives_in_east(&world).await;
+    let away = eventually("the front asks the other cell, which is down", async || {
+        let answers = followed(&world, &ours).await;
+        answers.iter().all(|answer| answer.code() == "service_unreachable").then_some(answers)
+    });
+    let away = tokio::time::timeout(LEARNT, away).await.unwrap();
+    assert!(away.iter().all(|answer| answer.body["service"] == "cell_east"), "{away:?}");
+
+    front.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_name_of_who_is_deleted_leads_to_whoever_has_it_next() {
     let (world, front, _) = Box::pin(before_cells()).await;
@@ -184,11 +243,7 @@ async fn a_short_name_of_who_is_deleted_leads_to_whoever_has_it_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cell_issues_nothing_for_a_tenant_of_another_whatever_strangers_ask() {
     let world = World::start_with(|config| config.directory.cell = Some("west".to_owned())).await;
-    let placements = Placements::of(&Directory::open(&world.config));
-    let place = placements.place(world.tenant).await.unwrap();
-    let begun = place.begin("west", "east").unwrap().unwrap();
-    let place = placements.note(world.tenant, place, begun, &SystemClock).await.unwrap();
-    placements.note(world.tenant, place, Placed::Moved, &SystemClock).await.unwrap();
+    lives_in_east(&world).await;
     let mut auth = world.auth.superuser().connect().await.unwrap();
     let keys = "SELECT count(*) FROM log.events WHERE aggregate_type = 'auth.key_ring'";
     let before: i64 = sqlx::query_scalar(keys).fetch_one(&mut auth).await.unwrap();
@@ -221,6 +276,53 @@ async fn a_move_to_what_is_away_or_is_the_same_cell_is_not_even_begun() {
     }
     let place = Placements::of(&Directory::open(&config)).place(world.tenant).await.unwrap();
     assert!(place.moving.is_none(), "{place:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_is_not_taken_back_while_postgres_still_commits_its_cutover() {
+    let world = World::start().await;
+    let mut config = world.config.clone();
+    let here = world.database.superuser().to_url_lossy().to_string();
+    let west = Cell { admin_url: SecretText::new(here), ..cell("http://127.0.0.1:9".to_owned()) };
+    config.directory.cell = Some("west".to_owned());
+    config.cells.insert("west".to_owned(), west);
+    let placements = Placements::of(&Directory::open(&config));
+    let place = placements.place(world.tenant).await.unwrap();
+    let begun = place.begin("west", "east").unwrap().unwrap();
+    placements.note(world.tenant, place, begun, &SystemClock).await.unwrap();
+    // The pause has no end any more, and the mover is lost before it knows whether the cutover is recorded.
+    let mut crm = world.database.superuser().connect().await.unwrap();
+    let pause =
+        format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{}', 'paused', 'east')", world.tenant);
+    crm.execute(pause.as_str()).await.unwrap();
+    let mut lost = world.directory.superuser().connect().await.unwrap();
+    lost.execute("BEGIN").await.unwrap();
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LockKey::Placing.number());
+    lock.execute(&mut lost).await.unwrap();
+    let cutover = sqlx::query(
+        "INSERT INTO placements (position, tenant_id, sequence, event, cell, recorded_at)
+         SELECT max(position) + 1, $1, 2, '{\"event\": \"moved\"}'::jsonb, 'east', now() FROM placements",
+    );
+    cutover.bind(world.tenant.uuid()).execute(&mut lost).await.unwrap();
+
+    let one = PgPoolOptions::new().max_connections(1);
+    let observer = one.connect_with(world.directory.superuser()).await.unwrap();
+    let committed = async {
+        eventually("who takes it back waits for that", async || {
+            let waits = "SELECT true FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1";
+            sqlx::query_scalar::<_, bool>(waits).fetch_optional(&observer).await.unwrap()
+        })
+        .await;
+        lost.execute("COMMIT").await.unwrap();
+    };
+    let mover = Mover::new(&config, gateway::holdings(), &SystemClock);
+    let (taken_back, ()) = tokio::join!(mover.undo("acme"), committed);
+    let refused = taken_back.unwrap_err().to_string();
+    assert!(refused.contains("lives in the cell east already"), "{refused}");
+    let paused = "SELECT count(*) FROM log.closed WHERE state = 'paused'";
+    let paused: i64 = sqlx::query_scalar(paused).fetch_one(&mut crm).await.unwrap();
+    assert_eq!(paused, 1, "the tenant writes in the cell that it has left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

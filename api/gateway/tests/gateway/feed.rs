@@ -155,6 +155,28 @@ async fn a_client_that_comes_again_goes_on_where_it_was_and_sees_only_its_tenant
 }
 
 #[tokio::test]
+async fn a_position_of_another_cell_is_refused_instead_of_losing_or_repeating_events() {
+    let world = World::start_with(|config| config.directory.cell = Some("west".to_owned())).await;
+    world.lead("one").await;
+    let first = Client::open(&world, "?after=0", None).await.event().await;
+    assert_eq!(first.id, "crm=1@west");
+    world.lead("two").await;
+    // People and older clients name no cell.
+    for last in [first.id.as_str(), "crm=1"] {
+        let second = Client::open(&world, "", Some(last)).await.event().await;
+        assert_eq!(second.id, "crm=2@west", "after {last}");
+        assert_eq!(second.data.unwrap()["data"]["details"]["name"], "two");
+    }
+    let ask = |query: &str| world.request(Method::GET, &format!("/v1/events?service=crm{query}"));
+    world
+        .refuses(vec![
+            (ask("").header("Last-Event-ID", "crm=1@east"), StatusCode::BAD_REQUEST, "cursor_elsewhere"),
+            (ask("&after=crm=1@east"), StatusCode::BAD_REQUEST, "cursor_elsewhere"),
+        ])
+        .await;
+}
+
+#[tokio::test]
 async fn heartbeats_say_how_far_a_silent_feed_has_come_also_while_the_bus_is_away() {
     let mut world = World::start_with(|config| config.events.heartbeat_seconds = 1).await;
     let mut client = Client::open(&world, "?types=crm.account.*", None).await;

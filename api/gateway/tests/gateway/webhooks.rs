@@ -132,6 +132,34 @@ async fn a_webhook_is_set_up_gets_events_and_shows_what_it_got() {
 }
 
 #[tokio::test]
+async fn a_repeated_removal_gets_the_first_answer_whichever_service_had_the_webhook() {
+    let world = World::start().await;
+    for service in gateway::SERVICES {
+        let body = json!({ "service": service.name(), "url": "https://hooks.example.com/" });
+        let created = world.post("/v1/events/webhooks", body).await;
+        assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
+        let path = format!("/v1/events/webhooks/{}", created.body["id"].as_str().unwrap());
+        let act = |act: &str, key: String| {
+            world.request(Method::POST, &format!("{path}/{act}")).header("idempotency-key", key)
+        };
+        let remove = || act("remove", format!("remove-{service}"));
+        let first = Answer::of(remove()).await;
+        assert_eq!(first.status, StatusCode::OK, "{first:?}");
+        let again = Answer::of(remove()).await;
+        assert_eq!((again.status, &again.body), (StatusCode::OK, &first.body), "{service}: {again:?}");
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        // Neither the same request with another key, nor another one with this key, is answered with it.
+        let (other, reused) = (act("remove", "other".to_owned()), act("enable", format!("remove-{service}")));
+        world
+            .refuses(vec![
+                (other, StatusCode::NOT_FOUND, "not_found"),
+                (reused, StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            ])
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_allowed_is_a_problem_and_another_tenant_sees_nothing() {
     let world = World::start().await;
     let url = "https://hooks.example.com/";
