@@ -8,10 +8,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use face::Person;
 use kernel::{Refusal, UserId};
 use poem::Response;
-use poem::http::{HeaderValue, header};
+use poem::http::{HeaderValue, Method, header};
 use uuid::Uuid;
 
 use super::attempts::AttemptTarget;
+use super::authorize::see_other;
+use super::form::Form;
 use super::id_token::acr;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
@@ -23,6 +25,9 @@ const REMEMBERED: TimeDelta = TimeDelta::days(365);
 /// The names of the cookies, before the prefix and the tenant.
 const SESSION: &str = "inopsio";
 const BROWSER: &str = "inopsio-browser";
+
+/// The longest form that is repeated in an address, in bytes: proxies before us may refuse longer addresses.
+const LONGEST_REPEATED: usize = 6 << 10;
 
 /// `Set-Cookie` values to be added to a response.
 pub(super) struct Cookies(Vec<String>);
@@ -103,6 +108,16 @@ impl Provider {
         if let Err(refusal) = self.authority.run(&caller, &UseSession { session: browser.id }).await {
             tracing::debug!(%refusal, "that a session is in use could not be noted");
         }
+    }
+
+    /// A redirect that repeats a posted form as a GET to `page`; none: the form came with the session's cookie, or can't be repeated. A form
+    /// that another site posts comes without our cookies (`SameSite=Lax`), as if nobody were signed in; the GET brings them.
+    pub(super) fn repeated_with_cookies(&self, visit: &Visit, page: &str, form: &str) -> Option<Response> {
+        if visit.method != Method::POST || visit.cookie(&self.cookie_name(visit, SESSION)).is_some() {
+            return None;
+        }
+        let query = Form::read(form).ok()?.without(&[]);
+        (query.len() <= LONGEST_REPEATED).then(|| see_other(&format!("/t/{}/{page}?{query}", visit.tenant.slug)))
     }
 
     /// The valid session of the browser that sends a request, even if it lacks a required second factor: it is enough to sign out.

@@ -35,6 +35,9 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
             _ => sign_out(provider, &visit, None, None).await,
         };
     }
+    if let Some(repeated) = provider.repeated_with_cookies(&visit, "logout", &text) {
+        return Ok(repeated);
+    }
     let hint = match form.get("id_token_hint") {
         Some(token) => provider.id_token_hint(&visit, token).await?,
         None => None,
