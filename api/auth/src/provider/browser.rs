@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Account, LONGEST_SESSION, Moment, Place, SamlSignIn, Session, SessionId};
+use auth_aggregates::{Account, LONGEST_SESSION, MOST_REPLACED, Moment, Place, SamlSignIn, Session, SessionId};
 use auth_commands::{NoteRefusedSignIn, StartSession, UseSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::Person;
@@ -125,17 +125,55 @@ impl Provider {
     /// # Errors
     /// When it can't be determined now.
     pub(super) async fn any_browser_session(&self, visit: &Visit) -> Result<Option<BrowserSession>, OAuthError> {
+        match self.session_in_cookie(visit).await? {
+            Some(session) => self.session(visit, session).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The session that the cookie of a browser names, whether it is valid or not.
+    async fn session_in_cookie(&self, visit: &Visit) -> Result<Option<SessionId>, OAuthError> {
         let Some(cookie) = visit.cookie(&self.cookie_name(visit, SESSION)) else { return Ok(None) };
         let key = self.tenant_key(visit).await?;
-        let Some(said) = Opaque::read(cookie, visit.tenant.id, Use::Session, &key) else { return Ok(None) };
-        self.session(visit, SessionId::new(said.id)).await
+        Ok(Opaque::read(cookie, visit.tenant.id, Use::Session, &key).map(|said| SessionId::new(said.id)))
+    }
+
+    /// The state of a session; none: there is no such session.
+    async fn session_state(&self, visit: &Visit, id: SessionId) -> Result<Option<Arc<Session>>, OAuthError> {
+        let caller = protocol(visit.tenant.id, "auth");
+        let found = self.authority.executor().load::<Session>(&caller, &id.to_string()).await?;
+        Ok(found.map(|(session, _)| session))
+    }
+
+    /// The session of a user that a new one of theirs replaces in this browser.
+    async fn replaced_session(&self, visit: &Visit, user: UserId) -> Result<Option<SessionId>, OAuthError> {
+        let Some(id) = self.session_in_cookie(visit).await? else { return Ok(None) };
+        let before = self.session_state(visit, id).await?.filter(|before| !before.ended);
+        let theirs = before.is_some_and(|before| before.started.as_ref().is_some_and(|started| started.user == user));
+        Ok(theirs.then_some(id))
+    }
+
+    /// Whether a session is `earlier`, or replaced it in the same browser.
+    pub(super) async fn continues(
+        &self,
+        visit: &Visit,
+        session: SessionId,
+        earlier: SessionId,
+    ) -> Result<bool, OAuthError> {
+        let mut at = Some(session);
+        for _ in 0..=MOST_REPLACED {
+            match at {
+                Some(id) if id == earlier => return Ok(true),
+                Some(id) => at = self.session_state(visit, id).await?.and_then(|session| session.replaces()),
+                None => break,
+            }
+        }
+        Ok(false)
     }
 
     /// The session with this id, if it is still valid.
     pub(super) async fn session(&self, visit: &Visit, id: SessionId) -> Result<Option<BrowserSession>, OAuthError> {
-        let caller = protocol(visit.tenant.id, "auth");
-        let executor = self.authority.executor();
-        let Some((session, _)) = executor.load::<Session>(&caller, &id.to_string()).await? else { return Ok(None) };
+        let Some(session) = self.session_state(visit, id).await? else { return Ok(None) };
         let (now, idle) = (self.authority.now(), self.sign_in_policy(visit).await?.session_idle());
         let Some(started) = session.holds(now, idle) else { return Ok(None) };
         let account = self.account(visit, started.user).await?;
@@ -171,7 +209,8 @@ impl Provider {
         Ok(people.by_id(visit.tenant.id, user).await.map_err(unavailable)?)
     }
 
-    /// Begins a new session, whatever session the browser had. Returns the session cookie and the cookie that recognizes the browser later.
+    /// Begins a new session, whatever session the browser had; one of the same user ends when the new one ends. Returns the session cookie
+    /// and the cookie that recognizes the browser later.
     pub(super) async fn begin(
         &self,
         visit: &Visit,
@@ -180,7 +219,8 @@ impl Provider {
     ) -> Result<(SessionId, Cookies), OAuthError> {
         let Authentication { methods, saml, since } = by;
         let (lifetime, place) = (LONGEST_SESSION, visit.place());
-        let start = StartSession { user: person.id, methods, saml, since, lifetime, place };
+        let replaces = self.replaced_session(visit, person.id).await?;
+        let start = StartSession { user: person.id, methods, saml, since, lifetime, place, replaces };
         let started = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await;
         if let Err(refusal) = &started
             && let Some(reason) = REFUSED.into_iter().find(|reason| *reason == refusal.code())
