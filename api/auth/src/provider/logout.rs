@@ -77,6 +77,8 @@ async fn leads_to(
     let client = client.ok_or_else(unknown)?;
     let caller = protocol(visit.tenant.id, "auth");
     let found = provider.authority.executor().load::<Client>(&caller, &client.to_string()).await?;
+    // A deactivated client leads nobody to its addresses any more, at sign-out as at sign-in.
+    let found = found.filter(|(state, _)| state.active);
     let registered =
         found.is_some_and(|(state, _)| state.details.post_logout_redirect_uris.iter().any(|uri| uri == wanted));
     if !registered {

@@ -1,5 +1,6 @@
 //! Attacks on sign-in and the protocols. The numbers are those of docs/src/threat-model.md.
 
+use auth_commands::{DeactivateClient, Reach};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use face::{People, Person};
@@ -406,4 +407,21 @@ async fn attack_197_what_was_opened_in_an_earlier_session_of_a_browser_ends_when
     assert!(check(&other).await.is_ok(), "another browser was signed out");
     let silently = copied.visit(&world, &app.asks(&[("prompt", "none")])).await;
     assert_eq!(silently.leads_to().1["error"], "login_required", "the cookie of the earlier session is good still");
+}
+
+#[tokio::test]
+async fn attack_198_a_client_that_was_deactivated_leads_nobody_to_its_addresses() {
+    let world = World::start().await;
+    let app = world.client(true).await;
+    let id = app.id.to_string();
+    let leaves = query("logout", &[("client_id", id.as_str()), ("post_logout_redirect_uri", OUT)]);
+    let mut browser = Browser::default();
+    assert_eq!(browser.visit(&world, &leaves).await.leads_to().0, OUT);
+    world.run_as_admin(&DeactivateClient { client: app.id, reach: Reach::Everything }).await;
+    let before = world.head().await;
+    for link in [leaves, app.asks(&[]), app.asks(&[("response_type", "token")])] {
+        let refused = browser.visit(&world, &link).await;
+        assert_eq!((refused.status, refused.header("location")), (StatusCode::BAD_REQUEST, ""), "{link}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
 }
