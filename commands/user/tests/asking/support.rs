@@ -39,10 +39,14 @@ impl Machines for MachinesDouble {
     }
 }
 
-/// The acceptance of an invitation with the link of this number. There are no machines.
+/// Looks up who sent an invitation. There are no machines.
+pub fn senders() -> SubjectLookup {
+    SubjectLookup { catalogue: catalogue(), machines: Arc::new(NoMachines) }
+}
+
+/// The acceptance of an invitation with the link of this number.
 pub fn accept(invitation: InvitationId, turn: u32) -> AcceptInvitation {
-    let senders = SubjectLookup { catalogue: catalogue(), machines: Arc::new(NoMachines) };
-    AcceptInvitation { invitation, turn, name: "Ada Lovelace".to_owned(), senders }
+    AcceptInvitation { invitation, turn, name: "Ada Lovelace".to_owned(), senders: senders() }
 }
 
 /// The job that deletes the stored files with a user's data.
