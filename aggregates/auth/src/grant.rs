@@ -364,7 +364,9 @@ mod tests {
             let (user, methods) = (kernel::UserId::new(terms.subject), vec!["pwd".to_owned()]);
             let (at, expires_at, place) = (at(90), at(1_000), Place::default());
             let mut session = Session::default();
-            session.evolve(SessionStarted { user, methods, at, expires_at, place, saml: None, era }.into());
+            session.evolve(
+                SessionStarted { user, methods, at, expires_at, place, saml: None, era, replaces: None }.into(),
+            );
             session
         };
         let holds = |account: &Account, era| terms.are_valid(account, Some(&session(era)));

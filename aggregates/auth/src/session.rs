@@ -5,7 +5,7 @@ use kernel::{Aggregate, Personal, Refusal, UserId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Account, SamlConnectionId};
+use crate::{Account, SamlConnectionId, SessionId};
 
 kernel::events! {
     /// Events of a session.
@@ -26,6 +26,9 @@ kernel::events! {
             /// counted.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub era: Option<u32>,
+            /// Session of the same user in the same browser that this one replaced; it ends when this one ends. Absent: there was none.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub replaces: Option<SessionId>,
         },
         /// The user authenticated again, or with a further method.
         SessionConfirmed = "auth.session.confirmed" @ 1 { pub methods: Vec<String>, pub at: DateTime<Utc> },
@@ -143,7 +146,15 @@ const NOTED: i32 = 12;
 /// The use is recorded after this time at the latest, however long the idle timeout is.
 const NOTED_AT_LEAST: TimeDelta = TimeDelta::hours(1);
 
+/// The number of sessions that are followed when each replaced the one before in the same browser.
+pub const MOST_REPLACED: usize = 200;
+
 impl Session {
+    /// The session that it replaced in the same browser.
+    pub fn replaces(&self) -> Option<SessionId> {
+        self.started.as_ref().and_then(|started| started.replaces)
+    }
+
     /// The session's start, with its user, if it is valid at a time. `idle`: the idle timeout.
     pub fn holds(&self, at: DateTime<Utc>, idle: TimeDelta) -> Option<&SessionStarted> {
         let rested = self.used_at.is_none_or(|used| at >= used + idle);
@@ -229,7 +240,16 @@ mod tests {
 
     fn started() -> SessionStarted {
         let (user, methods) = (UserId::new(Uuid::nil()), vec!["pwd".to_owned()]);
-        SessionStarted { user, methods, at: at(0), expires_at: at(60), place: Place::default(), saml: None, era: None }
+        SessionStarted {
+            user,
+            methods,
+            at: at(0),
+            expires_at: at(60),
+            place: Place::default(),
+            saml: None,
+            era: None,
+            replaces: None,
+        }
     }
 
     #[test]

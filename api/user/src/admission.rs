@@ -1,12 +1,14 @@
 //! Admits users for whom an identity provider vouches: the port `face::Admission`, implemented with the user service's commands and
 //! its directory.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use executor::Executor;
 use face::{Admission, AssertedPerson, Person};
-use kernel::{Caller, Grant, Refusal, Role, TenantId};
+use kernel::{Caller, Grant, Machines, Refusal, Role, TenantId};
 use projector::ReadModels;
-use user_commands::{AdmitUser, Known};
+use user_commands::{AdmitUser, Catalogue, Known, SubjectLookup};
 
 use crate::UserDirectory;
 
@@ -14,12 +16,15 @@ use crate::UserDirectory;
 pub struct UserAdmission {
     executor: Executor,
     read_models: ReadModels,
+    /// Looks up who sent an invitation.
+    senders: SubjectLookup,
 }
 
 impl UserAdmission {
-    /// Writes to the user service's log, and reads its directory.
-    pub const fn new(executor: Executor, read_models: ReadModels) -> Self {
-        Self { executor, read_models }
+    /// Writes to the user service's log, and reads its directory. `grants` are the permission tables of all services.
+    pub fn new(executor: Executor, read_models: ReadModels, grants: &[Grant], machines: Arc<dyn Machines>) -> Self {
+        let senders = SubjectLookup { catalogue: Catalogue::from(grants.to_vec()), machines };
+        Self { executor, read_models, senders }
     }
 }
 
@@ -53,6 +58,7 @@ impl Admission for UserAdmission {
             name: asserted.name.clone(),
             roles: asserted.roles.clone(),
             managed: asserted.managed.clone(),
+            senders: self.senders.clone(),
         };
         let done = match self.executor.run(&connection_caller(tenant, asserted), &admit).await {
             Ok(done) => done,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use auth_aggregates::{
-    Account, AccountCommand, EndReason, Moment, Place, SamlSignIn, Session, SessionCommand, SessionConfirmed,
-    SessionError, SessionId, SessionStarted, SignIn, SignInPolicy, SignInRefused,
+    Account, AccountCommand, EndReason, MOST_REPLACED, Moment, Place, SamlSignIn, Session, SessionCommand,
+    SessionConfirmed, SessionError, SessionId, SessionStarted, SignIn, SignInPolicy, SignInRefused,
 };
 use chrono::TimeDelta;
 use executor::{Command, Work};
@@ -29,6 +29,8 @@ pub struct StartSession {
     /// The session's lifetime.
     pub lifetime: TimeDelta,
     pub place: Place,
+    /// The session of the same user that it replaces in the same browser.
+    pub replaces: Option<SessionId>,
 }
 
 /// The context in which a user changes their credentials. The append requires that it is still valid.
@@ -55,7 +57,7 @@ pub struct UseSession {
     pub session: SessionId,
 }
 
-/// Ends a session.
+/// Ends a session, and those that it replaced.
 #[derive(Clone, Debug)]
 pub struct EndSession {
     pub session: SessionId,
@@ -98,6 +100,7 @@ impl Command for StartSession {
             place: self.place.clone(),
             saml: self.saml.clone(),
             era: Some(account.era),
+            replaces: self.replaces,
         };
         if let Some(saml) = &self.saml {
             // Requires that the claim is free, then takes it: of two simultaneous sessions, one is refused.
@@ -174,7 +177,7 @@ impl Command for EndSession {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        work.update::<Session>(self.session, SessionCommand::End(self.reason)).await
+        end(work, self.session, self.reason).await
     }
 }
 
@@ -187,8 +190,21 @@ impl Command for RevokeSession {
         if let Some(started) = &session.started {
             self.reach.over_user(work.caller(), started.user).await?;
         }
-        work.update::<Session>(self.session, SessionCommand::End(EndReason::Revoked)).await
+        end(work, self.session, EndReason::Revoked).await
     }
+}
+
+/// Ends a session, and those that it replaced: the browser has their cookies no more, so signing out there would leave them as they are.
+async fn end(work: &mut Work<'_>, session: SessionId, reason: EndReason) -> Result<(), Refusal> {
+    work.update::<Session>(session, SessionCommand::End(reason)).await?;
+    let mut replaced = work.read::<Session>(session).await?.replaces();
+    for _ in 0..MOST_REPLACED {
+        let Some(session) = replaced else { break };
+        let Some(state) = work.find::<Session>(session).await? else { break };
+        replaced = state.replaces();
+        work.update::<Session>(session, SessionCommand::End(reason)).await?;
+    }
+    Ok(())
 }
 
 impl Command for NoteRefusedSignIn {

@@ -4,7 +4,8 @@ use executor::{Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Login, User, UserCommand, UserRegistered};
 
-use crate::access::existing_role;
+use crate::access::{SubjectLookup, existing_role};
+use crate::invitation::{self, Redeemed};
 use crate::user::{begin, named};
 use crate::{lengths, owners};
 
@@ -18,8 +19,10 @@ pub struct Known {
 }
 
 /// Registers a user who signs in through an identity provider, or updates an existing user's roles: gives the roles that the provider
-/// gives, and takes the other managed ones. The tenant's administrators decide which roles a provider may manage. Refused (`login_changed`)
-/// if the user's e-mail address, or whether it is verified, differs from the input.
+/// gives, and takes the other managed ones. A new user who has an invitation accepts it, because the provider vouches for the address to
+/// which it was mailed: they get its groups, and those of its roles that the provider does not manage. The tenant's administrators decide
+/// which roles a provider may manage. Refused (`login_changed`) if the user's e-mail address, or whether it is verified, differs from the
+/// input.
 #[derive(Clone, Debug)]
 pub struct AdmitUser {
     /// The existing user; `None` registers a new one.
@@ -32,6 +35,8 @@ pub struct AdmitUser {
     pub roles: Vec<String>,
     /// All roles that the provider manages, so that roles missing in `roles` are taken.
     pub managed: Vec<String>,
+    /// Looks up who invited a new user.
+    pub senders: SubjectLookup,
 }
 
 impl AdmitUser {
@@ -49,7 +54,7 @@ impl AdmitUser {
         Ok(given)
     }
 
-    async fn register(&self, work: &mut Work<'_>, roles: Vec<String>) -> Result<UserId, Refusal> {
+    async fn register(&self, work: &mut Work<'_>, mut roles: Vec<String>) -> Result<UserId, Refusal> {
         let mut checks = Checks::default();
         let email = checks.email("/email", &self.email);
         checks.finish()?;
@@ -57,13 +62,20 @@ impl AdmitUser {
         let name = of_name.line("/name", self.name.as_deref().unwrap_or_default(), lengths::NAME);
         let name = if of_name.ok() { name } else { email.clone() };
         let user: UserId = work.new_id();
+        let (mut invitation, mut groups) = (None, Vec::new());
+        if let Some(redeemed) = invitation::redeem_for(work, &self.senders, &email, user).await? {
+            let Redeemed { invitation: accepted, roles: further, groups: joined } = redeemed;
+            (invitation, groups) = (Some(accepted), joined);
+            let stated = |role: &String| self.managed.contains(role) || self.roles.contains(role);
+            roles.extend(further.into_iter().filter(|role| !stated(role)));
+        }
         let registered = UserRegistered {
             login: Login { email: email.into(), user_name: None },
             email_verified: true,
             profile: named(name.into()),
             roles,
-            groups: Vec::new(),
-            invitation: None,
+            groups,
+            invitation,
         };
         begin(work, user, registered).await?;
         Ok(user)

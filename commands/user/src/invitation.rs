@@ -163,27 +163,96 @@ pub(crate) async fn take_back(work: &mut Work<'_>, id: InvitationId) -> Result<(
     Ok(())
 }
 
-impl AcceptInvitation {
-    /// Refuses an invitation whose sender may not sign in any more, or may not invite or give what it gives. Of a sender who is neither a
-    /// user nor a machine nothing can be looked up: what they could give when they sent it counts.
-    async fn require_sender(&self, work: &mut Work<'_>, invitation: &Invitation) -> Result<(), Refusal> {
-        let Some(sender) = invitation.sent_by else { return Ok(()) };
-        let may = match self.senders.standing(work, sender).await? {
-            Standing::Unknown => true,
-            Standing::Inactive => false,
-            Standing::Active(held) => {
-                let given = roles_of(work, invitation).await?;
-                held.contains(InviteUser::PERMISSION) && self.senders.may_give(work, &held, given).await?
-            }
-        };
-        if may {
-            return Ok(());
-        }
-        let detail =
-            "whoever sent this invitation may no longer give what it gives; ask somebody else there to send it again";
-        Err(Refusal::conflict("inviter_not_allowed", detail))
-    }
+/// The code of the refusal of an invitation whose sender could not send it now.
+const INVITER_NOT_ALLOWED: &str = "inviter_not_allowed";
 
+/// Refuses an invitation whose sender may not sign in any more, or may not invite or give what it gives. Of a sender who is neither a user
+/// nor a machine nothing can be looked up: what they could give when they sent it counts.
+async fn require_sender(work: &mut Work<'_>, senders: &SubjectLookup, invitation: &Invitation) -> Result<(), Refusal> {
+    let Some(sender) = invitation.sent_by else { return Ok(()) };
+    let may = match senders.standing(work, sender).await? {
+        Standing::Unknown => true,
+        Standing::Inactive => false,
+        Standing::Active(held) => {
+            let given = roles_of(work, invitation).await?;
+            held.contains(InviteUser::PERMISSION) && senders.may_give(work, &held, given).await?
+        }
+    };
+    if may {
+        return Ok(());
+    }
+    let detail =
+        "whoever sent this invitation may no longer give what it gives; ask somebody else there to send it again";
+    Err(Refusal::conflict(INVITER_NOT_ALLOWED, detail))
+}
+
+/// The roles that an invitation gives now, without those of its groups; `None`: it is one of the registration policy, which does not admit
+/// the address any more.
+async fn roles_given(
+    work: &mut Work<'_>,
+    senders: &SubjectLookup,
+    invitation: &Invitation,
+) -> Result<Option<Vec<String>>, Refusal> {
+    if !invitation.by_policy {
+        require_sender(work, senders, invitation).await?;
+        return Ok(Some(invitation.roles.clone()));
+    }
+    // The current policy counts: registration may have been closed since, or the roles reduced.
+    let given = registration::roles_by_policy(work, invitation.email.reveal()).await?;
+    Ok(given.map(|given| invitation.roles.iter().filter(|role| given.contains(role)).cloned().collect()))
+}
+
+/// Marks an invitation as accepted by a new user, with the link of this number. Returns the groups that the user joins.
+async fn redeem(
+    work: &mut Work<'_>,
+    (id, turn): (InvitationId, u32),
+    invitation: &Invitation,
+    user: UserId,
+) -> Result<Vec<GroupId>, Refusal> {
+    let accept = InvitationCommand::Accept { turn, at: work.now(), user };
+    work.update::<Invitation>(id, accept).await?;
+    work.release(&EMAIL, invitation.email.reveal(), id);
+    // Groups that were dissolved in the meantime are left out; the rest of the invitation is still valid.
+    let mut groups = Vec::with_capacity(invitation.groups.len());
+    for group in &invitation.groups {
+        if references::existing_group(work, *group, "").await.is_ok() {
+            groups.push(*group);
+        }
+    }
+    Ok(groups)
+}
+
+/// What an invitation gives to a person who showed in another way than by its link that the address is theirs.
+pub(crate) struct Redeemed {
+    pub(crate) invitation: InvitationId,
+    pub(crate) roles: Vec<String>,
+    pub(crate) groups: Vec<GroupId>,
+}
+
+/// Accepts the invitation of an address for its owner, who becomes this user. `None`: there is none, or its link could not be used now.
+pub(crate) async fn redeem_for(
+    work: &mut Work<'_>,
+    senders: &SubjectLookup,
+    email: &str,
+    user: UserId,
+) -> Result<Option<Redeemed>, Refusal> {
+    let Some(id) = registration::invited(work, email).await? else { return Ok(None) };
+    let invitation = work.read::<Invitation>(id).await?;
+    let turn = invitation.turn;
+    if invitation.link(turn, work.now()).is_err() {
+        return Ok(None);
+    }
+    let roles = match roles_given(work, senders, &invitation).await {
+        Ok(Some(roles)) => roles,
+        Ok(None) => return Ok(None),
+        Err(refusal) if refusal.code() == INVITER_NOT_ALLOWED => return Ok(None),
+        Err(refusal) => return Err(refusal),
+    };
+    let groups = redeem(work, (id, turn), &invitation, user).await?;
+    Ok(Some(Redeemed { invitation: id, roles, groups }))
+}
+
+impl AcceptInvitation {
     /// Records that an invalid link was used.
     async fn refuse(
         &self,
@@ -213,27 +282,11 @@ impl Command for AcceptInvitation {
         if let Err(reason) = invitation.link(self.turn, at) {
             return self.refuse(work, &invitation, reason).await;
         }
-        let mut roles = invitation.roles.clone();
-        if invitation.by_policy {
-            // The current policy counts: registration may have been closed since, or the roles reduced.
-            let Some(given) = registration::roles_by_policy(work, invitation.email.reveal()).await? else {
-                return self.refuse(work, &invitation, InvitationFault::Revoked).await;
-            };
-            roles.retain(|role| given.contains(role));
-        } else {
-            self.require_sender(work, &invitation).await?;
-        }
+        let Some(roles) = roles_given(work, &self.senders, &invitation).await? else {
+            return self.refuse(work, &invitation, InvitationFault::Revoked).await;
+        };
         let user: UserId = work.new_id();
-        let accept = InvitationCommand::Accept { turn: self.turn, at, user };
-        work.update::<Invitation>(self.invitation, accept).await?;
-        work.release(&EMAIL, invitation.email.reveal(), self.invitation);
-        // Groups that were dissolved in the meantime are left out; the rest of the invitation is still valid.
-        let mut groups = Vec::with_capacity(invitation.groups.len());
-        for group in &invitation.groups {
-            if references::existing_group(work, *group, "").await.is_ok() {
-                groups.push(*group);
-            }
-        }
+        let groups = redeem(work, (self.invitation, self.turn), &invitation, user).await?;
         let registered = UserRegistered {
             login: Login { email: invitation.email.clone(), user_name: None },
             email_verified: true,

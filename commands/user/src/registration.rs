@@ -136,7 +136,7 @@ pub(crate) async fn take_back(work: &mut Work<'_>, invitation: InvitationId, ema
 }
 
 /// The open invitation of an address.
-async fn invited(work: &mut Work<'_>, email: &str) -> Result<Option<InvitationId>, Refusal> {
+pub(crate) async fn invited(work: &mut Work<'_>, email: &str) -> Result<Option<InvitationId>, Refusal> {
     let held = work.holders(&EMAIL, [email]).await?;
     Ok(held.get(email).and_then(|holder| holder.parse().ok()))
 }

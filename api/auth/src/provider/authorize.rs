@@ -42,6 +42,9 @@ struct PendingConsent {
 /// The authorization endpoint: shows the sign-in and consent pages where needed, then redirects back with a code.
 pub async fn authorize(provider: &Provider, mut visit: Visit) -> Answer {
     let query = if visit.method == Method::POST { visit.form_text().await? } else { visit.query.clone() };
+    if let Some(repeated) = provider.repeated_with_cookies(&visit, "authorize", &query) {
+        return Ok(repeated);
+    }
     let (query, session) = match goal::resumed(provider, &visit, &query).await? {
         Ok(Some((query, session))) => (Some(query), Some(session)),
         Ok(None) => (par::pushed(provider, &visit, query).await?, None),

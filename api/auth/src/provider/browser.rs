@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use auth_aggregates::{Account, LONGEST_SESSION, Moment, Place, SamlSignIn, Session, SessionId};
+use auth_aggregates::{Account, LONGEST_SESSION, MOST_REPLACED, Moment, Place, SamlSignIn, Session, SessionId};
 use auth_commands::{NoteRefusedSignIn, StartSession, UseSession, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::Person;
 use kernel::{Refusal, UserId};
 use poem::Response;
-use poem::http::{HeaderValue, header};
+use poem::http::{HeaderValue, Method, header};
 use uuid::Uuid;
 
 use super::attempts::AttemptTarget;
+use super::authorize::see_other;
+use super::form::Form;
 use super::id_token::acr;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
@@ -23,6 +25,9 @@ const REMEMBERED: TimeDelta = TimeDelta::days(365);
 /// The names of the cookies, before the prefix and the tenant.
 const SESSION: &str = "inopsio";
 const BROWSER: &str = "inopsio-browser";
+
+/// The longest form that is repeated in an address, in bytes: proxies before us may refuse longer addresses.
+const LONGEST_REPEATED: usize = 6 << 10;
 
 /// `Set-Cookie` values to be added to a response.
 pub(super) struct Cookies(Vec<String>);
@@ -105,22 +110,70 @@ impl Provider {
         }
     }
 
+    /// A redirect that repeats a posted form as a GET to `page`; none: the form came with the session's cookie, or can't be repeated. A form
+    /// that another site posts comes without our cookies (`SameSite=Lax`), as if nobody were signed in; the GET brings them.
+    pub(super) fn repeated_with_cookies(&self, visit: &Visit, page: &str, form: &str) -> Option<Response> {
+        if visit.method != Method::POST || visit.cookie(&self.cookie_name(visit, SESSION)).is_some() {
+            return None;
+        }
+        let query = Form::read(form).ok()?.without(&[]);
+        (query.len() <= LONGEST_REPEATED).then(|| see_other(&format!("/t/{}/{page}?{query}", visit.tenant.slug)))
+    }
+
     /// The valid session of the browser that sends a request, even if it lacks a required second factor: it is enough to sign out.
     ///
     /// # Errors
     /// When it can't be determined now.
     pub(super) async fn any_browser_session(&self, visit: &Visit) -> Result<Option<BrowserSession>, OAuthError> {
+        match self.session_in_cookie(visit).await? {
+            Some(session) => self.session(visit, session).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The session that the cookie of a browser names, whether it is valid or not.
+    async fn session_in_cookie(&self, visit: &Visit) -> Result<Option<SessionId>, OAuthError> {
         let Some(cookie) = visit.cookie(&self.cookie_name(visit, SESSION)) else { return Ok(None) };
         let key = self.tenant_key(visit).await?;
-        let Some(said) = Opaque::read(cookie, visit.tenant.id, Use::Session, &key) else { return Ok(None) };
-        self.session(visit, SessionId::new(said.id)).await
+        Ok(Opaque::read(cookie, visit.tenant.id, Use::Session, &key).map(|said| SessionId::new(said.id)))
+    }
+
+    /// The state of a session; none: there is no such session.
+    async fn session_state(&self, visit: &Visit, id: SessionId) -> Result<Option<Arc<Session>>, OAuthError> {
+        let caller = protocol(visit.tenant.id, "auth");
+        let found = self.authority.executor().load::<Session>(&caller, &id.to_string()).await?;
+        Ok(found.map(|(session, _)| session))
+    }
+
+    /// The session of a user that a new one of theirs replaces in this browser.
+    async fn replaced_session(&self, visit: &Visit, user: UserId) -> Result<Option<SessionId>, OAuthError> {
+        let Some(id) = self.session_in_cookie(visit).await? else { return Ok(None) };
+        let before = self.session_state(visit, id).await?.filter(|before| !before.ended);
+        let theirs = before.is_some_and(|before| before.started.as_ref().is_some_and(|started| started.user == user));
+        Ok(theirs.then_some(id))
+    }
+
+    /// Whether a session is `earlier`, or replaced it in the same browser.
+    pub(super) async fn continues(
+        &self,
+        visit: &Visit,
+        session: SessionId,
+        earlier: SessionId,
+    ) -> Result<bool, OAuthError> {
+        let mut at = Some(session);
+        for _ in 0..=MOST_REPLACED {
+            match at {
+                Some(id) if id == earlier => return Ok(true),
+                Some(id) => at = self.session_state(visit, id).await?.and_then(|session| session.replaces()),
+                None => break,
+            }
+        }
+        Ok(false)
     }
 
     /// The session with this id, if it is still valid.
     pub(super) async fn session(&self, visit: &Visit, id: SessionId) -> Result<Option<BrowserSession>, OAuthError> {
-        let caller = protocol(visit.tenant.id, "auth");
-        let executor = self.authority.executor();
-        let Some((session, _)) = executor.load::<Session>(&caller, &id.to_string()).await? else { return Ok(None) };
+        let Some(session) = self.session_state(visit, id).await? else { return Ok(None) };
         let (now, idle) = (self.authority.now(), self.sign_in_policy(visit).await?.session_idle());
         let Some(started) = session.holds(now, idle) else { return Ok(None) };
         let account = self.account(visit, started.user).await?;
@@ -156,7 +209,8 @@ impl Provider {
         Ok(people.by_id(visit.tenant.id, user).await.map_err(unavailable)?)
     }
 
-    /// Begins a new session, whatever session the browser had. Returns the session cookie and the cookie that recognizes the browser later.
+    /// Begins a new session, whatever session the browser had; one of the same user ends when the new one ends. Returns the session cookie
+    /// and the cookie that recognizes the browser later.
     pub(super) async fn begin(
         &self,
         visit: &Visit,
@@ -165,7 +219,8 @@ impl Provider {
     ) -> Result<(SessionId, Cookies), OAuthError> {
         let Authentication { methods, saml, since } = by;
         let (lifetime, place) = (LONGEST_SESSION, visit.place());
-        let start = StartSession { user: person.id, methods, saml, since, lifetime, place };
+        let replaces = self.replaced_session(visit, person.id).await?;
+        let start = StartSession { user: person.id, methods, saml, since, lifetime, place, replaces };
         let started = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await;
         if let Err(refusal) = &started
             && let Some(reason) = REFUSED.into_iter().find(|reason| *reason == refusal.code())

@@ -6,7 +6,6 @@ use poem::http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::authorize::see_other;
-use super::browser::BrowserSession;
 use super::form::Form;
 use super::{Answer, OAuthError, Provider, Visit, pages, saml};
 
@@ -35,6 +34,9 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
             _ => sign_out(provider, &visit, None, None).await,
         };
     }
+    if let Some(repeated) = provider.repeated_with_cookies(&visit, "logout", &text) {
+        return Ok(repeated);
+    }
     let hint = match form.get("id_token_hint") {
         Some(token) => provider.id_token_hint(&visit, token).await?,
         None => None,
@@ -48,20 +50,19 @@ pub async fn logout(provider: &Provider, mut visit: Visit) -> Answer {
     }
     let client = hint.as_ref().map(|hint| hint.client).or_else(|| named.and_then(Result::ok));
     let then = leads_to(provider, &visit, &form, client).await?;
-    match (browser, hint) {
-        (None, _) => sign_out(provider, &visit, None, then).await,
-        // The ID token of this very session shows that the request is not a stranger's link.
-        (Some(BrowserSession { id, .. }), Some(hint)) if hint.session == Some(id) => {
-            sign_out(provider, &visit, Some(id), then).await
-        }
-        (Some(browser), _) => {
-            let pending = provider
-                .seal_state(&visit, ON_LOGOUT, PendingLogout { session: browser.id, then: then.clone() })
-                .await?;
-            let action = format!("/t/{}/logout", visit.tenant.slug);
-            Ok(pages::confirm_sign_out(&visit.brand, &action, &pending, then.as_deref()))
-        }
+    let Some(browser) = browser else { return sign_out(provider, &visit, None, then).await };
+    let known = match hint.and_then(|hint| hint.session) {
+        Some(named) => provider.continues(&visit, browser.id, named).await?,
+        None => false,
+    };
+    if known {
+        // The ID token of this very session, or of one that it replaced, shows that the request is not a stranger's link.
+        return sign_out(provider, &visit, Some(browser.id), then).await;
     }
+    let pending = PendingLogout { session: browser.id, then: then.clone() };
+    let pending = provider.seal_state(&visit, ON_LOGOUT, pending).await?;
+    let action = format!("/t/{}/logout", visit.tenant.slug);
+    Ok(pages::confirm_sign_out(&visit.brand, &action, &pending, then.as_deref()))
 }
 
 /// The address to redirect to afterwards: `post_logout_redirect_uri`, which the client must have registered, with `state`.
@@ -76,6 +77,8 @@ async fn leads_to(
     let client = client.ok_or_else(unknown)?;
     let caller = protocol(visit.tenant.id, "auth");
     let found = provider.authority.executor().load::<Client>(&caller, &client.to_string()).await?;
+    // A deactivated client leads nobody to its addresses any more, at sign-out as at sign-in.
+    let found = found.filter(|(state, _)| state.active);
     let registered =
         found.is_some_and(|(state, _)| state.details.post_logout_redirect_uris.iter().any(|uri| uri == wanted));
     if !registered {

@@ -1,5 +1,6 @@
 //! Attacks on sign-in and the protocols. The numbers are those of docs/src/threat-model.md.
 
+use auth_commands::{DeactivateClient, Reach};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use face::{People, Person};
@@ -8,11 +9,11 @@ use kernel::{IdSource as _, SystemIds, UserId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use testbed::{Browser, form};
 
-use crate::world::{BACK, PASSWORD, VERIFIER, Visits, World, claims, json, worked};
+use crate::world::{BACK, OUT, PASSWORD, VERIFIER, Visits, World, claims, json, query, worked};
 
 #[tokio::test]
 async fn attack_10_a_code_without_pkce_or_with_another_verifier() {
@@ -376,4 +377,51 @@ async fn attack_92_a_token_of_just_before_or_after_its_time() {
     assert!(world.provider.trust.check(access).await.is_ok());
     world.clock.advance(TimeDelta::seconds(1));
     assert_eq!(world.provider.trust.check(access).await.unwrap_err().code(), "token_expired");
+}
+
+#[tokio::test]
+async fn attack_197_what_was_opened_in_an_earlier_session_of_a_browser_ends_when_one_signs_out_there() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let app = world.client(true).await;
+    let (mut browser, mut elsewhere) = (Browser::default(), Browser::default());
+    let mut sign_in = async |prompt: &str| {
+        let asks = app.asks(&[("scope", "openid api"), ("prompt", prompt)]);
+        let code = browser.signs_in(&world, &asks, "ada@example.com", PASSWORD).await.code();
+        let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+        (tokens, browser.window())
+    };
+    let (first, mut copied) = sign_in("").await;
+    let (second, _) = sign_in("login").await;
+    let other = app.tokens(&world, &mut elsewhere).await;
+    let check = async |tokens: &Value| world.provider.trust.check(tokens["access_token"].as_str().unwrap()).await;
+    for tokens in [&first, &second, &other] {
+        assert!(check(tokens).await.is_ok());
+    }
+    // The client that got tokens in the earlier session signs out of the present one with these, and nobody is asked.
+    let hint = [("id_token_hint", first["id_token"].as_str().unwrap()), ("post_logout_redirect_uri", OUT)];
+    assert_eq!(browser.visit(&world, &query("logout", &hint)).await.leads_to().0, OUT);
+    for tokens in [&first, &second] {
+        assert_eq!(check(tokens).await.unwrap_err().code(), "token_revoked");
+    }
+    assert!(check(&other).await.is_ok(), "another browser was signed out");
+    let silently = copied.visit(&world, &app.asks(&[("prompt", "none")])).await;
+    assert_eq!(silently.leads_to().1["error"], "login_required", "the cookie of the earlier session is good still");
+}
+
+#[tokio::test]
+async fn attack_198_a_client_that_was_deactivated_leads_nobody_to_its_addresses() {
+    let world = World::start().await;
+    let app = world.client(true).await;
+    let id = app.id.to_string();
+    let leaves = query("logout", &[("client_id", id.as_str()), ("post_logout_redirect_uri", OUT)]);
+    let mut browser = Browser::default();
+    assert_eq!(browser.visit(&world, &leaves).await.leads_to().0, OUT);
+    world.run_as_admin(&DeactivateClient { client: app.id, reach: Reach::Everything }).await;
+    let before = world.head().await;
+    for link in [leaves, app.asks(&[]), app.asks(&[("response_type", "token")])] {
+        let refused = browser.visit(&world, &link).await;
+        assert_eq!((refused.status, refused.header("location")), (StatusCode::BAD_REQUEST, ""), "{link}");
+    }
+    assert_eq!(world.head().await, before, "something was written");
 }

@@ -289,3 +289,34 @@ async fn what_is_asked_for_in_a_form_that_there_is_not_is_refused() {
     let trusted = world.provider.trust.check(text(&tokens, "access_token")).await.unwrap();
     assert_eq!(json!(trusted.authenticated_at.map(|at| at.timestamp())), said["auth_time"]);
 }
+
+/// What the browser is to visit after another site posted a form to this page: browsers send such a form without our cookies.
+async fn posted_elsewhere(world: &World, asks: &str) -> String {
+    let (page, form) = asks.split_once('?').unwrap();
+    let request = world.http.post(format!("{}/{page}", world.issuer())).body(form.to_owned());
+    let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    assert!(answer.headers().get("set-cookie").is_none(), "the browser loses its session before it is ended");
+    answer.headers()["location"].to_str().unwrap().strip_prefix("/t/acme/").unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_client_may_post_its_requests_and_who_is_signed_in_is_known_all_the_same() {
+    let world = World::start().await;
+    world.person(ADA).await;
+    let app = world.client(true).await;
+    let (mut browser, tokens) = signs_in(&world, &app, ADA, "openid api").await;
+    let before = world.head().await;
+    let silently = posted_elsewhere(&world, &app.asks(&[("prompt", "none")])).await;
+    let hint = [("id_token_hint", text(&tokens, "id_token")), ("post_logout_redirect_uri", OUT), ("state", "bye")];
+    let leaves = posted_elsewhere(&world, &query("logout", &hint)).await;
+    assert_eq!(world.head().await, before, "something was written");
+    browser.visit(&world, &silently).await.code();
+    assert!(world.provider.trust.check(text(&tokens, "access_token")).await.is_ok());
+    assert_eq!(browser.visit(&world, &leaves).await.leads_to().0, format!("{OUT}?state=bye"));
+    let refused = world.provider.trust.check(text(&tokens, "access_token")).await.unwrap_err();
+    assert_eq!(refused.code(), "token_revoked", "the session goes on, and whoever has its cookie");
+    // What can't be repeated is answered as it is.
+    let twice = [("client_id", "a"), ("client_id", "b")];
+    assert_eq!(world.post("authorize", &twice).send().await.unwrap().status(), StatusCode::BAD_REQUEST);
+}

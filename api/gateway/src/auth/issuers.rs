@@ -145,11 +145,13 @@ fn people(
     let read_models = read_models_of(served, service).unwrap_or_else(elsewhere);
     let secret = claim_key(config).ok_or(WriteSideError::ClaimKey)?;
     let (executor, machines) = (log.executor.clone(), adapters.machines.clone());
-    let links = user_api::UserMailedLinks::new(executor, read_models.clone(), &secret, grants, machines);
+    let links = user_api::UserMailedLinks::new(executor, read_models.clone(), &secret, grants, machines.clone());
     let (executor, permissions) = (log.executor.clone(), adapters.permission_resolver.clone());
     let pictures = user_api::UserOwnPictures::new(executor, read_models.clone(), permissions);
+    let executor = log.executor.clone();
+    let admission = user_api::UserAdmission::new(executor, read_models.clone(), grants, machines);
     Ok(Known {
-        admission: Arc::new(user_api::UserAdmission::new(log.executor.clone(), read_models.clone())),
+        admission: Arc::new(admission),
         people: Arc::new(user_api::UserDirectory::new(read_models)),
         links: Arc::new(links),
         pictures: Arc::new(pictures),

@@ -406,3 +406,21 @@ async fn through_a_gateway_a_provider_gets_the_very_answers_of_the_service() {
     );
     provider.refused(Method::POST, "/Users", bjensen(), StatusCode::SERVICE_UNAVAILABLE, None).await;
 }
+
+#[tokio::test]
+async fn who_names_no_version_is_not_refused_for_what_somebody_else_changes_at_the_same_time() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let ada = provider.create(json!({ "userName": "ada@example.com" })).await;
+    let path = format!("/Users/{}", ada["id"].as_str().unwrap());
+    for round in 0..10 {
+        let sets = |attribute: &str| {
+            let value = format!("{attribute} {round}");
+            provider.patch(&path, json!([{ "op": "replace", "path": attribute, "value": value }]))
+        };
+        let (one, other) = tokio::join!(sets("title"), sets("displayName"));
+        assert_eq!((one.status, other.status), (StatusCode::OK, StatusCode::OK), "{one:?}, {other:?}");
+    }
+    let now = provider.get(&path).await.body;
+    assert_eq!((&now["title"], &now["displayName"]), (&json!("title 9"), &json!("displayName 9")), "one was lost");
+}

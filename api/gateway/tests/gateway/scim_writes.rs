@@ -311,7 +311,7 @@ async fn a_group_is_known_by_the_id_that_the_provider_says_for_as_long_as_it_say
     let number = patch(json!([{ "op": "replace", "path": "externalId", "value": 7 }]));
     provider.refused(Method::PATCH, &path, number, bad, invalid).await;
 
-    // With more groups than a search without an index would read, one is still found by its external id.
+    // With more groups than a search without an index would read, they are still listed in pages, and found by what has an index.
     let mut tables = sqlx::PgConnection::connect_with(&world.of("user").superuser()).await.unwrap();
     sqlx::query(
         "INSERT INTO \"user\".user_group
@@ -322,8 +322,19 @@ async fn a_group_is_known_by_the_id_that_the_provider_says_for_as_long_as_it_say
     .execute(&mut tables)
     .await
     .unwrap();
-    provider.refused(Method::GET, "/Groups", Value::Null, bad, Some("tooMany")).await;
+    let last = provider.get("/Groups?startIndex=1001&count=5").await.body;
+    let of_page = ["totalResults", "startIndex", "itemsPerPage"].map(|name| last[name].as_i64().unwrap());
+    assert_eq!((of_page, &last["Resources"][1]["displayName"]), ([1_002, 1_001, 2], &json!("Sales")), "{last}");
+    let begins = "/Groups?filter=displayName%20sw%20%22C%22";
+    provider.refused(Method::GET, begins, Value::Null, bad, Some("tooMany")).await;
     assert_eq!(found("externalId eq \"Ab7\"").await, ["Buyers"]);
+    let ada = provider.create(json!({ "userName": "ada@example.com" })).await["id"].take();
+    let ada = ada.as_str().unwrap();
+    assert_eq!(found(&format!("id eq \"{id}\"")).await, ["Sales"]);
+    assert_eq!(found(&format!("id eq \"{id}\" and members eq \"{ada}\"")).await, [""; 0]);
+    provider.patch(&path, json!([{ "op": "add", "path": "members", "value": [{ "value": ada }] }])).await;
+    assert_eq!(found(&format!("id eq \"{id}\" and members eq \"{ada}\"")).await, ["Sales"]);
+    assert_eq!(found(&format!("members[value eq \"{ada}\"]")).await, ["Sales"]);
 }
 
 #[tokio::test]

@@ -236,6 +236,7 @@ mod tests {
             "userName eq \"x\" or emails co \"example.com\"",
             "not (userName eq \"x\") and (emails co \"example.com\" or emails.value co \"example.org\")",
             "emails[type eq \"work\" and value co \"@example.com\"]",
+            "emails[type eq \"work\"].value eq \"BJensen@example.com\" and active eq true",
             "emails.type eq \"home\"",
             "externalId eq \"Ab7\"",
             "active eq true",
@@ -248,6 +249,7 @@ mod tests {
             "phoneNumbers pr",
             "nickName pr",
             "emails[type eq \"work\" and value co \"jensen.org\"]",
+            "emails[type eq \"work\"].value eq \"babs@jensen.org\"",
             "active eq false",
             "active eq \"true\"",
             "meta.lastModified gt \"2011-05-13T06:42:34+02:00\"",
@@ -280,6 +282,10 @@ mod tests {
             "userName pr)",
             "userName pr and",
             "emails[type eq \"work\"",
+            "emails[type eq \"work\"].value",
+            "emails[type eq \"work\"]. eq \"x\"",
+            "emails[type eq \"work\"].a.b eq \"x\"",
+            "emails[type eq \"work\"].value gt true",
             "userName eq \"x",
             "userName eq [1]",
             "a.b.c pr",
@@ -306,7 +312,12 @@ mod tests {
         assert_eq!(read("active eq true and userName eq \"a\"").equal_to("userName", ""), Some("a"));
         assert_eq!(read("userName eq \"a\" or active eq true").equal_to("userName", ""), None);
         assert_eq!(read("not (userName eq \"a\")").equal_to("userName", ""), None);
-        for by_email in ["emails eq \"a\"", "emails.value eq \"a\"", "emails[value eq \"a\" and type eq \"work\"]"] {
+        for by_email in [
+            "emails eq \"a\"",
+            "emails.value eq \"a\"",
+            "emails[value eq \"a\" and type eq \"work\"]",
+            "emails[type eq \"work\"].value eq \"a\"",
+        ] {
             assert_eq!(read(by_email).equal_to("emails", "value"), Some("a"), "{by_email}");
         }
         assert_eq!(read("emails.type eq \"a\"").equal_to("emails", "value"), None);

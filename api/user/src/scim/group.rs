@@ -9,7 +9,7 @@ use projector::Transaction;
 use serde_json::{Value, json};
 use user_aggregates::{Group, GroupId};
 use user_commands::{DissolveGroup, ProvisionGroup, ReviseGroup};
-use user_projections::groups::{self, ByName, GroupFilter};
+use user_projections::groups::{self, ByName, GroupFilter, GroupRow};
 use user_projections::people::{self, PersonFilter};
 use uuid::Uuid;
 
@@ -31,49 +31,63 @@ const WHAT: &str = "group";
 pub(super) async fn list(scim: &Scim, incoming: ScimRequest) -> Answer {
     let query = ListQuery::of(&incoming)?;
     incoming.caller.require(PERMISSION)?;
-    let mut tables = scim.current(incoming.tenant()).await?;
-    let resources = candidates(scim, &mut tables, incoming.tenant(), query.filter.as_ref()).await?;
-    let mut answer = query.answer_filtered(resources);
+    let tenant = incoming.tenant();
+    let mut tables = scim.current(tenant).await?;
+    let mut answer = match &query.filter {
+        Some(filter) => query.answer_filtered(candidates(scim, &mut tables, tenant, filter).await?),
+        None => {
+            let (total, page) = page(scim, &mut tables, tenant, query.start - 1, query.count).await?;
+            query.answer(total, page)
+        }
+    };
     show_members(scim, &incoming, &mut tables, &query, &mut answer).await?;
     Ok(Reply::ok(answer))
 }
 
-/// The groups that can pass a filter, each with the attributes on which the filter can depend.
+/// At most `count` groups after the first `skipped`, by name, without their members; and the total number of groups.
+pub(super) async fn page(
+    scim: &Scim,
+    tables: &mut Transaction,
+    tenant: TenantId,
+    skipped: i64,
+    count: i64,
+) -> Result<(i64, Vec<Value>), ScimError> {
+    let total = groups::count(tables, tenant, &GroupFilter::default()).await.map_err(unreadable)?;
+    let rows = groups::page(tables, tenant, skipped, count).await.map_err(unreadable)?;
+    Ok((total, rows.iter().map(|row| listed(scim, row)).collect()))
+}
+
+/// The groups that can pass a filter, by name, each with the attributes on which the filter can depend.
 pub(super) async fn candidates(
     scim: &Scim,
     tables: &mut Transaction,
     tenant: TenantId,
-    filter: Option<&Filter>,
+    filter: &Filter,
 ) -> Result<Vec<Value>, ScimError> {
-    // A tenant has hundreds of groups, not hundreds of thousands.
-    let all = GroupFilter::default();
-    let mut rows = groups::list(tables, tenant, &all, ByName, None, MAX_SCANNED + 1).await.map_err(unreadable)?;
-    if rows.len() as i64 > MAX_SCANNED {
-        let equal_to = |name| filter.and_then(|filter| filter.equal_to(name, "")).map(str::to_owned);
-        let (external_id, alike) = (equal_to("externalId"), equal_to("displayName"));
-        if external_id.is_some() || alike.is_some() {
-            let fewer = GroupFilter { external_id, alike, ..all };
-            rows = groups::list(tables, tenant, &fewer, ByName, None, MAX_SCANNED + 1).await.map_err(unreadable)?;
-        }
-    }
-    if rows.len() as i64 > MAX_SCANNED {
-        let detail =
-            format!("the tenant has more than {MAX_SCANNED} groups: filter by displayName eq or externalId eq");
-        return Err(ScimError::too_many(detail));
-    }
     // Members are expensive to read, so they are read only for groups in the response. If the filter is about one member, the groups
     // of that member are looked up instead.
-    let member = filter.and_then(|filter| filter.equal_to("members", "value"));
+    let member = filter.equal_to("members", "value");
     let theirs = match member {
         Some(id) => Some(groups_of(tables, tenant, id).await?),
         None => None,
     };
+    let ids: Option<Vec<Uuid>> = match (filter.equal_to("id", ""), &theirs) {
+        (Some(id), _) => Some(kernel::read_uuid(id).into_iter().collect()),
+        (None, Some(theirs)) => Some(theirs.iter().copied().collect()),
+        (None, None) => None,
+    };
+    let rows = match ids {
+        Some(ids) => {
+            let mut rows = groups::find(tables, tenant, &ids).await.map_err(unreadable)?;
+            rows.retain(|row| !row.dissolved);
+            rows.sort_by(|one, other| (&one.name, one.group_id).cmp(&(&other.name, other.group_id)));
+            rows
+        }
+        None => scanned(tables, tenant, filter).await?,
+    };
     let mut resources = Vec::with_capacity(rows.len());
     for row in rows.iter().filter(|row| theirs.as_ref().is_none_or(|theirs| theirs.contains(&row.group_id))) {
-        let names = (&*row.name, row.external_id.as_deref());
-        let mut resource = without_members(scim, row.group_id, names, row.version.cast_unsigned());
-        resource["meta"]["created"] = time(row.created_at).into();
-        resource["meta"]["lastModified"] = time(row.changed_at).into();
+        let mut resource = listed(scim, row);
         if let Some(member) = member {
             // The only member on which the filter depends.
             resource["members"] = json!([{ "value": member }]);
@@ -81,6 +95,31 @@ pub(super) async fn candidates(
         resources.push(resource);
     }
     Ok(resources)
+}
+
+/// All groups of the tenant; if they are many, those with the name or external id that a filter requires.
+///
+/// # Errors
+/// `tooMany` if they are more than [`MAX_SCANNED`].
+async fn scanned(tables: &mut Transaction, tenant: TenantId, filter: &Filter) -> Result<Vec<GroupRow>, ScimError> {
+    // A tenant has hundreds of groups, rarely thousands.
+    let all = GroupFilter::default();
+    let mut rows = groups::list(tables, tenant, &all, ByName, None, MAX_SCANNED + 1).await.map_err(unreadable)?;
+    if rows.len() as i64 > MAX_SCANNED {
+        let equal_to = |name| filter.equal_to(name, "").map(str::to_owned);
+        let (external_id, alike) = (equal_to("externalId"), equal_to("displayName"));
+        if external_id.is_some() || alike.is_some() {
+            let fewer = GroupFilter { external_id, alike, ..all };
+            rows = groups::list(tables, tenant, &fewer, ByName, None, MAX_SCANNED + 1).await.map_err(unreadable)?;
+        }
+    }
+    if rows.len() as i64 > MAX_SCANNED {
+        let detail = format!(
+            "the tenant has more than {MAX_SCANNED} groups, so a filter must compare displayName, externalId, id or members.value by eq; further conditions can be added with and"
+        );
+        return Err(ScimError::too_many(detail));
+    }
+    Ok(rows)
 }
 
 /// Adds members to the groups of a response, if they were requested, up to [`MAX_MEMBERS`] for all groups together.
@@ -226,6 +265,15 @@ fn members(scim: &Scim, caller: &Caller, rows: Vec<(Uuid, String)>) -> Value {
         member
     };
     rows.into_iter().map(member).collect()
+}
+
+/// The resource of a group in a list, without its members.
+fn listed(scim: &Scim, row: &GroupRow) -> Value {
+    let names = (&*row.name, row.external_id.as_deref());
+    let mut resource = without_members(scim, row.group_id, names, row.version.cast_unsigned());
+    resource["meta"]["created"] = time(row.created_at).into();
+    resource["meta"]["lastModified"] = time(row.changed_at).into();
+    resource
 }
 
 /// The resource of a group, without its members.

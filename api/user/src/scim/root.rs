@@ -11,18 +11,16 @@ pub(super) async fn search(scim: &Scim, incoming: ScimRequest) -> Answer {
     incoming.caller.require(group::PERMISSION)?;
     let tenant = incoming.tenant();
     let mut tables = scim.current(tenant).await?;
-    let groups = group::candidates(scim, &mut tables, tenant, query.filter.as_ref()).await?;
     let mut answer = if let Some(filter) = &query.filter {
         let mut all = user::candidates(scim, &mut tables, tenant, filter).await?;
-        all.extend(groups);
+        all.extend(group::candidates(scim, &mut tables, tenant, filter).await?);
         query.answer_filtered(all)
     } else {
         let (users, mut page) = user::page(scim, &mut tables, tenant, &query).await?;
-        let total = users + groups.len() as i64;
-        let passed = usize::try_from((query.start - 1 - users).max(0)).unwrap_or(usize::MAX);
-        let room = usize::try_from(query.count).unwrap_or_default().saturating_sub(page.len());
-        page.extend(groups.into_iter().skip(passed).take(room));
-        query.answer(total, page)
+        let (skipped, room) = ((query.start - 1 - users).max(0), query.count - page.len() as i64);
+        let (groups, more) = group::page(scim, &mut tables, tenant, skipped, room).await?;
+        page.extend(more);
+        query.answer(users + groups, page)
     };
     group::show_members(scim, &incoming, &mut tables, &query, &mut answer).await?;
     Ok(Reply::ok(answer))

@@ -25,6 +25,9 @@ pub(super) const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub(super) const PERMISSION: &str = "user:user:read";
 const WHAT: &str = "user";
 
+/// How often a change is tried again after somebody else changed the user at the same time.
+const RETRIES: u32 = 5;
+
 /// Attributes that can't be written.
 const READ_ONLY: [&str; 4] = ["id", "meta", "groups", "roles"];
 
@@ -109,7 +112,7 @@ pub(super) async fn create(scim: &Scim, incoming: ScimRequest) -> Answer {
 /// `PUT /Users/{id}`
 pub(super) async fn replace(scim: &Scim, incoming: ScimRequest) -> Answer {
     let (id, body) = (incoming.resource_id(WHAT)?, incoming.object()?);
-    change(scim, &incoming, id, |_, _| Ok(body)).await
+    change(scim, &incoming, id, |_, _| Ok(body.clone())).await
 }
 
 /// `PATCH /Users/{id}`
@@ -117,7 +120,7 @@ pub(super) async fn patch(scim: &Scim, incoming: ScimRequest) -> Answer {
     let (id, operations) = (incoming.resource_id(WHAT)?, patch::operations(&incoming.object()?)?);
     change(scim, &incoming, id, |user, mut resource| {
         let before = resource.clone();
-        for operation in operations {
+        for operation in operations.clone() {
             patch::apply(&mut resource, operation, &READ_ONLY)?;
         }
         sync_duplicates(&before, &mut resource);
@@ -178,29 +181,39 @@ pub(super) async fn remove(scim: &Scim, incoming: ScimRequest) -> Answer {
 }
 
 /// Changes a user to what `to` returns for their current state. The command is carried out only if the user still has the version that was
-/// read.
+/// read; otherwise it is tried again with their new state, because a provider that names no version is not to be refused for one (RFC 7644
+/// section 3.14).
 async fn change(
     scim: &Scim,
     incoming: &ScimRequest,
     id: Uuid,
-    to: impl FnOnce(&User, Map<String, Value>) -> Result<Map<String, Value>, ScimError>,
+    to: impl Fn(&User, Map<String, Value>) -> Result<Map<String, Value>, ScimError>,
 ) -> Answer {
     incoming.caller.require("user:user:write")?;
     // The answer shows the whole user.
     incoming.caller.require(PERMISSION)?;
-    let (before, version) = load(scim, incoming, id).await?;
-    let Value::Object(resource) = current_resource(scim, incoming, id, &before, version).await? else {
-        return Err(ScimError::syntax("the body is not a JSON object"));
-    };
-    let user = parse_user(&to(&before, resource)?, Some(&before))?;
     let mut request = incoming.request()?;
-    if let Some(wanted) = request.if_match.replace(Versions::from(version))
-        && !wanted.contains(version)
-    {
-        return Err(ScimError::version_differs(&wanted, version));
+    let wanted = request.if_match.take();
+    let mut retries = RETRIES;
+    loop {
+        let (before, version) = load(scim, incoming, id).await?;
+        let Value::Object(resource) = current_resource(scim, incoming, id, &before, version).await? else {
+            return Err(ScimError::syntax("the body is not a JSON object"));
+        };
+        let user = parse_user(&to(&before, resource)?, Some(&before))?;
+        if let Some(wanted) = &wanted
+            && !wanted.contains(version)
+        {
+            return Err(ScimError::version_differs(wanted, version));
+        }
+        request.if_match = Some(Versions::from(version));
+        let replace = ReplaceUser { id: UserId::new(id), user, catalogue: scim.catalogue.clone() };
+        match scim.runtime.executor.execute(&request, &replace).await {
+            Ok(_) => break,
+            Err(refusal) if refusal.code() == "version_differs" && retries > 0 => retries -= 1,
+            Err(refusal) => return Err(refusal.into()),
+        }
     }
-    let replace = ReplaceUser { id: UserId::new(id), user, catalogue: scim.catalogue.clone() };
-    scim.runtime.executor.execute(&request, &replace).await?;
     let (after, version) = load(scim, incoming, id).await?;
     reply(scim, incoming, StatusCode::OK, id, &after, version).await
 }

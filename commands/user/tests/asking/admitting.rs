@@ -1,7 +1,11 @@
 //! Just-in-time provisioning of users who sign in through an identity provider.
 
-use kernel::{Kind, UserId};
-use user_commands::{AdmitUser, ChangeLogin, Known, LockUser, LoginFields, RetireRole, RoleFields};
+use chrono::TimeDelta;
+use kernel::{Kind, NoMachines, UserId};
+use user_aggregates::{GroupId, Invitation, InvitationFault, InvitationId, InvitationStatus};
+use user_commands::{
+    Acceptance, AdmitUser, ChangeLogin, InviteUser, Known, LockUser, LoginFields, RetireRole, RoleFields,
+};
 
 use super::support::*;
 
@@ -9,7 +13,7 @@ fn admit(user: Option<UserId>, roles: &[&str], managed: &[&str]) -> AdmitUser {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let (email, name) = ("ada@example.com".to_owned(), Some("Ada Lovelace".to_owned()));
     let user = user.map(|id| Known { id, email_verified: false });
-    AdmitUser { user, email, name, roles: texts(roles), managed: texts(managed) }
+    AdmitUser { user, email, name, roles: texts(roles), managed: texts(managed), senders: subjects(NoMachines) }
 }
 
 #[tokio::test]
@@ -92,4 +96,55 @@ async fn who_was_locked_meanwhile_is_left_as_they_are_and_the_last_owner_stays_o
     let head = world.store.head().await.unwrap();
     world.done_as(&provider, &admit(Some(ada), &["manager"], &["admin", "manager"])).await;
     assert_eq!(world.store.head().await.unwrap(), head, "something was written");
+}
+
+/// Ada's invitation by a manager, and the manager.
+async fn invited(world: &World, group: GroupId) -> (InvitationId, UserId) {
+    let grace = world.user("grace", &["manager"]).await;
+    let all = catalogue().held_by(&world.request.caller);
+    let caller = catalogue().holder(world.request.caller.tenant(), &grace.to_string(), &all);
+    let as_grace = executor::Request { caller, ..world.request.clone() };
+    let invite = InviteUser {
+        email: "ada@example.com".to_owned(),
+        name: None,
+        roles: vec!["member".to_owned(), "viewer".to_owned()],
+        groups: vec![group],
+        catalogue: catalogue(),
+    };
+    (world.done_as(&as_grace, &invite).await, grace)
+}
+
+#[tokio::test]
+async fn who_is_invited_and_comes_by_the_provider_gets_what_the_invitation_gives() {
+    let world = World::new().await;
+    let group = world.group("Sales", &[]).await;
+    let (invitation, _) = invited(&world, group).await;
+    let ada = world.done_as(&provider_of(&world), &admit(None, &["manager"], &["manager", "viewer"])).await;
+    let state = world.state(ada).await;
+    assert!(state.roles.iter().eq(["manager", "member"]), "the provider does not give viewer: {:?}", state.roles);
+    assert!(state.groups.iter().eq([&group]) && state.invitation == Some(invitation));
+    let accepted = world.load::<Invitation>(invitation).await;
+    assert_eq!((accepted.status, accepted.user), (InvitationStatus::Accepted, Some(ada)));
+    let follower = world.with_permissions(&["user:invitation:accept"]);
+    let late = world.done_as(&follower, &accept(invitation, 1)).await;
+    assert_eq!(late, Acceptance::Refused { reason: InvitationFault::Used });
+}
+
+#[tokio::test]
+async fn attack_199_an_invitation_that_may_not_be_accepted_gives_nothing_by_the_provider_either() {
+    for expires in [false, true] {
+        let world = World::new().await;
+        let group = world.group("Sales", &[]).await;
+        let (invitation, grace) = invited(&world, group).await;
+        if expires {
+            world.clock.advance(TimeDelta::days(7));
+        } else {
+            let (reason, catalogue) = ("left".to_owned(), catalogue());
+            world.done(&LockUser { user: grace, reason, catalogue }).await;
+        }
+        let ada = world.done_as(&provider_of(&world), &admit(None, &[], &[])).await;
+        let state = world.state(ada).await;
+        assert!(state.roles.is_empty() && state.groups.is_empty() && state.invitation.is_none(), "{state:?}");
+        assert_eq!(world.load::<Invitation>(invitation).await.status, InvitationStatus::Pending);
+    }
 }

@@ -21,7 +21,8 @@ fn begins_in(story: &mut Story, user: Uuid, from: i64, era: Option<u32>) -> Uuid
     let (session, user) = (id(), UserId::new(user));
     let methods = vec!["pwd".to_owned()];
     let (at, expires_at) = (day(from), day(from + 14));
-    let started = SessionStarted { user, methods, at, expires_at, place: Place::default(), saml: None, era };
+    let started =
+        SessionStarted { user, methods, at, expires_at, place: Place::default(), saml: None, era, replaces: None };
     story.add::<SessionEvent>(session, at, started);
     session
 }

@@ -6,7 +6,7 @@ mod row;
 
 pub use folding::list::{count, list};
 use folding::{history, projection};
-pub use query::{ByName, GroupFilter, find, versions_as_of};
+pub use query::{ByName, GroupFilter, find, page, versions_as_of};
 pub use row::{GroupHistoryRow, GroupRow};
 
 projection! {

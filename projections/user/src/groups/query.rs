@@ -4,6 +4,7 @@ use folding::as_of::AsOf;
 use folding::history;
 use folding::list::{self, Filter, Order, of_tenant};
 use folding::paging::{KeyType, Keyset, Seek, SeekKey};
+use folding::table::select;
 use kernel::{TenantId, composed};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -57,6 +58,19 @@ impl Order<GroupRow> for ByName {
 /// These groups, in no particular order, without unknown ids.
 pub async fn find(tables: &mut PgConnection, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<GroupRow>, sqlx::Error> {
     list::find(tables, tenant, ids).await
+}
+
+/// At most `limit` groups after the first `skipped`, by name. The skipped ones are counted in an index.
+pub async fn page(
+    tables: &mut PgConnection,
+    tenant: TenantId,
+    skipped: i64,
+    limit: i64,
+) -> Result<Vec<GroupRow>, sqlx::Error> {
+    let mut query = QueryBuilder::new(select::<GroupRow>());
+    GroupFilter::default().push(&mut query, tenant);
+    query.push(" ORDER BY t.name, t.group_id OFFSET ").push_bind(skipped).push(" LIMIT ").push_bind(limit);
+    query.build_query_as().fetch_all(tables).await
 }
 
 /// The versions of these groups as of a moment.

@@ -176,6 +176,10 @@ impl Parser {
             self.at += 1;
             let within = self.or_expression(depth + 1)?;
             self.expect(&Token::CloseList)?;
+            let within = match self.take_part() {
+                Some(part) => Filter::And(Box::new(within), Box::new(self.attribute_expression(part, depth + 1)?)),
+                None => within,
+            };
             return Ok(Filter::Within(path, Box::new(within)));
         }
         let Some(Token::Name(operator)) = self.next() else {
@@ -205,6 +209,15 @@ impl Parser {
             }
             _ => Err(ScimError::filter(format!("{} is compared without a value", path.attribute))),
         }
+    }
+
+    /// Consumes the `.value` of `emails[type eq "work"].value eq "a@example.com"`, if it is the next token: a part of the values that pass
+    /// the inner filter. The RFC has such paths in PATCH only, but widely used providers also send them in filters.
+    fn take_part(&mut self) -> Option<Path> {
+        let Some(Token::Name(name)) = self.tokens.get(self.at) else { return None };
+        let part = name.strip_prefix('.').and_then(Path::read).filter(|part| part.sub.is_none())?;
+        self.at += 1;
+        Some(part)
     }
 
     fn expect(&mut self, wanted: &Token) -> Result<(), ScimError> {
