@@ -392,7 +392,7 @@ fn service<C: Command>() -> &'static str {
     C::PERMISSION.split(':').next().unwrap_or_default()
 }
 
-/// The command's type name without its path, for traces.
+/// The command's type name without its path, for traces. If the type has a parameter, as a command that wraps another, that one's name.
 fn short_name<C>() -> &'static str {
-    std::any::type_name::<C>().rsplit("::").next().unwrap_or_default()
+    std::any::type_name::<C>().rsplit("::").next().unwrap_or_default().trim_end_matches('>')
 }

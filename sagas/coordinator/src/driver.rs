@@ -197,7 +197,8 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// Runs the step that was just begun, and appends its outcome.
+    /// Runs the step that was just begun, and appends its outcome. If somebody appended facts meanwhile, the step's commands were refused,
+    /// and so is the outcome.
     async fn run(&self, state: &mut State) -> Result<(), Error> {
         let Some(definition) = self.definition else { return Ok(()) };
         let Some(current) = state.current.clone() else { return Ok(()) };
@@ -234,7 +235,7 @@ impl Execution<'_> {
                 undo: current.undo,
                 turn: current.turn,
                 caller: shared.sagas.caller(self.key.tenant, definition.name, definition.permissions),
-                executor: shared.repository.executor().clone(),
+                repository: Arc::clone(&shared.repository),
                 store: shared.store.clone(),
                 commands: AtomicU64::new(0),
             }),

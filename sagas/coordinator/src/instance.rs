@@ -108,6 +108,14 @@ impl From<InstanceError> for Refusal {
     }
 }
 
+impl<N> Instance<N> {
+    /// Refuses if the stream does not have the version that a coordinator knows.
+    pub(crate) fn require(&self, expected: u64) -> Result<(), InstanceError> {
+        let actual = self.state.version;
+        if actual == expected { Ok(()) } else { Err(InstanceError::MovedOn { actual, expected }) }
+    }
+}
+
 impl<N: Names> Aggregate for Instance<N> {
     const TYPE: &'static str = N::TYPE;
     type Command = InstanceCommand;
@@ -119,9 +127,7 @@ impl<N: Names> Aggregate for Instance<N> {
         let facts: Vec<Fact> = match command {
             InstanceCommand::Start(started) => vec![started.into()],
             InstanceCommand::Advance { version, facts } => {
-                if version != self.state.version {
-                    return Err(InstanceError::MovedOn { actual: self.state.version, expected: version });
-                }
+                self.require(version)?;
                 facts
             }
             InstanceCommand::Resume if status == Status::Stuck => vec![Resumed {}.into()],

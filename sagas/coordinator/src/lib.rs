@@ -9,7 +9,8 @@
 //! - **A step** goes in this order: state (`step_begun`), then its commands, with ids derived from saga, step and turn, then the
 //!   outcome. If the process is killed in between, the next coordinator finds `step_begun` and runs the step again; the executor
 //!   answers the same ids with the first answers, so nothing is done twice. Every append of state requires the version on which it is
-//!   based: if two coordinators both believe to be active, only one makes progress.
+//!   based, and every append of a step's command the version with which the step began (`fenced.rs`): if two coordinators both believe to
+//!   be active, only one makes progress, and one that hung meanwhile changes nothing when it wakes.
 //! - **The feed** is followed with a checkpoint ([`follower`]). An event that starts a saga creates an instance whose id is derived
 //!   from the saga's name and the event, so an event that is delivered twice starts it once. An event that concerns a waiting saga
 //!   wakes it, and the step checks its condition again. Rows and checkpoint change in one transaction. Events of a tenant that is
@@ -39,6 +40,7 @@ mod effects;
 mod error;
 pub mod facts;
 mod fairness;
+mod fenced;
 pub mod follower;
 mod gauges;
 mod instance;

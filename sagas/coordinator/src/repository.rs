@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use executor::{Command, Done, Executor, Request, Work};
+use executor::{Command, Done, Executor, Request, Work, not_found};
 use futures::future::BoxFuture;
 use kernel::{Caller, Refusal};
 use uuid::Uuid;
@@ -40,6 +40,9 @@ pub trait Repository: Send + Sync + 'static {
         version: u64,
         facts: Vec<Fact>,
     ) -> BoxFuture<'a, Result<(), Refusal>>;
+
+    /// Makes the append of a step's command require that the instance's stream has this version.
+    fn rely<'a>(&'a self, work: &'a mut Work<'_>, id: Uuid, version: u64) -> BoxFuture<'a, Result<(), Refusal>>;
 
     /// Resumes a stuck instance, for a person.
     fn resume<'a>(&'a self, request: &'a Request, id: Uuid) -> BoxFuture<'a, Result<Done<()>, Refusal>>;
@@ -144,6 +147,14 @@ impl<N: Names> Repository for LogRepository<N> {
     ) -> BoxFuture<'a, Result<(), Refusal>> {
         Box::pin(async move {
             self.executor.execute(request, &self.ask(id, InstanceCommand::Advance { version, facts })).await.map(drop)
+        })
+    }
+
+    fn rely<'a>(&'a self, work: &'a mut Work<'_>, id: Uuid, version: u64) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(async move {
+            let found = work.rely::<Instance<N>>(id).await?;
+            found.ok_or_else(|| not_found::<Instance<N>>(&id.to_string()))?.require(version)?;
+            Ok(())
         })
     }
 

@@ -13,6 +13,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::fenced::Fenced;
+use crate::repository::Repository;
 use crate::state::State;
 
 /// The successful outcome of a step's turn.
@@ -127,7 +129,7 @@ pub(crate) struct Inner {
     pub(crate) undo: bool,
     pub(crate) turn: u32,
     pub(crate) caller: Caller,
-    pub(crate) executor: Executor,
+    pub(crate) repository: Arc<dyn Repository>,
     pub(crate) store: EventStore,
     /// The number of commands executed in this turn; it is part of their ids.
     pub(crate) commands: AtomicU64,
@@ -156,7 +158,7 @@ impl StepContext {
 
     /// The current time, by the executor's clock.
     pub fn now(&self) -> DateTime<Utc> {
-        self.inner.executor.now()
+        self.executor().now()
     }
 
     /// The progress that the last batch of this step (or of this undo) returned; `None` in the first turn.
@@ -173,6 +175,9 @@ impl StepContext {
     /// Executes a command, once per turn of a step. If the step runs again after a crash, the same command in the same place returns its
     /// first answer, whatever has changed since. So a step must take what it needs to remember from the answer, not from what it read
     /// before.
+    ///
+    /// Refused with the code `saga_moved_on` if another coordinator has taken over, or a person has cancelled the saga. The step's outcome
+    /// is not written then, so it may end in any way.
     pub async fn execute<C: Command>(&self, command: &C) -> Result<C::Answer, Fault> {
         self.execute_at(None, command).await
     }
@@ -186,7 +191,8 @@ impl StepContext {
         let part = inner.commands.fetch_add(1, Ordering::Relaxed);
         let request =
             Request { if_match: version.map(Versions::from), ..request(&inner.caller, &inner.state, Some(id)) };
-        Ok(inner.executor.execute_part(&request, part, command).await?.answer)
+        let fenced = Fenced { command, repository: &*inner.repository, saga: inner.id, version: inner.state.version };
+        Ok(self.executor().execute_part(&request, part, &fenced).await?.answer)
     }
 
     /// Whether an event was caused by this step of this instance. Events of its undo do not count.
@@ -199,7 +205,7 @@ impl StepContext {
 
     /// An aggregate's state and version, from the log; `None` if it does not exist.
     pub async fn load<A: Aggregate>(&self, id: impl std::fmt::Display) -> Result<Option<(Arc<A>, u64)>, Fault> {
-        Ok(self.inner.executor.load::<A>(&self.inner.caller, &id.to_string()).await?)
+        Ok(self.executor().load::<A>(&self.inner.caller, &id.to_string()).await?)
     }
 
     /// The events of an aggregate.
@@ -223,6 +229,10 @@ impl StepContext {
 
     pub(crate) fn parameters(&self) -> &Value {
         &self.inner.state.parameters
+    }
+
+    fn executor(&self) -> &Executor {
+        self.inner.repository.executor()
     }
 }
 

@@ -5,6 +5,7 @@
 mod coming_and_going;
 mod dead_letters;
 mod destroying;
+mod fencing;
 mod follow_up;
 mod hearing;
 mod operating;
