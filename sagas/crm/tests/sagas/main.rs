@@ -8,5 +8,6 @@ mod destroying;
 mod follow_up;
 mod hearing;
 mod operating;
+mod recipients;
 mod reverting;
 mod turns;
