@@ -39,6 +39,8 @@ kernel::events! {
         },
         /// A stage was retired: no deal can move into it any more. Deals that are in it stay.
         PipelineStageRetired = "crm.pipeline.stage_retired" @ 1 { pub stage: StageId },
+        /// A retired stage was reactivated: deals can move into it again.
+        PipelineStageReactivated = "crm.pipeline.stage_reactivated" @ 1 { pub stage: StageId },
         /// A stage was removed. No opportunity was ever in it.
         PipelineStageRemoved = "crm.pipeline.stage_removed" @ 1 { pub stage: StageId },
     }

@@ -11,7 +11,7 @@ pub mod rest;
 
 use std::sync::Arc;
 
-use executor::ClaimHistory;
+use executor::{ClaimHistory, Subjects};
 use face::graphql::Session;
 use face::{Domain, Runtime, WriteSide};
 use futures::stream::BoxStream;
@@ -48,7 +48,7 @@ impl Domain for Crm {
 
     fn jobs(read_models: &ReadModels, write_side: Option<&WriteSide>) -> Kinds {
         let importers = write_side.cloned().map(|WriteSide { executor, permissions, machines, .. }| {
-            crm_jobs::Importers { executor, permissions, machines }
+            crm_jobs::Importers { executor, subjects: Subjects { permissions, machines } }
         });
         crm_jobs::kinds(read_models, importers)
     }

@@ -57,6 +57,7 @@ impl Claims {
             PipelineEvent::PipelineCreated(e) => self.name(id, &e.name),
             PipelineEvent::PipelineRenamed(e) => self.name(id, &e.name),
             PipelineEvent::PipelineStageRetired(e) => self.held.claim(&CLOSED, e.stage.to_string(), id),
+            PipelineEvent::PipelineStageReactivated(e) => self.held.release(&CLOSED, e.stage.to_string(), id),
             PipelineEvent::PipelineStageRemoved(e) => self.held.claim(&CLOSED, e.stage.to_string(), id),
             PipelineEvent::PipelineStageAdded(_)
             | PipelineEvent::PipelineStageChanged(_)

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use crm_aggregates::{FollowUp, FollowUpCommand, FollowUpPolicy, Lead, LeadCommand, LeadId};
-use executor::{Command, Work};
+use executor::{Command, Subjects, Work};
 use kernel::{Checks, Refusal};
 
 use crate::values;
@@ -21,6 +21,8 @@ pub struct SetFollowUp {
     pub reassign_after_days: u32,
     /// The new owner after reassignment.
     pub reassign_to: String,
+    /// Looks up whether they can sign in.
+    pub subjects: Subjects,
 }
 
 /// Stops the follow-up of leads that are qualified from now on.
@@ -71,6 +73,13 @@ impl Command for SetFollowUp {
         };
         checks.finish()?;
         let tenant = work.caller().tenant();
+        let mut checks = Checks::default();
+        for (pointer, named) in [("/escalate_to", &policy.escalate_to), ("/reassign_to", &policy.reassign_to)] {
+            if !self.subjects.can_sign_in(tenant, named).await? {
+                checks.refuse(pointer, "cannot_sign_in", "not a user or machine of the tenant that can sign in now");
+            }
+        }
+        checks.finish()?;
         work.upsert::<FollowUp>(tenant, FollowUpCommand::Set(policy)).await
     }
 }

@@ -5,7 +5,7 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::stage::{close, require_unused};
+use crate::stage::{close, reopen, require_unused};
 use crate::values;
 
 /// Claims on the names of pipelines, which are unique in a tenant regardless of case.
@@ -91,6 +91,13 @@ pub struct ReorderStages {
 /// Retires a stage: opportunities can't move into it any more, but those in it stay.
 #[derive(Clone, Debug)]
 pub struct RetireStage {
+    pub pipeline: PipelineId,
+    pub stage: StageId,
+}
+
+/// Reactivates a retired stage: opportunities can move into it again.
+#[derive(Clone, Debug)]
+pub struct ReactivateStage {
     pub pipeline: PipelineId,
     pub stage: StageId,
 }
@@ -186,6 +193,20 @@ impl Command for RetireStage {
         work.update::<Pipeline>(self.pipeline, PipelineCommand::RetireStage { stage: self.stage }).await?;
         if !before.retired.contains(&self.stage) {
             close(work, self.stage, self.pipeline);
+        }
+        Ok(())
+    }
+}
+
+impl Command for ReactivateStage {
+    const PERMISSION: &'static str = "crm:pipeline:write";
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let before = work.read::<Pipeline>(self.pipeline).await?;
+        work.update::<Pipeline>(self.pipeline, PipelineCommand::ReactivateStage { stage: self.stage }).await?;
+        if before.retired.contains(&self.stage) {
+            reopen(work, self.stage, self.pipeline);
         }
         Ok(())
     }

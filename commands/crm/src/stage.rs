@@ -17,7 +17,7 @@ pub(crate) static USE: ClaimKind = ClaimKind {
     detail: "an opportunity is or was in this stage, so it can't be removed; retire it instead",
 };
 
-/// The stage is retired or removed. Never released.
+/// The stage is retired or removed. Released when it is reactivated.
 pub(crate) static CLOSED: ClaimKind = ClaimKind {
     name: "crm.stage.closed",
     code: "stage_closed",
@@ -48,6 +48,11 @@ pub(crate) async fn enter(
 /// Closes a stage: no opportunity can enter it any more.
 pub(crate) fn close(work: &mut Work<'_>, stage: StageId, pipeline: PipelineId) {
     work.mark(&CLOSED, &stage.to_string(), pipeline);
+}
+
+/// Opens a retired stage: opportunities can enter it again.
+pub(crate) fn reopen(work: &mut Work<'_>, stage: StageId, pipeline: PipelineId) {
+    work.release(&CLOSED, &stage.to_string(), pipeline);
 }
 
 /// Makes the append require that no opportunity was ever in a stage.

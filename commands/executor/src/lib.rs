@@ -32,6 +32,7 @@ mod refused;
 mod repetition;
 mod reserved;
 mod snapshots;
+mod subjects;
 mod time;
 mod work;
 
@@ -43,4 +44,5 @@ pub use executor::{Current, Executor, Settings};
 pub use held_claims::{ClaimHistory, HeldClaims};
 pub use permissions::{NoPermissions, Permissions, Standing};
 pub use reserved::{is_reserved_id, reserved_for_job, reserved_for_saga};
+pub use subjects::Subjects;
 pub use work::{Work, named, not_found};

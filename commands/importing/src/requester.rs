@@ -3,14 +3,11 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::Arc;
 
 use chrono::TimeDelta;
-use executor::{Permissions, Standing};
-use kernel::{Caller, Machines, Refusal, UserId};
+use executor::{Standing, Subjects};
+use kernel::{Caller, Refusal};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// How long the permissions in a token count if its bearer is neither a user nor a machine: these can't be revoked.
 const TOKEN_PERMISSIONS_LIFETIME: TimeDelta = TimeDelta::hours(1);
@@ -35,20 +32,12 @@ impl RequestAge {
 
 /// With what an import that runs later than it was requested looks up its requester, in a service that does not have the log of users. (The
 /// user service looks them up in its own log, so that its appends [rely](executor::Work::rely) on what was found.)
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct RequesterLookup {
     /// How long ago the import was requested.
     pub age: RequestAge,
-    /// Looks up requesters that are users, and what roles allow.
-    pub permissions: Arc<dyn Permissions>,
-    /// Looks up requesters that are machines.
-    pub machines: Arc<dyn Machines>,
-}
-
-impl fmt::Debug for RequesterLookup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequesterLookup({:?})", self.age)
-    }
+    /// Looks up requesters.
+    pub subjects: Subjects,
 }
 
 impl RequesterLookup {
@@ -57,24 +46,8 @@ impl RequesterLookup {
     /// # Errors
     /// As for [`current_permissions`]. If the requester can't be looked up now, the refusal is a temporary one.
     pub async fn require(&self, caller: &Caller, needed: &[&str]) -> Result<(), Refusal> {
-        let standing = self.standing(caller).await?;
+        let standing = self.subjects.standing(caller.tenant(), caller.subject()).await?;
         current_permissions(standing, needed, self.age).map(drop)
-    }
-
-    async fn standing(&self, caller: &Caller) -> Result<Standing<&'static str>, Refusal> {
-        let (tenant, subject) = (caller.tenant(), caller.subject().parse::<Uuid>());
-        let Ok(subject) = subject else { return Ok(Standing::Unknown) };
-        let user = self.permissions.standing(tenant, UserId::new(subject)).await?;
-        if user != Standing::Unknown {
-            return Ok(user);
-        }
-        match self.machines.standing(tenant, subject).await? {
-            Some(machine) if machine.active => {
-                self.permissions.of_roles(tenant, &machine.roles).await.map(Standing::Active)
-            }
-            Some(_) => Ok(Standing::Inactive),
-            None => Ok(Standing::Unknown),
-        }
     }
 }
 

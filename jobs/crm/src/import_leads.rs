@@ -32,11 +32,11 @@ pub(crate) fn kind(read_models: ReadModels, importers: Option<Importers>) -> Kin
 }
 
 async fn import(read_models: ReadModels, importers: Option<Importers>, work: Work) -> Result<Value, Fault> {
-    let Some(Importers { executor, permissions, machines }) = importers else {
+    let Some(Importers { executor, subjects }) = importers else {
         return Err(Fault::failed("not_run_here", "this process does not write leads"));
     };
     let ImportLeads { mapping, source, backdate } = work.arguments()?;
     let caller = importer(work.tenant(), work.actor(), backdate);
-    let requester = Some(RequesterLookup { age: import_jobs::age(&work).await?, permissions, machines });
+    let requester = Some(RequesterLookup { age: import_jobs::age(&work).await?, subjects });
     import_jobs::run(&executor, &read_models, &work, caller, &LeadImport { mapping, source, requester }).await
 }

@@ -7,11 +7,8 @@ mod export_leads;
 mod forget_exports;
 mod import_leads;
 
-use std::sync::Arc;
-
-use executor::{Executor, Permissions};
+use executor::{Executor, Subjects};
 use jobs::Kinds;
-use kernel::Machines;
 use projector::ReadModels;
 
 pub use export_leads::{EXPORT, EXPORT_LEADS, ExportLeads};
@@ -23,10 +20,8 @@ pub use import_leads::{IMPORT_LEADS, ImportLeads};
 pub struct Importers {
     /// The executor over CRM's log.
     pub executor: Executor,
-    /// Tells what users who submitted an import may do now, and what roles allow.
-    pub permissions: Arc<dyn Permissions>,
-    /// Tells the current state of machines that submitted an import.
-    pub machines: Arc<dyn Machines>,
+    /// Looks up what who submitted an import may do now.
+    pub subjects: Subjects,
 }
 
 /// All kinds of jobs of CRM. Without `importers` the process can list and change jobs, but can't execute imports.

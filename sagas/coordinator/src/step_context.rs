@@ -85,18 +85,19 @@ impl Fault {
         Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Refused }
     }
 
+    /// A fault that needs a person: the saga is parked until they resume or cancel it.
+    pub fn parked(code: &str, reason: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Broken }
+    }
+
     /// The saga's code panicked.
     pub(crate) fn panicked() -> Self {
-        Self {
-            code: "saga_step_panicked".to_owned(),
-            reason: "the saga's code panicked; the server's log says more".to_owned(),
-            kind: FaultKind::Broken,
-        }
+        Self::parked("saga_step_panicked", "the saga's code panicked; the server's log says more")
     }
 
     /// A stored value can't be read, or a value can't be stored.
     pub(crate) fn unreadable(reason: &str) -> Self {
-        Self { code: "saga_unreadable".to_owned(), reason: reason.to_owned(), kind: FaultKind::Broken }
+        Self::parked("saga_unreadable", reason)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Each event of the lead that this saga did not cause counts as activity, and restarts the count of days. The saga ends when the lead is
 //! no longer qualified (converted, recycled, disqualified). The tenant's settings (`crm.follow_up`) are read when the lead is qualified,
-//! and apply to it from then on.
+//! and apply to it from then on. If those whom they name can't sign in any more, the lead goes to those whom today's settings name; if
+//! these can't either, the saga waits for a person, so that no lead goes to nobody.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use chrono::{DateTime, Days, Utc};
 use coordinator::{Definition, Fault, Limits, Next, Start, StartContext, Step, StepContext};
 use crm_aggregates::{FollowUp, FollowUpPolicy, Lead, LeadEvent, LeadId, LeadStatus};
 use crm_commands::{EscalateLead, HandLeadOver, WithdrawLeadEscalation};
+use executor::Subjects;
 use kernel::{Aggregate, RecordedEvent};
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +24,12 @@ struct Parameters {
     policy: FollowUpPolicy,
 }
 
-pub(crate) fn definition() -> Definition {
+pub(crate) fn definition(subjects: &Subjects) -> Definition {
     // The step may wait for a long time, because activity restarts the count. A lead that is active for years needs no follow-up.
     let limits = Limits { whole: Duration::from_hours(2 * 365 * 24), ..Limits::default() };
+    let (escalating, reassigning) = (subjects.clone(), subjects.clone());
+    let escalate = move |context, parameters| escalate(escalating.clone(), context, parameters);
+    let reassign = move |context, parameters| reassign(reassigning.clone(), context, parameters);
     let steps = vec![
         Step::new("escalate", escalate).undo(withdraw_escalation).limits(limits),
         Step::new(REASSIGN, reassign).undo(undo_reassign).limits(limits),
@@ -45,13 +50,15 @@ fn touched(event: &RecordedEvent) -> Option<String> {
     touch.then(|| event.aggregate_id.clone())
 }
 
-async fn escalate(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
+async fn escalate(subjects: Subjects, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
+    let Parameters { lead, policy } = parameters;
     let Some(unattended) = UnattendedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
     let due = after(unattended.since, policy.escalate_after_days);
     if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let escalate = EscalateLead { lead, to: policy.escalate_to, untouched_since: unattended.since };
+    let to = recipient(&context, &subjects, &policy, |policy| policy.escalate_to.as_str()).await?;
+    let escalate = EscalateLead { lead, to, untouched_since: unattended.since };
     unless_touched(&context, context.execute_at(Some(unattended.version), &escalate).await)
 }
 
@@ -60,30 +67,56 @@ async fn withdraw_escalation(context: StepContext, Parameters { lead, .. }: Para
     Ok(Next::done())
 }
 
-async fn reassign(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
+async fn reassign(subjects: Subjects, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
+    let Parameters { lead, policy } = parameters;
     let Some(unattended) = UnattendedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
     let due = after(unattended.since.max(unattended.escalated_at), policy.reassign_after_days);
     if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let hand_over = HandLeadOver { lead, from: unattended.owner, to: policy.reassign_to };
+    let to = recipient(&context, &subjects, &policy, |policy| policy.reassign_to.as_str()).await?;
+    let hand_over = HandLeadOver { lead, from: unattended.owner, to };
     unless_touched(&context, context.execute_at(Some(unattended.version), &hand_over).await)
 }
 
 /// Returns the lead to its former owner, if it is still with the person to whom the saga gave it.
-async fn undo_reassign(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
-    let (mut state, mut former) = (Lead::default(), None);
+async fn undo_reassign(context: StepContext, Parameters { lead, .. }: Parameters) -> Result<Next, Fault> {
+    let (mut state, mut given) = (Lead::default(), None);
     for event in context.history::<Lead>(lead).await? {
+        let before = state.owner.clone();
+        fold(&mut state, &event)?;
         // After an interruption it may have been given away twice, and have had another owner in between.
         if context.did(&event, REASSIGN) {
-            former.clone_from(&state.owner);
+            given = state.owner.clone().zip(before);
         }
-        fold(&mut state, &event)?;
     }
-    if let Some(to) = former {
-        context.execute(&HandLeadOver { lead, from: policy.reassign_to, to }).await?;
+    if let Some((from, to)) = given {
+        context.execute(&HandLeadOver { lead, from, to }).await?;
     }
     Ok(Next::done())
+}
+
+/// To whom a step gives the lead: to whom the policy from its qualification names, or else today's, if they can sign in.
+async fn recipient(
+    context: &StepContext,
+    subjects: &Subjects,
+    policy: &FollowUpPolicy,
+    named_by: fn(&FollowUpPolicy) -> &str,
+) -> Result<String, Fault> {
+    let (tenant, named) = (context.tenant(), named_by(policy));
+    if subjects.can_sign_in(tenant, named).await? {
+        return Ok(named.to_owned());
+    }
+    if let Some((today, _)) = context.load::<FollowUp>(tenant).await?
+        && let Some(named) = today.policy.as_ref().map(named_by)
+        && subjects.can_sign_in(tenant, named).await?
+    {
+        return Ok(named.to_owned());
+    }
+    let reason = format!(
+        "{named}, who should get the lead, can't sign in; set a follow-up with somebody else and resume the saga, or cancel it"
+    );
+    Err(Fault::parked("cannot_sign_in", reason))
 }
 
 /// If the lead changed since the step read it, the step runs again.

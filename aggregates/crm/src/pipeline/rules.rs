@@ -6,8 +6,8 @@ use kernel::{Aggregate, FieldError, Refusal, folded};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    PipelineCreated, PipelineEvent, PipelineRenamed, PipelineStageAdded, PipelineStageChanged, PipelineStageRemoved,
-    PipelineStageRetired, PipelineStagesReordered, Stage, StageId,
+    PipelineCreated, PipelineEvent, PipelineRenamed, PipelineStageAdded, PipelineStageChanged,
+    PipelineStageReactivated, PipelineStageRemoved, PipelineStageRetired, PipelineStagesReordered, Stage, StageId,
 };
 
 /// Maximum stages of a pipeline.
@@ -45,6 +45,9 @@ pub enum PipelineCommand {
         order: Vec<StageId>,
     },
     RetireStage {
+        stage: StageId,
+    },
+    ReactivateStage {
         stage: StageId,
     },
     /// Removes a stage. The caller has made sure that no opportunity was ever in it.
@@ -190,6 +193,10 @@ impl Aggregate for Pipeline {
                 self.another_is_active(stage)?;
                 vec![PipelineStageRetired { stage }.into()]
             }
+            PipelineCommand::ReactivateStage { stage } => {
+                self.known(stage)?;
+                if self.retired.contains(&stage) { vec![PipelineStageReactivated { stage }.into()] } else { vec![] }
+            }
             PipelineCommand::RemoveStage { stage } => {
                 self.known(stage)?;
                 self.another_is_active(stage)?;
@@ -220,6 +227,9 @@ impl Aggregate for Pipeline {
             }
             PipelineEvent::PipelineStageRetired(retired) => {
                 self.retired.insert(retired.stage);
+            }
+            PipelineEvent::PipelineStageReactivated(reactivated) => {
+                self.retired.remove(&reactivated.stage);
             }
             PipelineEvent::PipelineStageRemoved(removed) => {
                 self.stages.retain(|stage| stage.id != removed.stage);
@@ -346,6 +356,15 @@ mod tests {
     }
 
     #[test]
+    fn a_retired_stage_that_is_reactivated_is_as_it_was() {
+        let reactivate = || PipelineCommand::ReactivateStage { stage: id(1) };
+        let reactivated = PipelineEvent::from(PipelineStageReactivated { stage: id(1) });
+        assert_eq!(when(vec![created(), retired(1)], reactivate()), Ok(vec![reactivated.clone()]));
+        assert_eq!(after(vec![created(), retired(1), reactivated]), after(vec![created()]));
+        assert_eq!(when(vec![created()], reactivate()), Ok(vec![]));
+    }
+
+    #[test]
     fn the_last_active_stage_stays() {
         let history = vec![created(), retired(1), retired(3)];
         let last = Err(PipelineError::LastActiveStage { stage: id(2) });
@@ -365,9 +384,10 @@ mod tests {
     }
 
     #[test]
-    fn unknown_stages_are_neither_retired_nor_removed() {
+    fn unknown_stages_are_neither_retired_nor_reactivated_nor_removed() {
         let unknown = Err(PipelineError::StageUnknown { stage: id(9) });
         assert_eq!(when(vec![created()], PipelineCommand::RetireStage { stage: id(9) }), unknown);
+        assert_eq!(when(vec![created()], PipelineCommand::ReactivateStage { stage: id(9) }), unknown);
         assert_eq!(when(vec![created()], PipelineCommand::RemoveStage { stage: id(9) }), unknown);
     }
 }

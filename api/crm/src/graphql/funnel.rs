@@ -1,6 +1,7 @@
 //! The lead funnel in GraphQL.
 
 use chrono::{DateTime, Utc};
+use crm_projections::AsOf;
 use crm_projections::leads;
 use face::graphql::{Context, forward, int, unreadable};
 use juniper::{FieldResult, GraphQLObject};
@@ -40,12 +41,12 @@ pub(crate) async fn funnel(
     context: &Context,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
-    at: Option<DateTime<Utc>>,
+    as_of: AsOf,
 ) -> FieldResult<Vec<FunnelOfSource>> {
     context.require(READ)?;
     forward(("from", Some(from)), ("to", Some(to)))?;
     let mut tables = context.reader(SERVICE).await?;
-    let sources = leads::funnel(&mut tables, context.caller().tenant(), from, to, at).await.map_err(unreadable)?;
+    let sources = leads::funnel(&mut tables, context.caller().tenant(), from, to, as_of).await.map_err(unreadable)?;
     let shown = |funnel: leads::FunnelOfSource| FunnelOfSource {
         source: funnel.source.into(),
         captured: int(funnel.captured),

@@ -61,14 +61,16 @@ impl CrmQuery {
     }
 
     /// How far the leads captured from `from` (inclusive) to `to` (exclusive) had progressed by `asOf` (default: now), by
-    /// source.
+    /// source, considering only events that were recorded until `knownAt` (default: all). Leads that were withdrawn with
+    /// their import by then do not count.
     async fn funnel(
         context: &Context,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
         as_of: Option<DateTime<Utc>>,
+        known_at: Option<DateTime<Utc>>,
     ) -> FieldResult<Option<Vec<FunnelOfSource>>> {
-        funnel::funnel(context, from, to, as_of).await.map(Some)
+        funnel::funnel(context, from, to, AsOf { at: as_of, known: known_at }).await.map(Some)
     }
 
     /// A contact by its id; `null` if it does not exist.

@@ -2,6 +2,7 @@
 
 use crm_aggregates::FollowUp;
 use crm_commands::{SetFollowUp, StopFollowUp};
+use executor::Subjects;
 use face::{Authenticated, Command, Empty, Example, Resource, Runtime, Whole};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -65,13 +66,16 @@ impl FollowUps {
     /// Set the follow-up policy for inactive leads
     ///
     /// The policy applies to leads that are qualified from now on. Each lead keeps the policy that was in force when it was
-    /// qualified.
+    /// qualified; only if somebody whom it names can't sign in any more, the lead goes to whom the current policy names. Whoever
+    /// can't sign in now is refused (`cannot_sign_in`).
     #[oai(path = "/v1/crm/follow-up/set", method = "post", operation_id = "setFollowUp")]
     async fn set(&self, command: Command<NewFollowUp>) -> ChangeResult {
         let tenant = command.request.caller.tenant().uuid();
         let NewFollowUp { escalate_after_days, escalate_to, reassign_after_days, reassign_to } = command.body;
         let (escalate_after_days, reassign_after_days) = (escalate_after_days.0, reassign_after_days.0);
-        let set = SetFollowUp { escalate_after_days, escalate_to, reassign_after_days, reassign_to };
+        let (permissions, machines) = (self.runtime.permissions.clone(), self.runtime.machines.clone());
+        let subjects = Subjects { permissions, machines };
+        let set = SetFollowUp { escalate_after_days, escalate_to, reassign_after_days, reassign_to, subjects };
         change(&self.runtime, &command.request, tenant, set).await
     }
 

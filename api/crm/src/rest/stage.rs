@@ -1,7 +1,7 @@
-//! Stages of pipelines: add, change, reorder, retire, remove.
+//! Stages of pipelines: add, change, reorder, retire, reactivate, remove.
 
 use crm_aggregates::{MAX_STAGES, StageId};
-use crm_commands::{AddStage, ChangeStage, RemoveStage, ReorderStages, RetireStage, StageFields};
+use crm_commands::{AddStage, ChangeStage, ReactivateStage, RemoveStage, ReorderStages, RetireStage, StageFields};
 use face::{Changed, Command, Empty, Example, Runtime, Whole, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
@@ -131,12 +131,26 @@ impl Stages {
 
     /// Retire a stage
     ///
-    /// No deal can move into a retired stage. Deals that are in it stay there until they are moved. Needs the permission
+    /// No deal can move into a retired stage. Deals that are in it stay there until they are moved. It keeps its name and its
+    /// place in the order, and counts towards the 50 stages that a pipeline can have. Needs the permission
     /// `crm:pipeline:write`.
     #[oai(path = "/v1/crm/pipelines/:pipeline/stages/:stage/retire", method = "post", operation_id = "retireStage")]
     async fn retire(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> ChangeResult {
         let retire = RetireStage { pipeline: id(&pipeline), stage: id(&stage) };
         change(&self.runtime, &command.request, pipeline.0, retire).await
+    }
+
+    /// Reactivate a retired stage
+    ///
+    /// Deals can move into it again. Needs the permission `crm:pipeline:write`.
+    #[oai(
+        path = "/v1/crm/pipelines/:pipeline/stages/:stage/reactivate",
+        method = "post",
+        operation_id = "reactivateStage"
+    )]
+    async fn reactivate(&self, command: Command<Empty>, pipeline: Path<Uuid>, stage: Path<Uuid>) -> ChangeResult {
+        let reactivate = ReactivateStage { pipeline: id(&pipeline), stage: id(&stage) };
+        change(&self.runtime, &command.request, pipeline.0, reactivate).await
     }
 
     /// Remove a stage that was never used

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use crm_commands::{
-    AssignLead, ChangeOpportunityAmount, ConvertLead, MoneyFields, MoveOpportunity, NewOpportunity, OpenOpportunity,
-    QualifyLead, StartLeadWork, WinOpportunity,
+    AssignLead, CaptureLead, ChangeOpportunityAmount, ConvertLead, LeadFields, MoneyFields, MoveOpportunity,
+    NewOpportunity, OpenOpportunity, QualifyLead, StartLeadWork, WinOpportunity,
 };
 use kernel::{Clock, SystemClock};
 use serde_json::json;
@@ -110,6 +110,27 @@ async fn a_time_that_ends_before_it_begins_is_refused() {
         "opportunities(filter: { closeFrom: \"2026-02-02\", closeBefore: \"2026-02-01\" }) { totalCount }".to_owned(),
     ] {
         assert_eq!(world.refused(&asked).await, "time_backwards", "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn the_funnel_of_a_past_day_differs_from_todays_and_from_what_was_known_then() {
+    let world = World::start().await;
+    let details = LeadFields { name: "Ada".to_owned(), ..LeadFields::default() };
+    let lead = world.command(Some(days_ago(6)), CaptureLead { details, ..CaptureLead::default() }).await.unwrap();
+    world.command(Some(days_ago(4)), AssignLead { lead, owner: "grace".to_owned() }).await.unwrap();
+    let (from, to) = (text(days_ago(10)), text(days_ago(-1)));
+    let funnel = |arguments: &str| format!("funnel(from: \"{from}\", to: \"{to}\"{arguments}) {{ captured assigned }}");
+    let then = text(days_ago(5));
+    for (arguments, expected) in [
+        (String::new(), json!([{ "captured": 1, "assigned": 1 }])),
+        (format!(", asOf: \"{then}\""), json!([{ "captured": 1, "assigned": 0 }])),
+        (format!(", asOf: \"{then}\", knownAt: \"{to}\""), json!([{ "captured": 1, "assigned": 0 }])),
+        // All of it was told today.
+        (format!(", asOf: \"{then}\", knownAt: \"{then}\""), json!([])),
+        (format!(", knownAt: \"{then}\""), json!([])),
+    ] {
+        assert_eq!(world.ask(&funnel(&arguments)).await["funnel"], expected, "{arguments}");
     }
 }
 

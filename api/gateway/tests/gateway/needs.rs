@@ -75,6 +75,7 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("reorderStages", "crm:pipeline:write", r#"{"order":[]}"#),
     ("changeStage", "crm:pipeline:write", r#"{"name":"Open","probability":10}"#),
     ("retireStage", "crm:pipeline:write", "{}"),
+    ("reactivateStage", "crm:pipeline:write", "{}"),
     ("removeStage", "crm:pipeline:write", "{}"),
     ("getCurrencies", "crm:currency:read", ""),
     ("setBaseCurrency", "crm:currency:write", r#"{"base":"EUR"}"#),

@@ -4,6 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testbed::eventually;
 
+use crate::issuers::Machine;
 use crate::world::{Answer, World};
 use kernel::Role;
 
@@ -127,4 +128,44 @@ async fn a_follow_up_waits_and_is_cancelled() {
     })
     .await;
     assert_eq!(page.body["sagas"][0]["code"], "cancelled");
+}
+
+#[tokio::test]
+async fn a_follow_up_names_only_who_can_sign_in() {
+    let world = World::start().await;
+    let new = json!({ "name": "Grace", "email": "grace@example.com", "roles": ["manager"] });
+    let made = world.post("/v1/user/users", new).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let grace = made.body["id"].as_str().unwrap();
+    let machine = Machine::register(&world, "robot", &["manager"]).await.id;
+    let set = async |escalate_to: &str, reassign_to: &str| {
+        let policy = json!({
+            "escalate_after_days": 3, "escalate_to": escalate_to, "reassign_after_days": 2, "reassign_to": reassign_to,
+        });
+        world.post("/v1/crm/follow-up/set", policy).await
+    };
+    let answer = set(grace, &machine).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    for (path, body) in [
+        (format!("/v1/user/users/{grace}/lock"), json!({ "reason": "left" })),
+        (format!("/v1/auth/machines/{machine}/deactivate"), json!({})),
+    ] {
+        let answer = world.post(&path, body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+    let head = world.head_of(&world.database).await;
+    let nobody = "0192f0c4-0000-7000-8000-000000000000";
+    for (escalate_to, reassign_to, wrong) in [
+        (grace, "ada", &["/escalate_to"][..]),
+        ("ada", machine.as_str(), &["/reassign_to"][..]),
+        (nobody, grace, &["/escalate_to", "/reassign_to"][..]),
+    ] {
+        let answer = set(escalate_to, reassign_to).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "validation_failed"), "{answer:?}");
+        let errors = answer.body["errors"].as_array().unwrap().iter();
+        let errors: Vec<_> = errors.map(|error| (error["pointer"].clone(), error["code"].clone())).collect();
+        let expected: Vec<_> = wrong.iter().map(|pointer| (json!(pointer), json!("cannot_sign_in"))).collect();
+        assert_eq!(errors, expected);
+    }
+    assert_eq!(world.head_of(&world.database).await, head, "a refusal writes nothing");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crm_commands::{
     ChangeContactDetails, Claims, ContactFields, ConvertLead, CreateContact, MoveOpportunity, NewOpportunity,
-    OpenOpportunity, RemoveStage, RenamePipeline, RetireStage,
+    OpenOpportunity, ReactivateStage, RemoveStage, RenamePipeline, RetireStage,
 };
 use eventstore::ReplayFilter;
 use eventstore::backup::{StoredClaim, freeze};
@@ -83,10 +83,12 @@ async fn every_claim_that_commands_take_is_told_by_the_events() {
         world.done(&convert).await;
     }
 
-    // Stages: in use, retired, removed; a name that changes, also only in its case.
+    // Stages: in use, retired, reactivated, removed; a name that changes, also only in its case.
     let deal = world.opportunity(id, stages[0]).await;
     world.done(&MoveOpportunity { opportunity: deal, stage: stages[1] }).await;
     world.done(&OpenOpportunity { stage: Some(stages[1]), ..opportunity(id, None) }).await;
+    world.done(&RetireStage { pipeline: id, stage: stages[0] }).await;
+    world.done(&ReactivateStage { pipeline: id, stage: stages[0] }).await;
     world.done(&RetireStage { pipeline: id, stage: stages[1] }).await;
     world.done(&RemoveStage { pipeline: id, stage: stages[2] }).await;
     world.done(&RenamePipeline { pipeline: id, name: "NEW BUSINESS".to_owned() }).await;

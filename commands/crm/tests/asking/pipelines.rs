@@ -2,8 +2,8 @@
 
 use crm_aggregates::{Pipeline, PipelineId, StageId};
 use crm_commands::{
-    AddStage, ChangeStage, CreatePipeline, MoveOpportunity, RemoveStage, RenamePipeline, ReorderStages, RetireStage,
-    StageFields, WinOpportunity,
+    AddStage, ChangeStage, CreatePipeline, MoveOpportunity, ReactivateStage, RemoveStage, RenamePipeline,
+    ReorderStages, RetireStage, StageFields, WinOpportunity,
 };
 use futures::future::join_all;
 use kernel::Kind;
@@ -112,6 +112,7 @@ async fn unknown_pipelines_and_stages_are_not_found() {
     let pipeline = ids.pipeline;
     for refusal in [
         world.refused(&RetireStage { pipeline, stage: nothing }).await,
+        world.refused(&ReactivateStage { pipeline, stage: nothing }).await,
         world.refused(&RemoveStage { pipeline, stage: nothing }).await,
         world.refused(&ChangeStage { pipeline, stage: nothing, fields: stage("X", 1) }).await,
     ] {
@@ -138,6 +139,28 @@ async fn a_stage_that_was_ever_in_use_is_retired_not_removed() {
     world.done(&RetireStage { pipeline, stage: ids.stages[0] }).await;
     let refusal = world.refused(&RetireStage { pipeline, stage: ids.stages[1] }).await;
     assert_eq!((refusal.kind(), refusal.code()), (Kind::Conflict, "last_active_stage"));
+}
+
+#[tokio::test]
+async fn a_stage_that_is_reactivated_is_entered_again_and_a_removed_one_is_not() {
+    let world = World::new().await;
+    let ids = world.pipeline().await;
+    let (pipeline, stage) = (ids.pipeline, ids.stages[1]);
+    let deal = world.opportunity(pipeline, ids.stages[0]).await;
+    let enter = MoveOpportunity { opportunity: deal, stage };
+    world.done(&RetireStage { pipeline, stage }).await;
+    assert_eq!(world.refused(&enter).await.code(), "stage_retired");
+    // Not by this process, whose cache still has it as retired.
+    world.elsewhere().execute(&world.request, &ReactivateStage { pipeline, stage }).await.unwrap();
+    world.done(&enter).await;
+    assert_eq!(world.done(&ReactivateStage { pipeline, stage }).await.version, 3, "active is active");
+    // It can be retired anew, in all processes.
+    world.done(&RetireStage { pipeline, stage }).await;
+    world.done(&MoveOpportunity { opportunity: deal, stage: ids.stages[0] }).await;
+    assert_eq!(world.refused(&enter).await.code(), "stage_retired");
+    world.done(&RemoveStage { pipeline, stage: ids.stages[2] }).await;
+    let refusal = world.refused(&ReactivateStage { pipeline, stage: ids.stages[2] }).await;
+    assert_eq!((refusal.kind(), refusal.code()), (Kind::NotFound, "stage_not_found"));
 }
 
 #[tokio::test]

@@ -81,6 +81,11 @@ impl Current for PipelineRow {
                     view.retired = true;
                 }
             }
+            PipelineEvent::PipelineStageReactivated(e) => {
+                if let Some(view) = stage(stages, e.stage) {
+                    view.retired = false;
+                }
+            }
             PipelineEvent::PipelineStageRemoved(e) => stages.retain(|view| view.stage.id != e.stage),
         }
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crm_aggregates::{
     BaseCurrencyChosen, CurrenciesEvent, ExchangeRateSet, OpportunityAmountChanged, OpportunityEvent, OpportunityLost,
     OpportunityReopened, OpportunityWon, PipelineEvent, PipelineRenamed, PipelineStageAdded, PipelineStageChanged,
-    PipelineStageRetired, PipelineStagesReordered, Stage as PipelineStage, StageId,
+    PipelineStageReactivated, PipelineStageRetired, PipelineStagesReordered, Stage as PipelineStage, StageId,
 };
 use crm_projections::AsOf;
 use crm_projections::opportunities::{self, Board, OpportunityFilter, board};
@@ -148,6 +148,7 @@ async fn deals_dated_before_their_stage_was_set_up_still_stand_on_the_board() {
     let order = vec![StageId::new(stages[0]), added.id];
     story.add::<PipelineEvent>(pipeline, day(21), PipelineStagesReordered { order });
     story.add::<PipelineEvent>(pipeline, day(22), PipelineStageRetired { stage: added.id });
+    story.add::<PipelineEvent>(pipeline, day(23), PipelineStageReactivated { stage: added.id });
     story.add_late::<OpportunityEvent>(id(), day(-5), day(30), opened(pipeline, added.id.uuid(), money(100)));
     let stage = Stage::fresh().await;
     stage.apply(&story.events, 100).await.unwrap();
@@ -158,6 +159,7 @@ async fn deals_dated_before_their_stage_was_set_up_still_stand_on_the_board() {
     assert_eq!(columns(&at(21).await), [("First", 0, 0, 0), ("Added later", 1, 100, 50)]);
     assert!(!at(21).await.stages[1].stage.retired);
     assert!(at(22).await.stages[1].stage.retired);
+    assert!(!at(23).await.stages[1].stage.retired);
 }
 
 #[tokio::test]

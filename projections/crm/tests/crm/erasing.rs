@@ -8,7 +8,7 @@ use crm_aggregates::{
 };
 use crm_projections::contacts::{self, ContactFilter, ContactOrder, ContactRow};
 use crm_projections::leads::{self, LeadFilter, LeadHistoryRow, LeadRow};
-use crm_projections::versions;
+use crm_projections::{AsOf, versions};
 use kernel::{Personal, PostalAddress, TenantId};
 use uuid::Uuid;
 
@@ -135,7 +135,7 @@ async fn the_rows_of_who_is_erased_tell_nobody_who_it_was() {
         let filter = LeadFilter { email: Some("ada@example.com".to_owned()), ..LeadFilter::default() };
         assert_eq!(leads::count(&mut tables, tenant, &filter).await.unwrap(), 0);
         // Erased leads still count in the funnel, which has no personal data. Withdrawn ones do not count.
-        let funnel = leads::funnel(&mut tables, tenant, day(0), day(20), None).await.unwrap();
+        let funnel = leads::funnel(&mut tables, tenant, day(0), day(20), AsOf::TODAY).await.unwrap();
         let counted: Vec<_> = funnel.iter().map(|of| (of.captured, of.converted, of.disqualified)).collect();
         assert_eq!(counted, [(2, 1, 1)]);
     }

@@ -1,15 +1,19 @@
 //! Queries use indexes under row level security: they read about as much as they return, not the whole tenant or table.
 
-use crm_aggregates::{ContactCreated, ContactDetails, ContactEvent, OpportunityEvent, OpportunityWon, StageId};
-use crm_projections::AsOf;
+use crm_aggregates::{
+    ContactCreated, ContactDetails, ContactEvent, LeadEvent, LeadQualified, LeadSource, OpportunityEvent,
+    OpportunityWon, StageId,
+};
 use crm_projections::contacts::{self, ContactFilter, ContactOrder};
 use crm_projections::opportunities::{Span, board, count_moved, moved, movement_sums};
+use crm_projections::{AsOf, leads};
 use kernel::TenantId;
 use projector::Transaction;
 use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::deals::{money, opened, pipeline};
+use crate::leads::captured;
 use crate::stage::Stage;
 use crate::story::{Story, day, id};
 
@@ -93,7 +97,8 @@ macro_rules! rows_read {
     }};
 }
 
-/// A tenant with this many deals, each won five days later, and this many contacts, whose names share two words alternately.
+/// A tenant with this many deals, each won five days later, this many contacts, whose names share two words alternately, and this many
+/// leads, each qualified five days later.
 fn busy(count: i64) -> (Story, Uuid) {
     let mut story = Story::new();
     let (pipeline, stages) = pipeline(&mut story, &[("First", 10)]);
@@ -105,6 +110,9 @@ fn busy(count: i64) -> (Story, Uuid) {
         let details = ContactDetails { name: name.into(), ..ContactDetails::default() };
         let created = ContactCreated { details, account: None, owner: None, lead: None };
         story.add::<ContactEvent>(id(), day(n), created);
+        let lead = id();
+        story.add::<LeadEvent>(lead, day(n), captured("Lead", LeadSource::Event, None));
+        story.add::<LeadEvent>(lead, day(n + 5), LeadQualified { note: None });
     }
     (story, pipeline)
 }
@@ -135,6 +143,7 @@ async fn asks(stage: &Stage, tenant: TenantId, pipeline: Uuid, count: i64) {
         rows_read!(stage, tenant, count_moved, span, None),
         rows_read!(stage, tenant, moved, span, None, None, 100),
         rows_read!(stage, tenant, board, pipeline, AsOf::at(day(500))),
+        rows_read!(stage, tenant, leads::funnel, day(0), day(count), AsOf::at(day(500))),
         rows_read!(stage, tenant, contacts::count, &search("left both")),
         rows_read!(stage, tenant, contacts::count, &search("left right")),
         rows_read!(stage, tenant, contacts::list, &search("left both"), ContactOrder::Name, None, 20),

@@ -1,6 +1,7 @@
 use crm_aggregates::{
-    AccountId, ContactId, DisqualifyReason, LeadAssigned, LeadCaptured, LeadConverted, LeadDetails, LeadDetailsChanged,
-    LeadDisqualified, LeadEvent, LeadQualified, LeadRecycled, LeadSource, LeadStatus, LeadWorkStarted,
+    AccountId, ContactId, DisqualifyReason, ErasureReason, ImportId, LeadAssigned, LeadCaptured, LeadConverted,
+    LeadDetails, LeadDetailsChanged, LeadDisqualified, LeadErased, LeadEvent, LeadQualified, LeadRecycled,
+    LeadRestored, LeadSource, LeadStatus, LeadWithdrawn, LeadWorkStarted,
 };
 use crm_projections::leads::{self, LeadFilter, LeadHistoryRow, LeadOrder, LeadRow};
 use crm_projections::{AsOf, ListError, Order, Seek, SeekKey, versions};
@@ -200,7 +201,7 @@ async fn the_funnel_counts_who_came_how_far_by_a_day() {
     stage.apply(&story.events, 2).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
     let mut funnel = async |at: i64| {
-        let sources = leads::funnel(&mut tables, story.tenant, day(0), day(20), Some(day(at))).await.unwrap();
+        let sources = leads::funnel(&mut tables, story.tenant, day(0), day(20), AsOf::at(day(at))).await.unwrap();
         let steps = |f: &leads::FunnelOfSource| [f.captured, f.assigned, f.in_process, f.qualified, f.converted];
         sources.iter().map(|f| (f.source, steps(f), f.disqualified)).collect::<Vec<_>>()
     };
@@ -210,8 +211,51 @@ async fn the_funnel_counts_who_came_how_far_by_a_day() {
         [(LeadSource::Website, [2, 2, 2, 2, 1], 0), (LeadSource::Partner, [1, 0, 0, 0, 0], 1)]
     );
     assert_eq!(funnel(0).await, []);
-    let sources = leads::funnel(&mut tables, story.tenant, day(0), day(20), None).await.unwrap();
+    let sources = leads::funnel(&mut tables, story.tenant, day(0), day(20), AsOf::TODAY).await.unwrap();
     let days = 86_400.0;
     assert_eq!(sources[0].seconds_to_qualify, Some(3.5 * days), "three days and four");
     assert_eq!(sources[1].seconds_to_qualify, None);
+}
+
+#[tokio::test]
+async fn a_funnel_of_a_past_day_counts_what_was_known_and_not_withdrawn_then() {
+    let (mut story, import) = (Story::new(), ImportId::new(id()));
+    let (late, returned, gone) = (id(), id(), id());
+    for lead in [returned, gone] {
+        let captured = captured("Imported", LeadSource::Partner, Some("grace"));
+        story.add::<LeadEvent>(lead, day(2), LeadCaptured { import: Some(import), ..captured });
+    }
+    for lead in [returned, gone] {
+        story.add::<LeadEvent>(lead, day(6), LeadWithdrawn { import });
+    }
+    story.add_late::<LeadEvent>(late, day(1), day(8), captured("Late", LeadSource::Website, None));
+    story.add::<LeadEvent>(returned, day(9), LeadRestored {});
+    story.add::<LeadEvent>(gone, day(9), LeadErased { reason: ErasureReason::Requested });
+    story.add_late::<LeadEvent>(late, day(3), day(10), LeadQualified { note: None });
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 2).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let mut funnel = async |at: Option<i64>, known: Option<i64>| {
+        let as_of = AsOf { at: at.map(day), known: known.map(day) };
+        leads::funnel(&mut tables, story.tenant, day(0), day(20), as_of).await.unwrap()
+    };
+    let (website, partner) = (LeadSource::Website, LeadSource::Partner);
+    for (at, known, expected) in [
+        (Some(5), None, vec![(partner, [2, 2, 0]), (website, [1, 1, 1])]),
+        (Some(5), Some(5), vec![(partner, [2, 2, 0])]),
+        (Some(5), Some(8), vec![(partner, [2, 2, 0]), (website, [1, 0, 0])]),
+        (Some(2), Some(20), vec![(partner, [2, 2, 0]), (website, [1, 0, 0])]),
+        // The imported ones were withdrawn, and one of them came back on the day on which the other was erased.
+        (Some(8), None, vec![(website, [1, 1, 1])]),
+        (None, Some(8), vec![(website, [1, 0, 0])]),
+        (Some(9), None, vec![(partner, [1, 1, 0]), (website, [1, 1, 1])]),
+    ] {
+        let counts = funnel(at, known).await;
+        let counts: Vec<_> = counts.iter().map(|f| (f.source, [f.captured, f.assigned, f.qualified])).collect();
+        assert_eq!(counts, expected, "as of {at:?}, known at {known:?}");
+    }
+    // Today's is read from another table, and is the same as that of a day to come.
+    let today = funnel(None, None).await;
+    assert_eq!(today, funnel(Some(100), None).await);
+    assert_eq!(today, funnel(None, Some(100)).await);
 }

@@ -8,15 +8,16 @@ use crm_aggregates::{DisqualifyReason, Lead, LeadId, LeadStatus};
 use crm_commands::{
     AssignLead, CaptureLead, DisqualifyLead, GRANTS, LeadFields, QualifyLead, SetFollowUp, StartLeadWork, StopFollowUp,
 };
+use executor::{NoPermissions, Subjects};
 use futures::future::BoxFuture;
-use kernel::{Clock, Position};
+use kernel::{Clock, NoMachines, Position};
 use sagabed::{Bed, Case, Crash, Story};
 
 pub struct FollowUp;
 
 impl Story for FollowUp {
     fn sagas(&self) -> Sagas {
-        crm_sagas::sagas()
+        crm_sagas::sagas(&subjects())
     }
 
     fn saga(&self) -> &'static str {
@@ -47,10 +48,17 @@ impl Story for FollowUp {
     }
 }
 
+/// Nobody is looked up: the people of these stories have no ids.
+pub fn subjects() -> Subjects {
+    Subjects { permissions: Arc::new(NoPermissions), machines: Arc::new(NoMachines) }
+}
+
 /// A follow-up policy: escalate to grace after 3 days, reassign to hedy 2 days later.
 pub async fn set(case: &Case<'_>) {
     let (escalate_to, reassign_to) = ("grace".to_owned(), "hedy".to_owned());
-    case.execute(&SetFollowUp { escalate_after_days: 3, escalate_to, reassign_after_days: 2, reassign_to }).await;
+    let set =
+        SetFollowUp { escalate_after_days: 3, escalate_to, reassign_after_days: 2, reassign_to, subjects: subjects() };
+    case.execute(&set).await;
 }
 
 /// A qualified lead of ada.

@@ -9,5 +9,6 @@ mod fencing;
 mod follow_up;
 mod hearing;
 mod operating;
+mod recipients;
 mod reverting;
 mod turns;

@@ -8,11 +8,13 @@ use crm_commands::{AssignLead, GRANTS, LeadImport, RequestImportRevert, import_l
 use futures::future::BoxFuture;
 use sagabed::{Bed, Case, Crash, Story};
 
+use crate::follow_up::subjects;
+
 pub struct Reverting;
 
 impl Story for Reverting {
     fn sagas(&self) -> Sagas {
-        crm_sagas::sagas()
+        crm_sagas::sagas(&subjects())
     }
 
     fn saga(&self) -> &'static str {

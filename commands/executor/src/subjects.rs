@@ -1,0 +1,59 @@
+//! Looks up who a subject is, in services that do not have the log of users: users in the log of the user service, machines in that of the
+//! auth service.
+
+use std::fmt;
+use std::sync::Arc;
+
+use kernel::{Machines, Refusal, TenantId, UserId};
+use uuid::Uuid;
+
+use crate::{Permissions, Standing};
+
+/// With what a service looks up users and machines of a tenant. Cheap to clone.
+#[derive(Clone)]
+pub struct Subjects {
+    /// Looks up users, and what roles allow.
+    pub permissions: Arc<dyn Permissions>,
+    /// Looks up machines.
+    pub machines: Arc<dyn Machines>,
+}
+
+impl fmt::Debug for Subjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Subjects")
+    }
+}
+
+impl Subjects {
+    /// What a subject may do now. A subject that is not an id is unknown.
+    ///
+    /// # Errors
+    /// If it can't be determined now.
+    pub async fn standing(&self, tenant: TenantId, subject: &str) -> Result<Standing<&'static str>, Refusal> {
+        let Ok(subject) = subject.parse::<Uuid>() else { return Ok(Standing::Unknown) };
+        let user = self.permissions.standing(tenant, UserId::new(subject)).await?;
+        if user != Standing::Unknown {
+            return Ok(user);
+        }
+        match self.machines.standing(tenant, subject).await? {
+            Some(machine) if machine.active => {
+                self.permissions.of_roles(tenant, &machine.roles).await.map(Standing::Active)
+            }
+            Some(_) => Ok(Standing::Inactive),
+            None => Ok(Standing::Unknown),
+        }
+    }
+
+    /// Whether a subject can sign in now, so that it sees what it is given. One that is not an id is believed to: it comes from a token of
+    /// the installation's key, which says of anybody whose it is.
+    ///
+    /// # Errors
+    /// If it can't be determined now.
+    pub async fn can_sign_in(&self, tenant: TenantId, subject: &str) -> Result<bool, Refusal> {
+        Ok(match self.standing(tenant, subject).await? {
+            Standing::Active(_) => true,
+            Standing::Inactive => false,
+            Standing::Unknown => subject.parse::<Uuid>().is_err(),
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! To whom `follow_up_lead` gives a lead: only to somebody who can sign in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use coordinator::{Point, Status};
+use crm_aggregates::{Lead, LeadId};
+use crm_commands::{GRANTS, SetFollowUp};
+use executor::{Permissions, Standing, Subjects};
+use kernel::{IdSource, NoMachines, Refusal, SystemIds, TenantId, UserId};
+use sagabed::{Bed, Case, Failing};
+
+use crate::follow_up::qualify;
+
+/// The users, and whether each can sign in.
+#[derive(Default)]
+struct Users(Mutex<BTreeMap<UserId, bool>>);
+
+#[async_trait]
+impl Permissions for Users {
+    async fn of_roles(&self, _: TenantId, _: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
+        Ok(BTreeSet::new())
+    }
+
+    async fn is_role(&self, _: TenantId, _: &str) -> Result<bool, Refusal> {
+        Ok(false)
+    }
+
+    async fn of_user(&self, _: TenantId, _: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
+        Ok(BTreeSet::new())
+    }
+
+    async fn standing(&self, _: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal> {
+        Ok(match self.0.lock().unwrap().get(&user) {
+            Some(true) => Standing::Active(BTreeSet::new()),
+            Some(false) => Standing::Inactive,
+            None => Standing::Unknown,
+        })
+    }
+}
+
+/// Some users who can sign in.
+fn users<const COUNT: usize>() -> (Arc<Users>, [UserId; COUNT]) {
+    let ids = [(); COUNT].map(|()| UserId::new(SystemIds.next()));
+    (Arc::new(Users(Mutex::new(ids.map(|id| (id, true)).into()))), ids)
+}
+
+fn subjects(users: &Arc<Users>) -> Subjects {
+    Subjects { permissions: users.clone(), machines: Arc::new(NoMachines) }
+}
+
+fn lock_out(users: &Arc<Users>, user: UserId) {
+    users.0.lock().unwrap().insert(user, false);
+}
+
+/// Sets a follow-up that escalates to the first and reassigns to the second.
+async fn set(case: &Case<'_>, users: &Arc<Users>, [escalate_to, reassign_to]: [UserId; 2]) {
+    let set = SetFollowUp {
+        escalate_after_days: 3,
+        escalate_to: escalate_to.to_string(),
+        reassign_after_days: 2,
+        reassign_to: reassign_to.to_string(),
+        subjects: subjects(users),
+    };
+    case.execute(&set).await;
+}
+
+/// A qualified lead whose saga waits.
+async fn waiting_lead(case: &Case<'_>) -> LeadId {
+    let lead = qualify(case).await;
+    case.until("waiting", |one| case.later(one).is_some()).await;
+    lead
+}
+
+/// Whose the lead is, and to whom it is escalated.
+async fn stands(case: &Case<'_>, lead: LeadId) -> [Option<String>; 2] {
+    let lead = case.load::<Lead>(lead).await;
+    [lead.owner, lead.escalated_to]
+}
+
+#[tokio::test]
+async fn instead_of_who_cant_sign_in_any_more_those_get_it_whom_todays_policy_names() {
+    let (users, [left, chief, here]) = users::<3>();
+    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let running = bed.start();
+    set(&case, &users, [left; 2]).await;
+    let lead = waiting_lead(&case).await;
+    set(&case, &users, [chief, here]).await;
+    lock_out(&users, left);
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "today's policy names others");
+    assert_eq!(stands(&case, lead).await, [here, chief].map(|user| Some(user.to_string())));
+}
+
+#[tokio::test]
+async fn a_lead_that_nobody_could_get_waits_for_a_person() {
+    let (users, [left, here]) = users::<2>();
+    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let running = bed.start();
+    set(&case, &users, [left; 2]).await;
+    let lead = waiting_lead(&case).await;
+    lock_out(&users, left);
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Stuck, "nobody is there");
+    assert_eq!(state.why.unwrap().0, "cannot_sign_in");
+    assert_eq!(stands(&case, lead).await, [Some("ada".to_owned()), None]);
+
+    set(&case, &users, [here; 2]).await;
+    bed.instances.resume(&case.request(), case.instance().await.0.id).await.unwrap();
+    case.until("escalated", |one| one.step.as_deref() == Some("reassign") && case.later(one).is_some()).await;
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "resumed");
+    assert_eq!(stands(&case, lead).await, [here; 2].map(|user| Some(user.to_string())));
+}
+
+#[tokio::test]
+async fn a_lead_is_taken_back_from_whom_it_was_given_to() {
+    let (users, [left, here]) = users::<2>();
+    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let reassigned = Point::AfterStep { step: "reassign".to_owned(), undo: false };
+    let running = bed.start_with(Arc::new(Failing(reassigned)));
+    set(&case, &users, [left; 2]).await;
+    let lead = waiting_lead(&case).await;
+    set(&case, &users, [here; 2]).await;
+    lock_out(&users, left);
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Compensated, "the last step fails");
+    assert_eq!(case.count("crm.lead.assigned").await, 2, "given, and taken back");
+    assert_eq!(stands(&case, lead).await, [Some("ada".to_owned()), None]);
+}
