@@ -103,16 +103,22 @@ async fn status(context: &Context, services: Vec<Service>) -> Result<()> {
         table.add_row([
             service.to_string(),
             status.name.to_string(),
-            status.partition.to_string(),
+            // As `events lag` does: what is not divided has no number.
+            if status.partition.of() == 1 { String::new() } else { status.partition.to_string() },
             status.version.to_string(),
             status.state.as_str().to_owned(),
             status.position.to_string(),
             status.lag.to_string(),
-            status.parked_events.to_string(),
-            status.parked_aggregates.to_string(),
+            counted(status.parked_events),
+            counted(status.parked_aggregates),
         ]);
     }
     output::print(table)
+}
+
+/// A number that is shown only if there is something to see.
+fn counted(number: u64) -> String {
+    if number == 0 { String::new() } else { number.to_string() }
 }
 
 fn as_json(service: Service, status: &ProjectionStatus) -> serde_json::Value {
