@@ -4,7 +4,7 @@ mod drift;
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use eventstore::EventStore;
 use gateway::{Config, Migrated};
 use kernel::{Service, SystemClock};
@@ -81,7 +81,8 @@ async fn status(context: &Context, services: Vec<Service>) -> Result<()> {
     for service in services {
         let domain = context::domain(service)?;
         let read_models = ReadModels::new(&context.config.database(service), &domain.projections, None);
-        found.extend(read_models.status().await?.into_iter().map(|status| (service, status)));
+        let statuses = read_models.status().await.with_context(|| context.reachable())?;
+        found.extend(statuses.into_iter().map(|status| (service, status)));
     }
     if context.format == Format::Json {
         return output::print_json(
