@@ -110,7 +110,8 @@ impl Context {
         Bus::connect(&settings).await.context("can't reach nats-server (is `inopsio dev` running?)")
     }
 
-    fn reachable(&self) -> String {
+    /// Where Postgres should be, as the context of errors from it.
+    pub fn reachable(&self) -> String {
         let postgres = &self.config.postgres;
         format!("Postgres at {}:{} (is `inopsio dev` running?)", postgres.host, postgres.port)
     }

@@ -1,14 +1,16 @@
 //! Prints results: tables for people, JSON for programs.
 
+mod table;
+
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, SubsecRound as _, Utc};
-use comfy_table::Table;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
 use kernel::Service;
 use serde::Serialize;
 use serde_json::Value;
+
+pub use table::Table;
 
 /// The output format of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -21,10 +23,8 @@ pub enum Format {
 }
 
 /// A table with these columns.
-pub fn table<const N: usize>(columns: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(columns);
-    table
+pub fn table<const N: usize>(columns: [&'static str; N]) -> Table {
+    Table::new(columns)
 }
 
 /// A time as it is shown to people: to the second. JSON has all of it.

@@ -4,7 +4,7 @@ mod drift;
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use eventstore::EventStore;
 use gateway::{Config, Migrated};
 use kernel::{Service, SystemClock};
@@ -81,7 +81,8 @@ async fn status(context: &Context, services: Vec<Service>) -> Result<()> {
     for service in services {
         let domain = context::domain(service)?;
         let read_models = ReadModels::new(&context.config.database(service), &domain.projections, None);
-        found.extend(read_models.status().await?.into_iter().map(|status| (service, status)));
+        let statuses = read_models.status().await.with_context(|| context.reachable())?;
+        found.extend(statuses.into_iter().map(|status| (service, status)));
     }
     if context.format == Format::Json {
         return output::print_json(
@@ -103,16 +104,22 @@ async fn status(context: &Context, services: Vec<Service>) -> Result<()> {
         table.add_row([
             service.to_string(),
             status.name.to_string(),
-            status.partition.to_string(),
+            // As `events lag` does: what is not divided has no number.
+            if status.partition.of() == 1 { String::new() } else { status.partition.to_string() },
             status.version.to_string(),
             status.state.as_str().to_owned(),
             status.position.to_string(),
             status.lag.to_string(),
-            status.parked_events.to_string(),
-            status.parked_aggregates.to_string(),
+            counted(status.parked_events),
+            counted(status.parked_aggregates),
         ]);
     }
     output::print(table)
+}
+
+/// A number that is shown only if there is something to see.
+fn counted(number: u64) -> String {
+    if number == 0 { String::new() } else { number.to_string() }
 }
 
 fn as_json(service: Service, status: &ProjectionStatus) -> serde_json::Value {

@@ -26,10 +26,10 @@ pub struct Serve {
     /// Run no service: forward each tenant's requests to its cell, one of those in the configuration file
     #[arg(long, conflicts_with_all = ["service", "gateway"])]
     cells: bool,
-    /// Address to listen on
+    /// Address to listen on; that of http.host (INOPSIO_HOST) unless given
     #[arg(long)]
     host: Option<String>,
-    /// Port to listen on
+    /// Port to listen on, 0: any free one; that of http.port (INOPSIO_PORT) unless given
     #[arg(long, value_parser = ports::read("INOPSIO_PORT", 0))]
     port: Option<u16>,
 }

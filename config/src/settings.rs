@@ -98,7 +98,7 @@ pub const SETTINGS: &[Setting] = &[
     secret(
         "INOPSIO_POSTGRES_ADMIN_URL",
         "postgres.admin_url",
-        "URL of a role that may create databases and roles; needed only by migrate and rebuild",
+        "URL of a role that may create databases and roles; needed only by migrate, restore, archive, and to rebuild or compare read models",
     ),
     plain("INOPSIO_POSTGRES_DIRECTORY", "postgres.directory", "Name of the database with the directory of tenants"),
     secret(
@@ -162,11 +162,6 @@ pub const SETTINGS: &[Setting] = &[
         "Number of days after which the key that signs tokens is rotated automatically; 0: never",
     ),
     secret(
-        "INOPSIO_SEAL_KEY",
-        "audit.seal_key",
-        "Seed of the Ed25519 key that seals (signs) tenants' histories, 64 hexadecimal digits; empty: they are not sealed",
-    ),
-    secret(
         "INOPSIO_AUTH_PUBLIC_KEY",
         "auth.public_key",
         "Ed25519 public key that verifies tokens of inopsio token, as PEM",
@@ -187,6 +182,11 @@ pub const SETTINGS: &[Setting] = &[
         "INOPSIO_BREACHES_URL",
         "auth.breaches_url",
         "Service that checks new passwords for known breaches, given five digits of their hashes, such as https://api.pwnedpasswords.com/range; empty: no check",
+    ),
+    secret(
+        "INOPSIO_SEAL_KEY",
+        "audit.seal_key",
+        "Seed of the Ed25519 key that seals (signs) tenants' histories, 64 hexadecimal digits; empty: they are not sealed",
     ),
     plain(
         "INOPSIO_VAULT_ADDRESS",

@@ -256,8 +256,15 @@ impl Worker {
     async fn park(&mut self, event: &RecordedEvent, errors: Option<Vec<String>>) -> Result<(), Interruption> {
         let parts = self.shared.webhooks.parts();
         let Some(letters) = &mut self.letters else { return Err(Interruption::Ended) };
+        let is_refused = errors.is_some();
         if !letters.park(parts.deliver, &self.target, event, errors).await? {
             return Err(Interruption::Ended);
+        }
+        if is_refused {
+            tracing::warn!(
+                webhook = %self.target.id, tenant = %self.target.tenant, position = %event.position,
+                event_type = event.event_type, "a receiver refuses an event; it is parked with the later ones of its aggregate"
+            );
         }
         (self.target.attempts, self.target.failing_since, self.target.next_attempt_at) = (0, None, None);
         self.stored = (event.position, Instant::now());

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
-use comfy_table::ContentArrangement;
 use eventstore::ReplayFilter;
 use futures::TryStreamExt;
 use kernel::{RecordedEvent, Service, TenantId};
@@ -13,13 +12,11 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::load::Loaded;
 use super::report::Report;
-use super::show::{self, align_right, money, number, words};
+use super::show::{money, number, words};
 use super::{Filled, timed};
 use crate::context::Context;
+use crate::output;
 use crate::replay::ndjson::write_line;
-
-/// Width of the table with payloads, in characters.
-const WIDTH: u16 = 150;
 
 /// How far back the questions look, in days.
 const DAYS_AGO: u64 = 90;
@@ -68,7 +65,7 @@ async fn board(
         let variables = json!({ "pipeline": pipeline, "asOf": as_of });
         let (answer, took) = timed(api.ask(BOARD, variables.clone())).await?;
         let board = &answer["pipelineBoard"];
-        let mut table = show::table(["stage", "probability", "deals", "worth", "weighted"]);
+        let mut table = output::table(["stage", "probability", "deals", "worth", "weighted"]);
         for stage in board["stages"].as_array().context("a board has stages")? {
             table.add_row([
                 stage["stage"]["name"].as_str().unwrap_or_default().to_owned(),
@@ -85,7 +82,7 @@ async fn board(
             money(&board["total"]),
             money(&board["weighted"]),
         ]);
-        align_right(&mut table, 1..);
+        table.align_right(1..);
         let text = format!("\n{title}: {} ({} ms)\n{table}", words_of(&board["name"]), took.as_millis());
         report.answer("pipelineBoard", &variables, took, board.clone(), text)?;
     }
@@ -93,7 +90,7 @@ async fn board(
 }
 
 async fn movement(api: &Api, loaded: &Loaded, since: NaiveDate, report: &mut Report) -> Result<()> {
-    let mut table = show::table(["pipeline", "deals that", "deals", "worth now", "difference"]);
+    let mut table = output::table(["pipeline", "deals that", "deals", "worth now", "difference"]);
     let mut took = Duration::ZERO;
     let mut movements = Vec::new();
     for (pipeline, name) in loaded.pipelines.iter().zip(super::data::PIPELINES.map(|pipeline| pipeline.name)) {
@@ -112,7 +109,7 @@ async fn movement(api: &Api, loaded: &Loaded, since: NaiveDate, report: &mut Rep
         }
         movements.push(json!({ "pipeline": name, "totals": movement["totals"] }));
     }
-    align_right(&mut table, 2..);
+    table.align_right(2..);
     let text = format!("\n3. What moved since {since} ({} ms)\n{table}", took.as_millis());
     report.answer("pipelineMovement", &json!({ "from": midnight(since) }), took, movements.into(), text)
 }
@@ -121,7 +118,7 @@ async fn funnel(api: &Api, from: DateTime<Utc>, to: DateTime<Utc>, report: &mut 
     let variables = json!({ "from": from, "to": to });
     let (answer, took) = timed(api.ask(FUNNEL, variables.clone())).await?;
     let steps = ["captured", "assigned", "inProcess", "qualified", "converted", "disqualified"];
-    let mut table = show::table([
+    let mut table = output::table([
         "source",
         "captured",
         "assigned",
@@ -139,7 +136,7 @@ async fn funnel(api: &Api, from: DateTime<Utc>, to: DateTime<Utc>, report: &mut 
         row.push(source["medianDaysToConvert"].as_f64().map_or_else(String::new, |days| format!("{days:.1}")));
         table.add_row(row);
     }
-    align_right(&mut table, 1..);
+    table.align_right(1..);
     let text = format!("\n4. The funnel by source, from capture to conversion ({} ms)\n{table}", took.as_millis());
     report.answer("funnel", &variables, took, answer["funnel"].clone(), text)
 }
@@ -160,8 +157,7 @@ async fn replay(context: &Context, tenant: TenantId, slug: &str, lead: &str, rep
     .await;
     store.close().await;
     let (events, took) = replayed?;
-    let mut table = show::table(["position", "version", "occurred", "recorded", "event", "what it says"]);
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    let mut table = output::table(["position", "version", "occurred", "recorded", "event", "what it says"]);
     for event in &events {
         table.add_row([
             event.position.to_string(),

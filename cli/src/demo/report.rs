@@ -4,12 +4,11 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use anyhow::Result;
-use comfy_table::Table;
 use serde_json::{Value, json};
 
 use super::load::Part;
-use super::show::{self, count, seconds};
-use crate::output::{self, Format};
+use super::show::{count, seconds};
+use crate::output::{self, Format, Table};
 
 /// The results so far.
 pub struct Report {
@@ -70,7 +69,7 @@ impl Report {
 }
 
 fn table(parts: &[Part]) -> Table {
-    let mut table = show::table(["loaded through REST", "records", "requests", "seconds", "requests/s"]);
+    let mut table = output::table(["loaded through REST", "records", "requests", "seconds", "requests/s"]);
     let total = parts.iter().map(|part| part.took).sum::<Duration>();
     let requests = parts.iter().map(|part| part.requests).sum::<usize>();
     for part in parts {
@@ -89,6 +88,6 @@ fn table(parts: &[Part]) -> Table {
         seconds(total),
         count((requests as f64 / total.as_secs_f64()) as usize),
     ]);
-    show::align_right(&mut table, 1..);
+    table.align_right(1..);
     table
 }

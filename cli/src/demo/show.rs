@@ -1,13 +1,8 @@
-//! Formats numbers and tables for people.
+//! Formats numbers and words for people.
 
-use std::ops::RangeFrom;
 use std::time::Duration;
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
-
-use crate::output;
 
 /// A number with a comma every three digits.
 pub fn count(number: impl TryInto<i128>) -> String {
@@ -45,20 +40,6 @@ pub fn money(value: &Value) -> String {
 /// An enum value as words: `STAGE_CHANGED` becomes `stage changed`.
 pub fn words(value: &Value) -> String {
     value.as_str().unwrap_or("–").to_lowercase().replace('_', " ")
-}
-
-/// A table with these columns and no lines between rows.
-pub fn table<const N: usize>(columns: [&str; N]) -> Table {
-    let mut table = output::table(columns);
-    table.load_style(UTF8_FULL_CONDENSED);
-    table
-}
-
-/// Aligns these columns to the right, for numbers.
-pub fn align_right(table: &mut Table, columns: RangeFrom<usize>) {
-    for column in table.column_iter_mut().skip(columns.start) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
 }
 
 #[cfg(test)]

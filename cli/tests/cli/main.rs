@@ -10,3 +10,4 @@ mod proof;
 mod rerun;
 mod sagas;
 mod sandbox;
+mod terminal;

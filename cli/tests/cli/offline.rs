@@ -90,6 +90,9 @@ fn what_can_not_be_reached_is_said_with_what_to_do() {
     let ended = sandbox.run(&["tenant", "list"]);
     assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
     assert!(ended.stderr.contains("Postgres gave no connection"), "{}", ended.stderr);
+    let ended = sandbox.run(&["projection", "status"]);
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), ""));
+    assert!(ended.stderr.contains("Postgres at 127.0.0.1:5432"), "{}", ended.stderr);
     let ended = sandbox.run(&["restore", "--tenant", "demo", "--into", "then", "--as-of", "9000-01-01"]);
     assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("later than now"), "{}", ended.stderr);

@@ -45,9 +45,15 @@ impl Sandbox {
 
     /// A command that runs `inopsio` in this sandbox. Of the test run's environment it inherits only the paths of server programs.
     pub fn inopsio(&self, arguments: &[&str]) -> Command {
-        let mut command = testbed::unconfigured(env!("CARGO_BIN_EXE_inopsio"));
+        let mut command = self.configured(env!("CARGO_BIN_EXE_inopsio"));
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    /// A program that starts with this sandbox's settings.
+    fn configured(&self, program: &str) -> Command {
+        let mut command = testbed::unconfigured(program);
+        command
             .current_dir(&self.folder)
             .env("INOPSIO_HOME", self.home())
             .env("INOPSIO_PORT", self.http.to_string())
@@ -66,6 +72,16 @@ impl Sandbox {
     /// Runs a command that must succeed. Returns its standard output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let ended = self.run(arguments);
+        assert!(ended.status.success(), "inopsio {arguments:?}: {ended:#?}");
+        ended.stdout
+    }
+
+    /// Runs a command that must succeed on a terminal of this width; its arguments have no blanks. Returns what it shows.
+    pub fn on_terminal(&self, columns: u16, arguments: &[&str]) -> String {
+        let line = format!("stty cols {columns}; exec \"$PROGRAM\" {}", arguments.join(" "));
+        let mut command = self.configured("script");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        let ended = ended(command.env("PROGRAM", env!("CARGO_BIN_EXE_inopsio")).output().unwrap());
         assert!(ended.status.success(), "inopsio {arguments:?}: {ended:#?}");
         ended.stdout
     }

@@ -33,6 +33,13 @@ impl Runner {
     /// Runs until `shutdown`, and then releases its running jobs. Tolerates outages of the database and the bus.
     pub async fn run(self, shutdown: CancellationToken) {
         let inner = &*self.jobs.inner;
+        for kind in inner.kinds.names() {
+            // It begins at 0, so that an alert sees the first job that is given up.
+            metrics::counter!(
+                "inopsio_job_attempts_total", "service" => inner.service.name(), "kind" => kind, "outcome" => "discarded"
+            )
+            .increment(0);
+        }
         // Dropped at the end of this function, after all jobs have ended.
         let mut renewals = JoinSet::new();
         let jobs = self.jobs.clone();

@@ -25,6 +25,13 @@ pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, shutdown: Canc
         .record(claimed.late.as_secs_f64());
     let ending = attempt(&jobs, &kind, &claimed, &mut held.state, &shutdown).await;
     let outcome = write(&jobs, &claimed, ending).await;
+    if outcome == "discarded" {
+        // Without the reason, which may quote personal data. It is stored with the job.
+        tracing::warn!(
+            service = %inner.service, kind = kind.name, job = %claimed.id, tenant = %claimed.tenant,
+            "a job is given up; see why, and retry it (inopsio job)"
+        );
+    }
     metrics::counter!(
         "inopsio_job_attempts_total", "service" => inner.service.name(), "kind" => kind.name, "outcome" => outcome
     )
