@@ -33,12 +33,11 @@ pub(super) async fn list(scim: &Scim, incoming: ScimRequest) -> Answer {
     incoming.caller.require(PERMISSION)?;
     let tenant = incoming.tenant();
     let mut tables = scim.current(tenant).await?;
-    let mut answer = match &query.filter {
-        Some(filter) => query.answer_filtered(candidates(scim, &mut tables, tenant, filter).await?),
-        None => {
-            let (total, page) = page(scim, &mut tables, tenant, query.start - 1, query.count).await?;
-            query.answer(total, page)
-        }
+    let mut answer = if let Some(filter) = &query.filter {
+        query.answer_filtered(candidates(scim, &mut tables, tenant, filter).await?)
+    } else {
+        let (total, page) = page(scim, &mut tables, tenant, query.start - 1, query.count).await?;
+        query.answer(total, page)
     };
     show_members(scim, &incoming, &mut tables, &query, &mut answer).await?;
     Ok(Reply::ok(answer))
