@@ -10,6 +10,7 @@ mod device;
 mod encrypting;
 mod exchange;
 mod flow;
+mod form_post;
 mod identity_provider;
 mod idle;
 mod idp;

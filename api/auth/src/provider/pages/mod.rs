@@ -1,7 +1,8 @@
 //! The pages that people see, rendered on the server. Each page has a content security policy that names what it may load and where its
-//! forms may lead. The only script is that for passkeys, on the pages that ask for one; those pages work without it, too.
+//! forms may lead. There are two scripts, that for passkeys and that which sends a response to a client; their pages work without it, too.
 
 mod account;
+mod back_to_client;
 mod consent;
 mod device;
 mod invitation;
@@ -23,6 +24,7 @@ use poem::http::{StatusCode, header};
 use sha2::{Digest, Sha256};
 
 pub use account::{AccountPage, ShownSession, account};
+pub use back_to_client::post_to_client;
 pub use consent::{Consent, consent};
 pub use device::{DeviceCode, DeviceQuestion, device_code, device_question};
 pub use invitation::{Invitation, Verification, invitation, verification};
@@ -83,12 +85,22 @@ impl Brand {
     }
 }
 
-/// A script that a page loads.
-pub struct Script {
-    /// Its path.
-    pub path: String,
-    /// Its URL, for the page's content security policy.
-    pub source: String,
+/// A script that a page runs.
+pub enum Script {
+    /// A file that the page loads: its path, and its URL for the page's content security policy.
+    File { path: String, source: String },
+    /// A text at the end of the page, when the rest of it is there.
+    Inline(&'static str),
+}
+
+impl Script {
+    /// Its CSP source expression.
+    fn source(&self) -> String {
+        match self {
+            Self::File { source, .. } => source.clone(),
+            Self::Inline(text) => hashed(text),
+        }
+    }
 }
 
 impl Page<'_> {
@@ -108,7 +120,7 @@ impl Page<'_> {
                     meta name="color-scheme" content="light dark";
                     title { (self.title) @if !self.tenant.name.is_empty() { " · " (self.tenant.name) } }
                     style { (PreEscaped(STYLE)) }
-                    @if let Some(script) = script { script src=(script.path) defer {} }
+                    @if let Some(Script::File { path, .. }) = script { script src=(path) defer {} }
                 }
                 body {
                     main {
@@ -116,6 +128,7 @@ impl Page<'_> {
                         h1 { (self.title) }
                         (body)
                     }
+                    @if let Some(Script::Inline(text)) = script { script { (PreEscaped(text)) } }
                 }
             }
         };
@@ -123,10 +136,10 @@ impl Page<'_> {
             Some(source) => format!("'self' {source}"),
             None => "'self'".to_owned(),
         };
-        let style = STANDARD.encode(Sha256::digest(STYLE));
-        let script = script.map(|script| format!("script-src {}; ", script.source)).unwrap_or_default();
+        let style = hashed(STYLE);
+        let script = script.map(|script| format!("script-src {}; ", script.source())).unwrap_or_default();
         let policy = format!(
-            "default-src 'none'; style-src 'sha256-{style}'; {script}img-src 'self' data:; form-action {form_action}; \
+            "default-src 'none'; style-src {style}; {script}img-src 'self' data:; form-action {form_action}; \
              frame-ancestors 'none'; base-uri 'none'"
         );
         Response::builder()
@@ -140,6 +153,11 @@ impl Page<'_> {
             .header("cross-origin-opener-policy", "same-origin")
             .body(page.into_string())
     }
+}
+
+/// The CSP source expression of a style sheet or script that is part of the page.
+fn hashed(text: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
 }
 
 /// The CSP source expression of a registered address: its origin, or its scheme.
