@@ -67,9 +67,7 @@ impl AuthorizationRequest {
         let Some((state, _)) = found.filter(|(state, _)| state.active) else {
             return Ok(Err(AuthorizationError::Page("The application that sent you here is not known.")));
         };
-        let Some(redirect_uri) =
-            form.get("redirect_uri").filter(|uri| state.details.redirect_uris.iter().any(|one| one == uri))
-        else {
+        let Some(redirect_uri) = form.get("redirect_uri").filter(|uri| state.details.redirects_to(uri)) else {
             return Ok(Err(AuthorizationError::Page(
                 "The application asks to send you back to an address that is not registered for it.",
             )));

@@ -16,6 +16,7 @@ mod idle;
 mod idp;
 mod keyboards;
 mod meanwhile;
+mod native;
 mod own_picture;
 mod pages;
 mod passkey_attacks;

@@ -166,6 +166,10 @@ fn source(uri: &str) -> Option<String> {
     match rest.strip_prefix("//") {
         Some(rest) if scheme.starts_with("http") => {
             let authority = rest.split(['/', '?']).next().unwrap_or_default();
+            // A policy can't name an IPv6 address.
+            if authority.starts_with('[') {
+                return Some(format!("{scheme}:"));
+            }
             // Characters that would end the directive or begin another one. No registered address contains them, but it is checked again
             // here.
             (!authority.contains([';', ',', '\'', ' '])).then(|| format!("{scheme}://{authority}"))
@@ -187,6 +191,7 @@ mod tests {
     fn a_form_may_lead_to_the_application_and_nowhere_else() {
         assert_eq!(source("https://app.example.com/back?x=1").as_deref(), Some("https://app.example.com"));
         assert_eq!(source("http://127.0.0.1:5000/back").as_deref(), Some("http://127.0.0.1:5000"));
+        assert_eq!(source("http://[::1]:5000/back").as_deref(), Some("http:"));
         assert_eq!(source("com.example.app:/back").as_deref(), Some("com.example.app:"));
         assert_eq!(source("https://a; script-src *"), None);
     }
