@@ -150,6 +150,26 @@ assert.equal(back.get('state'), 'here');
 const granted = await token({ grant_type: 'authorization_code', code: back.get('code'), redirect_uri: BACK, code_verifier: verifier });
 assert.equal(granted.status, 200);
 const { refresh_token: refresh } = await granted.json();
+
+// The response in a form: the page posts it by itself, and by its button where scripts are off.
+asks.searchParams.set('response_mode', 'form_post');
+const posted = (where) => where.waitForRequest((request) => request.url().startsWith(BACK));
+const redeems = async (request) => {
+    assert.equal(request.method(), 'POST');
+    const sent = new URLSearchParams(request.postData());
+    assert.equal(sent.get('state'), 'here');
+    const tokens = await token({ grant_type: 'authorization_code', code: sent.get('code'), redirect_uri: BACK, code_verifier: verifier });
+    assert.equal(tokens.status, 200);
+};
+// The page leaves before it is loaded.
+const [byScript] = await Promise.all([posted(page), page.goto(asks.href).catch(() => undefined)]);
+await page.waitForURL((url) => url.protocol === 'chrome-error:');
+await redeems(byScript);
+const plain = await person({ javaScriptEnabled: false, storageState: await grace.context.storageState() });
+await plain.page.goto(asks.href);
+const [byHand] = await Promise.all([posted(plain.page), plain.page.getByRole('button', { name: 'Continue' }).click()]);
+await redeems(byHand);
+
 await page.goto(at('account'));
 await accessible(page, 'account-with-application');
 await page.getByRole('button', { name: /^Withdraw what/ }).click();

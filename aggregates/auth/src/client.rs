@@ -35,7 +35,7 @@ pub struct ClientDetails {
     pub name: String,
     /// Whether the client can keep a secret. Applications in a browser or on a phone can't, and do not authenticate with one.
     pub confidential: bool,
-    /// URIs to which users may be redirected after sign-in; compared exactly.
+    /// URIs to which users may be redirected after sign-in; compared exactly, except for the port of a public client's loopback addresses.
     pub redirect_uris: Vec<String>,
     /// URIs to which users may be redirected after sign-out; compared exactly.
     pub post_logout_redirect_uris: Vec<String>,
@@ -53,6 +53,28 @@ pub struct ClientDetails {
     /// Algorithm that signs its ID tokens and logout tokens.
     #[serde(default)]
     pub id_token_signed_response_alg: OurAlgorithm,
+}
+
+impl ClientDetails {
+    /// Whether users may be redirected to this URI after sign-in. A public client on the user's own machine takes a port that is free, so
+    /// the port of its loopback addresses is not compared (RFC 8252 section 7.3).
+    pub fn redirects_to(&self, uri: &str) -> bool {
+        let any_port = if self.confidential { None } else { loopback(uri) };
+        self.redirect_uris.iter().any(|known| known == uri || any_port.is_some() && loopback(known) == any_port)
+    }
+}
+
+/// The host of a URI on the user's own machine, and what follows the port; none: it leads elsewhere. A name such as `localhost` may lead
+/// elsewhere (section 8.3).
+fn loopback(uri: &str) -> Option<(&'static str, &str)> {
+    let rest = uri.strip_prefix("http://")?;
+    let (host, rest) = ["127.0.0.1", "[::1]"].into_iter().find_map(|host| Some((host, rest.strip_prefix(host)?)))?;
+    let (port, rest) = match rest.strip_prefix(':') {
+        Some(after) => after.split_at(after.bytes().take_while(u8::is_ascii_digit).count()),
+        None => ("80", rest),
+    };
+    let is_port = !port.starts_with('0') && port.parse::<u16>().is_ok();
+    (is_port && (rest.is_empty() || rest.starts_with(['/', '?']))).then_some((host, rest))
 }
 
 /// A client, as it results from its events.
@@ -157,5 +179,66 @@ mod tests {
         };
         given(false).when(ClientCommand::SetSecret(set())).then_expect_error(ClientError::Public);
         given(true).when(ClientCommand::SetSecret(set())).then_expect_events(vec![set().into()]);
+    }
+
+    #[test]
+    fn a_public_client_has_any_port_on_the_users_own_machine_and_nothing_else_differs() {
+        let known = [
+            "http://127.0.0.1/back?x=1",
+            "http://[::1]:4000/back",
+            "http://localhost:4000/back",
+            "https://app.example.com/back",
+        ];
+        let client = |confidential| ClientDetails {
+            confidential,
+            redirect_uris: known.map(str::to_owned).to_vec(),
+            ..ClientDetails::default()
+        };
+        for exact in known {
+            assert!(client(true).redirects_to(exact) && client(false).redirects_to(exact), "{exact}");
+        }
+        for port in [
+            "http://127.0.0.1:1/back?x=1",
+            "http://127.0.0.1:65535/back?x=1",
+            "http://[::1]/back",
+            "http://[::1]:61023/back",
+        ] {
+            assert!(client(false).redirects_to(port), "{port}");
+            assert!(!client(true).redirects_to(port), "{port}");
+        }
+        for other in [
+            "http://127.0.0.1:5000",
+            "http://127.0.0.1:5000/",
+            "http://127.0.0.1:5000/back",
+            "http://127.0.0.1:5000/back?x=2",
+            "http://127.0.0.1:5000/back?x=1&y=2",
+            "http://127.0.0.1:5000/back?x=1#part",
+            "http://127.0.0.1:5000/Back?x=1",
+            "http://127.0.0.1:5000/a/../back?x=1",
+            "http://127.0.0.1:5000//back?x=1",
+            "http://127.0.0.1:5000\\back?x=1",
+            "http://127.0.0.1:/back?x=1",
+            "http://127.0.0.1:0/back?x=1",
+            "http://127.0.0.1:080/back?x=1",
+            "http://127.0.0.1:+80/back?x=1",
+            "http://127.0.0.1:65536/back?x=1",
+            "http://127.0.0.1:5000:5000/back?x=1",
+            "http://127.0.0.1:5000@evil.example.com/back?x=1",
+            "http://127.0.0.1:5000.evil.example.com/back?x=1",
+            "http://127.0.0.1.evil.example.com:5000/back?x=1",
+            "http://evil@127.0.0.1:5000/back?x=1",
+            "http://127.0.0.2:5000/back?x=1",
+            "http://127.1:5000/back?x=1",
+            "https://127.0.0.1:5000/back?x=1",
+            "HTTP://127.0.0.1:5000/back?x=1",
+            "http://[::1]:5000/back?x=1",
+            "http://[0::1]:5000/back",
+            "http://[::ffff:127.0.0.1]:5000/back",
+            "http://localhost:5000/back",
+            "http://localhost/back",
+            "https://app.example.com:8443/back",
+        ] {
+            assert!(!client(false).redirects_to(other), "{other}");
+        }
     }
 }

@@ -29,7 +29,7 @@ pub struct StartSession {
     /// The session's lifetime.
     pub lifetime: TimeDelta,
     pub place: Place,
-    /// The session of the same user that it replaces in the same browser.
+    /// The session that the browser had, whosever it was and whether it is valid or not.
     pub replaces: Option<SessionId>,
 }
 
@@ -92,6 +92,10 @@ impl Command for StartSession {
         let at = work.now();
         let account = account_of(work, self.user).await?;
         require_not_ended(&account, self.since.unwrap_or_else(|| account.moment(at)))?;
+        let replaces = match self.replaces {
+            Some(before) => replaced(work, before, self.user).await?,
+            None => None,
+        };
         let started = SessionStarted {
             user: self.user,
             methods: self.methods.clone(),
@@ -100,7 +104,7 @@ impl Command for StartSession {
             place: self.place.clone(),
             saml: self.saml.clone(),
             era: Some(account.era),
-            replaces: self.replaces,
+            replaces,
         };
         if let Some(saml) = &self.saml {
             // Requires that the claim is free, then takes it: of two simultaneous sessions, one is refused.
@@ -112,6 +116,21 @@ impl Command for StartSession {
         work.create::<Session>(session, SessionCommand::Start(Box::new(started)))?;
         Ok(session)
     }
+}
+
+/// The session that a new one of a user replaces in its browser, if it is the same user's: it ends when the new one ends. One of somebody
+/// else ends now, as they can't sign out of it there any more.
+async fn replaced(work: &mut Work<'_>, before: SessionId, user: UserId) -> Result<Option<SessionId>, Refusal> {
+    let Some(session) = work.find::<Session>(before).await?.filter(|session| !session.ended) else { return Ok(None) };
+    let Some(started) = &session.started else { return Ok(None) };
+    if started.user == user {
+        return Ok(Some(before));
+    }
+    let account = work.find::<Account>(started.user).await?.unwrap_or_default();
+    if account.is_still_valid(started.began()) {
+        end(work, before, EndReason::SignedOut).await?;
+    }
+    Ok(None)
 }
 
 impl Within {

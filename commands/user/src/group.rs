@@ -2,7 +2,7 @@
 
 use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId};
-use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId};
+use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId, User};
 
 use crate::access::{Catalogue, existing_role, group_roles, require_within_own};
 use crate::lengths;
@@ -158,10 +158,17 @@ impl Command for ReviseGroup {
             }
             work.update::<Group>(self.group, GroupCommand::ChangeExternalId { external_id }).await?;
         }
-        if self.join.is_empty() && self.leave.is_empty() {
+        // Providers remove users before they remove them from their groups: whoever is no user any more leaves nothing.
+        let mut leave = Vec::with_capacity(self.leave.len());
+        for user in &self.leave {
+            if work.find::<User>(*user).await?.is_some_and(|user| user.status.is_present()) {
+                leave.push(*user);
+            }
+        }
+        if self.join.is_empty() && leave.is_empty() {
             return Ok(());
         }
-        let members = (&*self.join, &*self.leave);
+        let members = (&*self.join, &*leave);
         change_members(work, &self.catalogue, self.group, members, lengths::KEPT_MEMBERS).await
     }
 }

@@ -1,4 +1,4 @@
-//! The authorization request of a client (OpenID Connect Core section 3.1.2.1), read from a query string, and its responses.
+//! The authorization request of a client (OpenID Connect Core section 3.1.2.1), read from a query string.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use auth_aggregates::{Client, ClientId, GrantId};
 use auth_commands::protocol;
 use poem::Response;
 
-use super::authorize::see_other;
+use super::authorization_response::ResponseTarget;
 use super::form::Form;
 use super::par::{PUSHED, PUSHED_BEFORE, which};
 use super::{OAuthError, Provider, Visit};
@@ -22,9 +22,9 @@ pub(super) const PROMPTS: [&str; 4] = ["none", "login", "consent", "select_accou
 pub struct AuthorizationRequest {
     pub(super) client: ClientId,
     pub(super) state: Arc<Client>,
-    pub(super) redirect_uri: String,
+    /// Where the client gets the response.
+    to: ResponseTarget,
     pub(super) scope: Vec<String>,
-    echo: Option<String>,
     pub(super) nonce: Option<String>,
     pub(super) challenge: String,
     pub(super) prompt: Vec<String>,
@@ -44,8 +44,8 @@ pub struct AuthorizationRequest {
 pub(super) enum AuthorizationError {
     /// The client or its redirect URI is unknown, so that the error is shown on a page and nobody is redirected.
     Page(&'static str),
-    /// The client is told by a redirect.
-    Redirect { redirect_uri: String, echo: Option<String>, error: &'static str, description: &'static str },
+    /// The client is told at its redirect URI.
+    Told { to: ResponseTarget, error: &'static str, description: &'static str },
 }
 
 impl AuthorizationRequest {
@@ -67,20 +67,16 @@ impl AuthorizationRequest {
         let Some((state, _)) = found.filter(|(state, _)| state.active) else {
             return Ok(Err(AuthorizationError::Page("The application that sent you here is not known.")));
         };
-        let Some(redirect_uri) =
-            form.get("redirect_uri").filter(|uri| state.details.redirect_uris.iter().any(|one| one == uri))
-        else {
+        let Some(redirect_uri) = form.get("redirect_uri").filter(|uri| state.details.redirects_to(uri)) else {
             return Ok(Err(AuthorizationError::Page(
                 "The application asks to send you back to an address that is not registered for it.",
             )));
         };
-        let echo = form.get("state").map(str::to_owned);
-        let RequestParameters { scope, challenge, prompt, max_age } = match RequestParameters::read(&form) {
+        let (to, mode) = ResponseTarget::read(&form, redirect_uri);
+        let wanted = mode.map_err(|text| ("invalid_request", text)).and_then(|()| RequestParameters::read(&form));
+        let RequestParameters { scope, challenge, prompt, max_age } = match wanted {
             Ok(wanted) => wanted,
-            Err((error, description)) => {
-                let redirect_uri = redirect_uri.to_owned();
-                return Ok(Err(AuthorizationError::Redirect { redirect_uri, echo, error, description }));
-            }
+            Err((error, description)) => return Ok(Err(AuthorizationError::Told { to, error, description })),
         };
         let pushed = match form.get(PUSHED) {
             Some(text) => match which(provider, visit, text).await? {
@@ -91,7 +87,7 @@ impl AuthorizationRequest {
         };
         Ok(Ok(Self {
             client,
-            redirect_uri: redirect_uri.to_owned(),
+            to,
             scope,
             nonce: form.get("nonce").map(str::to_owned),
             challenge,
@@ -101,19 +97,24 @@ impl AuthorizationRequest {
             login_hint: form.get("login_hint").map(|hint| hint.chars().take(254).collect()),
             id_token_hint: form.get("id_token_hint").map(str::to_owned),
             pushed,
-            echo,
             state,
             query,
         }))
     }
 
-    /// Redirects the user back to the client with an error.
-    pub(super) fn fails(&self, visit: &Visit, error: &str, description: &str) -> Response {
-        self.back(visit, &[("error", error), ("error_description", description)])
+    /// The redirect URI.
+    pub(super) fn redirect_uri(&self) -> &str {
+        &self.to.redirect_uri
     }
 
-    pub(super) fn back(&self, visit: &Visit, said: &[(&str, &str)]) -> Response {
-        back(visit, &self.redirect_uri, self.echo.as_deref(), said)
+    /// Sends the user back to the client with an error.
+    pub(super) fn fails(&self, visit: &Visit, error: &str, description: &str) -> Response {
+        failed(&self.to, visit, error, description)
+    }
+
+    /// Sends the user back to the client with a code.
+    pub(super) fn succeeds(&self, visit: &Visit, code: &str) -> Response {
+        self.to.send(visit, &[("code", code)])
     }
 }
 
@@ -122,16 +123,14 @@ impl AuthorizationError {
     pub(super) fn error(&self) -> OAuthError {
         match self {
             Self::Page(text) => OAuthError::invalid_request(*text),
-            Self::Redirect { error, description, .. } => OAuthError::with_code(error, *description),
+            Self::Told { error, description, .. } => OAuthError::with_code(error, *description),
         }
     }
 
     pub(super) fn answer(&self, visit: &Visit) -> Response {
         match self {
             Self::Page(_) => self.error().respond(true, &visit.brand),
-            Self::Redirect { redirect_uri, echo, error, description } => {
-                back(visit, redirect_uri, echo.as_deref(), &[("error", error), ("error_description", description)])
-            }
+            Self::Told { to, error, description } => failed(to, visit, error, description),
         }
     }
 }
@@ -156,9 +155,6 @@ impl RequestParameters {
         }
         if form.get("response_type") != Some("code") {
             return Err(("unsupported_response_type", "response_type must be code"));
-        }
-        if form.get("response_mode").is_some_and(|mode| mode != "query") {
-            return Err(("invalid_request", "response_mode must be query"));
         }
         let challenge = form.get("code_challenge").unwrap_or_default();
         let of_form =
@@ -200,14 +196,6 @@ pub(super) fn scope_of(form: &Form) -> Result<Vec<String>, &'static str> {
     Ok(scope)
 }
 
-/// Redirects the user back to the client. `iss` names this issuer, so that the client detects a response of another one (RFC 9207).
-fn back(visit: &Visit, redirect_uri: &str, echo: Option<&str>, said: &[(&str, &str)]) -> Response {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(said);
-    if let Some(echo) = echo {
-        query.append_pair("state", echo);
-    }
-    query.append_pair("iss", &visit.issuer);
-    let join = if redirect_uri.contains('?') { '&' } else { '?' };
-    see_other(&format!("{redirect_uri}{join}{}", query.finish()))
+fn failed(to: &ResponseTarget, visit: &Visit, error: &str, description: &str) -> Response {
+    to.send(visit, &[("error", error), ("error_description", description)])
 }

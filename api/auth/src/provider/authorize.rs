@@ -206,17 +206,17 @@ async fn proceed(
         action: &format!("/t/{}/consent", visit.tenant.slug),
         pending: &pending,
         scope: &asked.scope,
-        leads_to: &asked.redirect_uri,
+        leads_to: asked.redirect_uri(),
     }))
 }
 
-/// Opens a grant and redirects back to the client with its authorization code.
+/// Opens a grant and sends the user back to the client with its authorization code.
 async fn issue(provider: &Provider, visit: &Visit, asked: &AuthorizationRequest, browser: &BrowserSession) -> Answer {
     let now = provider.authority.now();
     let terms = GrantTerms {
         session: Some(browser.id),
         code: Some(CodeTerms {
-            redirect_uri: asked.redirect_uri.clone(),
+            redirect_uri: asked.redirect_uri().to_owned(),
             challenge: asked.challenge.clone(),
             nonce: asked.nonce.clone(),
             expires_at: now + CODE,
@@ -248,7 +248,7 @@ async fn issue(provider: &Provider, visit: &Visit, asked: &AuthorizationRequest,
     };
     let key = provider.tenant_key(visit).await?;
     let code = Opaque { id: done.answer.uuid(), generation: 0 }.write(visit.tenant.id, Use::Code, &key);
-    Ok(asked.back(visit, &[("code", &code)]))
+    Ok(asked.succeeds(visit, &code))
 }
 
 /// Shows the sign-in page.

@@ -145,14 +145,6 @@ impl Provider {
         Ok(found.map(|(session, _)| session))
     }
 
-    /// The session of a user that a new one of theirs replaces in this browser.
-    async fn replaced_session(&self, visit: &Visit, user: UserId) -> Result<Option<SessionId>, OAuthError> {
-        let Some(id) = self.session_in_cookie(visit).await? else { return Ok(None) };
-        let before = self.session_state(visit, id).await?.filter(|before| !before.ended);
-        let theirs = before.is_some_and(|before| before.started.as_ref().is_some_and(|started| started.user == user));
-        Ok(theirs.then_some(id))
-    }
-
     /// Whether a session is `earlier`, or replaced it in the same browser.
     pub(super) async fn continues(
         &self,
@@ -209,8 +201,8 @@ impl Provider {
         Ok(people.by_id(visit.tenant.id, user).await.map_err(unavailable)?)
     }
 
-    /// Begins a new session, whatever session the browser had; one of the same user ends when the new one ends. Returns the session cookie
-    /// and the cookie that recognizes the browser later.
+    /// Begins a new session, whatever session the browser had: one of the same user ends when the new one ends, one of somebody else ends
+    /// now. Returns the session cookie and the cookie that recognizes the browser later.
     pub(super) async fn begin(
         &self,
         visit: &Visit,
@@ -219,7 +211,7 @@ impl Provider {
     ) -> Result<(SessionId, Cookies), OAuthError> {
         let Authentication { methods, saml, since } = by;
         let (lifetime, place) = (LONGEST_SESSION, visit.place());
-        let replaces = self.replaced_session(visit, person.id).await?;
+        let replaces = self.session_in_cookie(visit).await?;
         let start = StartSession { user: person.id, methods, saml, since, lifetime, place, replaces };
         let started = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await;
         if let Err(refusal) = &started

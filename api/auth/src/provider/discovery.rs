@@ -65,7 +65,7 @@ pub async fn configuration(_: &Provider, visit: Visit) -> Answer {
             super::exchange::EXCHANGE,
         ],
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query"],
+        "response_modes_supported": super::authorization_response::RESPONSE_MODES,
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
         "request_parameter_supported": false,

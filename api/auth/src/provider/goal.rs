@@ -139,7 +139,7 @@ impl Goal {
     /// The redirect URI of the client, if the goal is an authorization request.
     pub(super) fn leads_to(&self) -> Option<&str> {
         match self {
-            Self::Client(asked) => Some(&asked.redirect_uri),
+            Self::Client(asked) => Some(asked.redirect_uri()),
             _ => None,
         }
     }

@@ -10,6 +10,7 @@ mod account;
 mod attempts;
 mod authenticator;
 mod authorization_request;
+mod authorization_response;
 mod authorize;
 mod brand;
 mod browser;

@@ -124,7 +124,7 @@ impl Provider {
     pub(super) fn script(&self, visit: &Visit) -> Script {
         let path = format!("/t/{}/passkey.js", visit.tenant.slug);
         let source = format!("{}{path}", self.authority.settings().public_url);
-        Script { path, source }
+        Script::File { path, source }
     }
 
     /// Verifies a passkey's answer and records its use; none: the answer was refused, which is recorded once. `challenge`: the one that was

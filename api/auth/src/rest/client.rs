@@ -39,7 +39,7 @@ struct ClientBody {
     name: String,
     /// Whether the client can keep a secret; applications in a browser or on a phone can't.
     confidential: bool,
-    /// URIs to which users may be redirected after sign-in; compared exactly.
+    /// URIs to which users may be redirected after sign-in; compared exactly, except for the port of a public client's loopback addresses.
     #[schemars(length(min = 1, max = lengths::REDIRECT_URIS))]
     redirect_uris: Vec<String>,
     /// URIs to which users may be redirected after sign-out.

@@ -3,6 +3,7 @@
 use auth_commands::{DeactivateClient, Reach};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::TimeDelta;
 use face::{People, Person};
 use futures::future::join_all;
 use kernel::{IdSource as _, SystemIds, UserId};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use testbed::{Browser, form};
 
-use crate::world::{BACK, OUT, PASSWORD, VERIFIER, Visits, World, claims, json, query, worked};
+use crate::world::{BACK, OUT, PASSWORD, VERIFIER, Visits, World, json, query, worked};
 
 #[tokio::test]
 async fn attack_10_a_code_without_pkce_or_with_another_verifier() {
@@ -121,9 +122,7 @@ async fn attack_14_a_session_that_was_there_before_signing_in() {
     let signed_in = victim.signs_in(&world, &app.asks(&[("prompt", "login")]), "ada@example.com", PASSWORD).await;
     assert_eq!(signed_in.status, StatusCode::SEE_OTHER);
     assert_ne!(victim.cookies["inopsio-acme"], planted, "signing in kept the session that was there");
-    let tokens =
-        json(app.redeems(&world, &attacker.visit(&world, &app.asks(&[])).await.code(), &[]), StatusCode::OK).await;
-    assert_eq!(claims(tokens["id_token"].as_str().unwrap())["email"], "eve@example.com");
+    assert!(attacker.visit(&world, &app.asks(&[])).await.body.contains("Password"), "the planted session is hers now");
     // A made-up cookie gives no session.
     let mut forger = Browser::default();
     forger.cookies.insert("inopsio-acme".to_owned(), "ins_AAAA".to_owned());
@@ -337,7 +336,6 @@ async fn attack_19_another_tenants_code_session_and_client() {
 async fn attack_92_a_token_of_just_before_or_after_its_time() {
     use auth_aggregates::Algorithm;
     use auth_api::authority::{TYPE, claims_at};
-    use chrono::TimeDelta;
 
     let world = World::start().await;
     world.person("ada@example.com").await;
@@ -424,4 +422,49 @@ async fn attack_198_a_client_that_was_deactivated_leads_nobody_to_its_addresses(
         assert_eq!((refused.status, refused.header("location")), (StatusCode::BAD_REQUEST, ""), "{link}");
     }
     assert_eq!(world.head().await, before, "something was written");
+}
+
+#[tokio::test]
+async fn attack_212_sessions_end_when_somebody_else_signs_in_at_their_browser() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    world.person("bob@example.com").await;
+    let app = world.client(true).await;
+    let (mut browser, mut elsewhere) = (Browser::default(), Browser::default());
+    let asks = app.asks(&[("scope", "openid api"), ("prompt", "login")]);
+    let mut sign_in = async |login: &str| {
+        let code = browser.signs_in(&world, &asks, login, PASSWORD).await.code();
+        let tokens = json(app.redeems(&world, &code, &[]), StatusCode::OK).await;
+        (tokens, browser.window())
+    };
+    let (first, _) = sign_in("ada@example.com").await;
+    let (second, mut copied) = sign_in("ada@example.com").await;
+    let other = app.tokens(&world, &mut elsewhere).await;
+    let check = async |tokens: &Value| world.provider.trust.check(tokens["access_token"].as_str().unwrap()).await;
+    // Who does not get in ends nothing.
+    let refused = copied.window().signs_in(&world, &asks, "bob@example.com", "not the password").await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{refused:?}");
+    for tokens in [&first, &second, &other] {
+        assert!(check(tokens).await.is_ok());
+    }
+    let (bobs, _) = sign_in("bob@example.com").await;
+    for tokens in [&first, &second] {
+        assert_eq!(check(tokens).await.unwrap_err().code(), "token_revoked");
+    }
+    for tokens in [&other, &bobs] {
+        assert!(check(tokens).await.is_ok(), "another session was ended");
+    }
+    let silently = copied.visit(&world, &app.asks(&[("prompt", "none")])).await;
+    assert_eq!(silently.leads_to().1["error"], "login_required", "the cookie of the earlier session is good still");
+    let ended = world.events().await.into_iter().filter(|(kind, _)| kind == "auth.session.ended").count();
+    assert_eq!(ended, 2, "the two of the person who was there before");
+    // Whose sessions have all ended already loses nothing more.
+    let (_, mut left) = sign_in("ada@example.com").await;
+    // (No other link is mailed for ten minutes.)
+    world.clock.advance(TimeDelta::minutes(11));
+    world.sets_password(world.person_id("ada@example.com").await, "umbrella-cactus-violin").await;
+    let before = world.events().await.len();
+    left.signs_in(&world, &asks, "bob@example.com", PASSWORD).await.code();
+    let since = world.events().await.split_off(before);
+    assert!(since.iter().all(|(kind, _)| kind != "auth.session.ended"), "{since:?}");
 }

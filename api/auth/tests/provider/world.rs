@@ -253,6 +253,18 @@ impl World {
         App { id, secret }
     }
 
+    /// Registers a client without a secret, which is the tenant's own.
+    pub async fn native(&self, redirect_uris: &[&str]) -> App {
+        let fields = ClientFields {
+            name: "The Native App".to_owned(),
+            redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
+            trusted: true,
+            ..ClientFields::default()
+        };
+        let id = self.run_as_admin(&RegisterClient { fields, reach: Reach::Everything }).await;
+        App { id, secret: String::new() }
+    }
+
     /// The user with this login name.
     pub async fn person_of(&self, login: &str) -> Person {
         self.people.by_login(self.tenant.id, login).await.unwrap().unwrap()

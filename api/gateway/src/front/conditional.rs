@@ -10,10 +10,13 @@ pub fn wanted(method: &Method, headers: &HeaderMap) -> Option<EntityTags> {
     if reads { EntityTags::of(headers, header::IF_NONE_MATCH).ok().flatten() } else { None }
 }
 
-/// The response, or 304 if the client already has it.
+/// The response, or 304 if the client already has it. One that nobody may store is sent as it is: its tag may not cover all of it, and its
+/// handler answers 304 where it does.
 pub fn answer(mut response: Response, wanted: Option<&EntityTags>) -> Response {
     let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
-    let has_it = response.status() == StatusCode::OK && wanted.zip(tag).is_some_and(|(wanted, tag)| wanted.names(tag));
+    let stored = response.headers().get(header::CACHE_CONTROL).is_none_or(|control| control != "no-store");
+    let has_it =
+        stored && response.status() == StatusCode::OK && wanted.zip(tag).is_some_and(|(wanted, tag)| wanted.names(tag));
     if has_it {
         response.set_status(StatusCode::NOT_MODIFIED);
         response.set_body(Body::empty());

@@ -228,3 +228,76 @@ async fn attack_160_who_may_only_write_is_shown_no_user_and_no_group_by_what_the
         writer.refused(Method::PUT, &path, whole, StatusCode::FORBIDDEN, None).await;
     }
 }
+
+#[tokio::test]
+async fn who_has_a_version_gets_it_again_only_with_what_it_does_not_cover() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let ada = provider.create(json!({ "userName": "ada@example.com", "displayName": "Ada" })).await;
+    let made = provider.ask(Method::POST, "/Groups", json!({ "schemas": [GROUP], "displayName": "Sales" })).await;
+    let group = format!("/Groups/{}", made.body["id"].as_str().unwrap());
+    let alone = format!("{group}?excludedAttributes=members");
+    let user = format!("/Users/{}", ada["id"].as_str().unwrap());
+    let known = async |path: &str, tags: &str| {
+        Answer::of(provider.request(Method::GET, path, &Value::Null).header("if-none-match", tags)).await
+    };
+    for path in [&user, &alone] {
+        let shown = provider.get(path).await;
+        let tag = shown.header("etag");
+        assert_eq!(shown.body["meta"]["version"], tag, "{shown:?}");
+        for tags in [tag, &format!("W/\"99\", {tag}"), "*"] {
+            let same = known(path, tags).await;
+            assert_eq!((same.status, same.header("etag")), (StatusCode::NOT_MODIFIED, tag), "{path}: {same:?}");
+            assert_eq!((&same.body, same.header("content-type")), (&json!(""), ""), "{path}: {same:?}");
+        }
+        for tags in ["W/\"99\"", "99"] {
+            assert_eq!(known(path, tags).await.body, shown.body, "{path}: {tags}");
+        }
+    }
+    let tag = made.header("etag");
+    assert_eq!(known(&group, tag).await.body, made.body, "a version does not cover the members");
+    let joins = json!([{ "op": "add", "path": "members", "value": [{ "value": ada["id"] }] }]);
+    assert_eq!(provider.patch(&group, joins).await.header("etag"), tag);
+    assert_eq!(known(&group, tag).await.body["members"][0]["value"], ada["id"]);
+    let renamed = json!([{ "op": "replace", "path": "displayName", "value": "Sellers" }]);
+    assert_eq!(provider.patch(&group, renamed).await.status, StatusCode::OK);
+    assert_eq!(known(&alone, tag).await.body["displayName"], "Sellers");
+    // Whoever may not read it learns no version either.
+    let anonymous = world.anonymous(Method::GET, &format!("/scim/v2{user}")).header("if-none-match", "*");
+    assert_eq!(Answer::of(anonymous).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn who_is_no_member_or_no_user_any_more_leaves_a_group_without_a_word() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let mut ids = Vec::new();
+    for name in ["ada", "grace", "hedy"] {
+        let user = json!({ "userName": format!("{name}@example.com"), "displayName": name });
+        ids.push(provider.create(user).await["id"].as_str().unwrap().to_owned());
+    }
+    let members = json!([{ "value": ids[0] }, { "value": ids[1] }]);
+    let group = json!({ "schemas": [GROUP], "displayName": "Sales", "members": members });
+    let made = provider.ask(Method::POST, "/Groups", group).await;
+    let path = format!("/Groups/{}", made.body["id"].as_str().unwrap());
+    let removed = provider.ask(Method::DELETE, &format!("/Users/{}", ids[1]), Value::Null).await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT, "{removed:?}");
+    let nobody = "0197a8a0-0000-7000-8000-00000000000f";
+    let leaves = |id: &str| json!({ "op": "remove", "path": format!("members[value eq \"{id}\"]") });
+    let before = world.head_of_all(world.of("user")).await;
+    for id in [&*ids[1], &*ids[2], nobody] {
+        let answer = provider.patch(&path, json!([leaves(id)])).await;
+        assert_eq!(
+            (answer.status, &answer.body["members"][0]["value"]),
+            (StatusCode::OK, &json!(ids[0])),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(world.head_of_all(world.of("user")).await, before, "something was written");
+    let joins = json!([{ "op": "add", "path": "members", "value": [{ "value": nobody }] }]);
+    let patch = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": joins });
+    provider.refused(Method::PATCH, &path, patch, StatusCode::BAD_REQUEST, Some("invalidValue")).await;
+    let all = provider.patch(&path, json!([leaves(&ids[1]), leaves(&ids[0]), leaves(nobody)])).await;
+    assert_eq!(all.status, StatusCode::OK, "{all:?}");
+    assert!(all.body["members"].as_array().is_none_or(Vec::is_empty), "{all:?}");
+}

@@ -20,7 +20,7 @@ use super::json::{remove as remove_attribute, time};
 use super::list::{AttributeSelection, ListQuery, MAX_SCANNED};
 use super::request::ScimRequest;
 use super::user::unreadable;
-use super::{Answer, Reply, Scim};
+use super::{Answer, Reply, Scim, tag};
 
 pub(super) const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 pub(super) const PERMISSION: &str = "user:group:read";
@@ -154,6 +154,13 @@ pub(super) async fn show_members(
 pub(super) async fn read(scim: &Scim, incoming: ScimRequest) -> Answer {
     incoming.caller.require(PERMISSION)?;
     let id = incoming.resource_id(WHAT)?;
+    // Members come and go without a new version of the group.
+    if !AttributeSelection::of(&incoming).has("members") {
+        let (_, version) = load(scim, &incoming, id).await?;
+        if incoming.knows(version) {
+            return Ok(Reply::unchanged(version));
+        }
+    }
     reply(scim, &incoming, id, StatusCode::OK).await
 }
 
@@ -284,7 +291,7 @@ fn without_members(scim: &Scim, id: Uuid, (name, external_id): (&str, Option<&st
         "meta": {
             "resourceType": "Group",
             "location": format!("{}/Groups/{id}", scim.base),
-            "version": format!("W/\"{version}\""),
+            "version": tag(version),
         },
     });
     if let Some(external_id) = external_id {

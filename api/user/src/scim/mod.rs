@@ -90,6 +90,11 @@ impl Reply {
         Self { status, body: Some(attributes.of_resource(body)), location, version: Some(version) }
     }
 
+    /// 304: the client has this version already.
+    fn unchanged(version: u64) -> Self {
+        Self { status: StatusCode::NOT_MODIFIED, body: None, location: None, version: Some(version) }
+    }
+
     /// 204, without a body.
     fn nothing() -> Self {
         Self { status: StatusCode::NO_CONTENT, body: None, location: None, version: None }
@@ -102,13 +107,18 @@ impl Reply {
             builder = builder.header(header::LOCATION, location);
         }
         if let Some(version) = self.version {
-            builder = builder.header(header::ETAG, format!("W/\"{version}\""));
+            builder = builder.header(header::ETAG, tag(version));
         }
         match self.body {
             Some(body) => builder.header(header::CONTENT_TYPE, MEDIA_TYPE).body(body.to_string()),
             None => builder.finish(),
         }
     }
+}
+
+/// The entity tag of a version, which is weak in SCIM (RFC 7644 section 3.14).
+fn tag(version: u64) -> String {
+    format!("W/\"{version}\"")
 }
 
 /// An endpoint: its path, its method and its handler.

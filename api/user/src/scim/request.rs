@@ -68,6 +68,12 @@ impl ScimRequest {
         kernel::read_uuid(&self.name).map_err(|_| ScimError::not_found(what, &self.name))
     }
 
+    /// Whether the client has this version already (`If-None-Match`). A header that can't be read is ignored, so that it gets the resource.
+    pub(super) fn knows(&self, version: u64) -> bool {
+        let tags = EntityTags::of(&self.headers, header::IF_NONE_MATCH).ok().flatten();
+        tags.is_some_and(|tags| tags.names(&super::tag(version)))
+    }
+
     /// A parameter of the query string. Its name is case-insensitive.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.query.get(&name.to_ascii_lowercase()).map(String::as_str)

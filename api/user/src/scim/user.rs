@@ -19,7 +19,7 @@ use super::filter::Filter;
 use super::json::{self, flag, get, set, string, text, time};
 use super::list::{AttributeSelection, ListQuery, MAX_SCANNED};
 use super::request::ScimRequest;
-use super::{Answer, Reply, Scim, patch};
+use super::{Answer, Reply, Scim, patch, tag};
 
 pub(super) const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub(super) const PERMISSION: &str = "user:user:read";
@@ -96,6 +96,9 @@ pub(super) async fn read(scim: &Scim, incoming: ScimRequest) -> Answer {
     incoming.caller.require(PERMISSION)?;
     let id = incoming.resource_id(WHAT)?;
     let (user, version) = load(scim, &incoming, id).await?;
+    if incoming.knows(version) {
+        return Ok(Reply::unchanged(version));
+    }
     reply(scim, &incoming, StatusCode::OK, id, &user, version).await
 }
 
@@ -337,7 +340,7 @@ impl UserView<'_> {
             "meta": {
                 "resourceType": "User",
                 "location": format!("{base}/Users/{}", self.id),
-                "version": format!("W/\"{}\"", self.version),
+                "version": tag(self.version),
             },
         });
         for (name, value) in [

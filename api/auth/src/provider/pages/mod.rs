@@ -1,7 +1,8 @@
 //! The pages that people see, rendered on the server. Each page has a content security policy that names what it may load and where its
-//! forms may lead. The only script is that for passkeys, on the pages that ask for one; those pages work without it, too.
+//! forms may lead. There are two scripts, that for passkeys and that which sends a response to a client; their pages work without it, too.
 
 mod account;
+mod back_to_client;
 mod consent;
 mod device;
 mod invitation;
@@ -23,6 +24,7 @@ use poem::http::{StatusCode, header};
 use sha2::{Digest, Sha256};
 
 pub use account::{AccountPage, ShownSession, account};
+pub use back_to_client::post_to_client;
 pub use consent::{Consent, consent};
 pub use device::{DeviceCode, DeviceQuestion, device_code, device_question};
 pub use invitation::{Invitation, Verification, invitation, verification};
@@ -83,12 +85,22 @@ impl Brand {
     }
 }
 
-/// A script that a page loads.
-pub struct Script {
-    /// Its path.
-    pub path: String,
-    /// Its URL, for the page's content security policy.
-    pub source: String,
+/// A script that a page runs.
+pub enum Script {
+    /// A file that the page loads: its path, and its URL for the page's content security policy.
+    File { path: String, source: String },
+    /// A text at the end of the page, when the rest of it is there.
+    Inline(&'static str),
+}
+
+impl Script {
+    /// Its CSP source expression.
+    fn source(&self) -> String {
+        match self {
+            Self::File { source, .. } => source.clone(),
+            Self::Inline(text) => hashed(text),
+        }
+    }
 }
 
 impl Page<'_> {
@@ -108,7 +120,7 @@ impl Page<'_> {
                     meta name="color-scheme" content="light dark";
                     title { (self.title) @if !self.tenant.name.is_empty() { " · " (self.tenant.name) } }
                     style { (PreEscaped(STYLE)) }
-                    @if let Some(script) = script { script src=(script.path) defer {} }
+                    @if let Some(Script::File { path, .. }) = script { script src=(path) defer {} }
                 }
                 body {
                     main {
@@ -116,6 +128,7 @@ impl Page<'_> {
                         h1 { (self.title) }
                         (body)
                     }
+                    @if let Some(Script::Inline(text)) = script { script { (PreEscaped(text)) } }
                 }
             }
         };
@@ -123,10 +136,10 @@ impl Page<'_> {
             Some(source) => format!("'self' {source}"),
             None => "'self'".to_owned(),
         };
-        let style = STANDARD.encode(Sha256::digest(STYLE));
-        let script = script.map(|script| format!("script-src {}; ", script.source)).unwrap_or_default();
+        let style = hashed(STYLE);
+        let script = script.map(|script| format!("script-src {}; ", script.source())).unwrap_or_default();
         let policy = format!(
-            "default-src 'none'; style-src 'sha256-{style}'; {script}img-src 'self' data:; form-action {form_action}; \
+            "default-src 'none'; style-src {style}; {script}img-src 'self' data:; form-action {form_action}; \
              frame-ancestors 'none'; base-uri 'none'"
         );
         Response::builder()
@@ -142,12 +155,21 @@ impl Page<'_> {
     }
 }
 
+/// The CSP source expression of a style sheet or script that is part of the page.
+fn hashed(text: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
+}
+
 /// The CSP source expression of a registered address: its origin, or its scheme.
 fn source(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once(':')?;
     match rest.strip_prefix("//") {
         Some(rest) if scheme.starts_with("http") => {
             let authority = rest.split(['/', '?']).next().unwrap_or_default();
+            // A policy can't name an IPv6 address.
+            if authority.starts_with('[') {
+                return Some(format!("{scheme}:"));
+            }
             // Characters that would end the directive or begin another one. No registered address contains them, but it is checked again
             // here.
             (!authority.contains([';', ',', '\'', ' '])).then(|| format!("{scheme}://{authority}"))
@@ -169,6 +191,7 @@ mod tests {
     fn a_form_may_lead_to_the_application_and_nowhere_else() {
         assert_eq!(source("https://app.example.com/back?x=1").as_deref(), Some("https://app.example.com"));
         assert_eq!(source("http://127.0.0.1:5000/back").as_deref(), Some("http://127.0.0.1:5000"));
+        assert_eq!(source("http://[::1]:5000/back").as_deref(), Some("http:"));
         assert_eq!(source("com.example.app:/back").as_deref(), Some("com.example.app:"));
         assert_eq!(source("https://a; script-src *"), None);
     }
