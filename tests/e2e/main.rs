@@ -30,6 +30,7 @@ mod fault_nats_down;
 mod fault_partition;
 mod fault_poison;
 mod fault_recovery;
+mod fault_restore;
 mod fault_rewrap;
 mod fault_stream;
 mod fault_two_active;

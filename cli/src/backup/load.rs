@@ -1,4 +1,4 @@
-//! Restores a backup into the databases of a configuration, completely or not at all.
+//! Restores a backup into the databases of a configuration, each service completely or not at all.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use coordinator::backup::SagaProgress;
 use deadletters::backup::StoredLetter;
 use directory::{Directory, Tenant, TenantStanding, admin_options};
-use eventstore::backup::{self, Head, Restore};
+use eventstore::backup::{self, Head, Restore, Secrets, freeze};
 use eventstore::sealing::wrapped_by;
 use gateway::Config;
 use indicatif::ProgressBar;
@@ -17,9 +17,10 @@ use uuid::Uuid;
 use super::archive::manifest::claim_key_mark;
 use super::archive::rows::TenantRow;
 use super::archive::{Archive, Manifest, ServicePart};
+use super::compare::compare;
 use super::excluded_tenants::ExcludedTenants;
 use super::read_log::read_log;
-use super::seals::Trust;
+use super::selection::Selection;
 use super::side_tables;
 use crate::context;
 use crate::progress;
@@ -32,27 +33,23 @@ const OF_TENANTS: &str = "user";
 type LoadedLog = (Restore, Head, Position);
 
 /// Restores into empty databases. Hashes and seals are checked while rows are written, and nothing is committed before all checks pass.
-/// Of excluded tenants only the events are restored, as of a deleted tenant. `trust` decides which seals are written. With `rehearsed`, the
-/// tables beside the logs (webhooks, schedules, jobs) are read and checked but not restored.
+///
+/// The services are committed one after the other, the directory before them. If that was interrupted, the next run continues: it compares
+/// what the first one has committed with the backup, and restores the rest. Returns the services that were restored before.
 ///
 /// # Errors
-/// If the backup has other services, if the logs are not empty, if the directory has other tenants, or if anything differs from the
-/// manifest. Nothing was written then, except that empty databases were created.
+/// If the backup has other services, if the logs are neither empty nor restored from it, if the directory has other tenants, or if anything
+/// differs from the manifest. Nothing was written then, except that empty databases were created.
 pub async fn load(
     config: &Config,
     archive: &Archive,
-    excluded: &ExcludedTenants,
-    trust: &Trust,
-    rehearsed: bool,
+    selected: Selection<'_>,
     bar: &ProgressBar,
-) -> Result<()> {
+) -> Result<Vec<Service>> {
+    let Selection { excluded, rehearsed, .. } = selected;
     let admin = admin_options(config)?;
     let services = services(archive)?;
-    // A rehearsal restores no tables beside the logs, so these need not be empty: the operator may have paused queues there beforehand.
-    let tables: Vec<_> = side_tables::tables().filter(|_| !rehearsed).collect();
-    for service in &services {
-        backup::is_empty(&admin, &config.database(*service), &tables).await?;
-    }
+    let before = restored_before(config, archive, selected).await?;
     let mut tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
     let with_events_only = tenants_with_events_only(&archive.manifest, &tenants);
     tenants.retain(|tenant| !excluded.has(tenant.tenant_id));
@@ -60,16 +57,15 @@ pub async fn load(
     gateway::migrate(config, false).await?;
     let mut restored = Vec::with_capacity(services.len());
     for (service, log) in services.iter().zip(&archive.manifest.services) {
-        let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
-        let restored_log = read_log(archive, log, trust, Some((&mut restore, excluded)), bar).await;
-        restored_log.with_context(|| format!("the log of {service}"))?;
-        let secrets = secrets.as_ref();
-        let target = (!rehearsed).then_some(side_tables::Target { restore: &mut restore, secrets, excluded });
-        side_tables::read(archive, log, target, bar).await?;
-        restore.copies(&copies(log)).await?;
-        let progress = saga_progress(log, excluded);
-        coordinator::backup::restore(&mut restore, &progress).await?;
-        restored.push((restore, Head { position: log.position, recorded_at: log.recorded_at }, progress.up_to));
+        let (database, (head, sagas_read_to)) = (config.database(*service), end(log));
+        let restore = if before.contains(service) {
+            Restore::reopen(&admin, &database, head, sagas_read_to).await?
+        } else {
+            let mut restore = Restore::begin(&admin, &database).await?;
+            fill(&mut restore, archive, log, selected, secrets.as_ref(), bar).await?;
+            restore
+        };
+        restored.push((restore, head, sagas_read_to));
     }
     let status_events = last_status_events(archive, &mut restored).await?;
     close_deleted(&status_events, excluded, with_events_only, &mut restored).await?;
@@ -77,7 +73,61 @@ pub async fn load(
     for (restore, head, sagas_read_to) in restored {
         restore.finish(head, sagas_read_to).await?;
     }
+    Ok(before)
+}
+
+/// The services that an earlier run has restored, after their databases were compared with the backup. All others have to be empty.
+async fn restored_before(config: &Config, archive: &Archive, selected: Selection<'_>) -> Result<Vec<Service>> {
+    let admin = admin_options(config)?;
+    // A rehearsal restores no tables beside the logs, so these need not be empty: the operator may have paused queues there beforehand.
+    let tables: Vec<_> = side_tables::tables().filter(|_| !selected.rehearsed).collect();
+    let (mut services, mut logs, mut databases) = (Vec::new(), Vec::new(), Vec::new());
+    for (service, log) in self::services(archive)?.into_iter().zip(&archive.manifest.services) {
+        let (database, (head, sagas_read_to)) = (config.database(service), end(log));
+        if backup::is_filled(&admin, &database, head, sagas_read_to).await? {
+            services.push(service);
+            logs.push(log);
+            databases.push(database);
+        } else {
+            backup::is_empty(&admin, &database, &tables).await?;
+        }
+    }
+    let snapshots = freeze(&databases).await.context("what was restored before can't be read")?;
+    for (log, mut snapshot) in logs.into_iter().zip(snapshots) {
+        compare(&mut snapshot, archive, log, selected).await.with_context(|| {
+            format!(
+                "an earlier run restored {}, but not what this one would restore there: the options differ, or something was changed \
+                 since. Drop the databases, and restore again",
+                log.service
+            )
+        })?;
+    }
+    Ok(services)
+}
+
+/// Fills an empty log, and the tables beside it.
+async fn fill(
+    restore: &mut Restore,
+    archive: &Archive,
+    log: &ServicePart,
+    Selection { excluded, trust, rehearsed }: Selection<'_>,
+    secrets: Option<&Secrets>,
+    bar: &ProgressBar,
+) -> Result<()> {
+    let restored_log = read_log(archive, log, trust, Some((&mut *restore, excluded)), bar).await;
+    restored_log.with_context(|| format!("the log of {}", log.service))?;
+    let target = (!rehearsed).then_some(side_tables::Target { restore: &mut *restore, secrets, excluded });
+    side_tables::read(archive, log, target, bar).await?;
+    restore.copies(&copies(log)).await?;
+    coordinator::backup::restore(restore, &saga_progress(log, excluded)).await?;
     Ok(())
+}
+
+/// The end of a restored log, and the position up to which sagas have read it. Backups before version 4 do not record the latter; then all
+/// of the log counts as read.
+fn end(log: &ServicePart) -> (Head, Position) {
+    let sagas_read_to = log.sagas.as_ref().map_or(log.position, |sagas| sagas.looked_up_to);
+    (Head { position: log.position, recorded_at: log.recorded_at }, sagas_read_to)
 }
 
 /// The copied tenants of a log, as the log stores them.
@@ -89,13 +139,14 @@ fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
     log.copies.iter().map(|copy| (TenantId::vouched(copy.tenant_id), copy.position)).collect()
 }
 
-/// How far sagas have read a log. Backups before version 4 do not record that; then all of the log counts as read.
+/// How far sagas have read a log.
 #[expect(
     clippy::disallowed_methods,
     reason = "the backup was taken from a log, where only authenticated callers wrote"
 )]
 fn saga_progress(log: &ServicePart, excluded: &ExcludedTenants) -> SagaProgress {
-    let Some(sagas) = &log.sagas else { return SagaProgress { up_to: log.position, ..SagaProgress::default() } };
+    let (_, up_to) = end(log);
+    let Some(sagas) = &log.sagas else { return SagaProgress { up_to, ..SagaProgress::default() } };
     let skipped = sagas.but.iter().map(|part| (TenantId::vouched(part.tenant_id), part.after, part.to));
     let skipped = skipped.filter(|(tenant, ..)| !excluded.has(*tenant)).collect();
     let letters = sagas.waiting.iter().map(|letter| StoredLetter {
@@ -104,7 +155,7 @@ fn saga_progress(log: &ServicePart, excluded: &ExcludedTenants) -> SagaProgress 
         position: letter.position,
     });
     let letters = letters.filter(|letter| !excluded.has(letter.tenant)).collect();
-    SagaProgress { up_to: sagas.looked_up_to, skipped, letters }
+    SagaProgress { up_to, skipped, letters }
 }
 
 /// The last event of each tenant that changed its status: suspended, resumed, to be deleted, or deleted.
@@ -171,7 +222,7 @@ fn services(archive: &Archive) -> Result<Vec<Service>> {
 }
 
 /// Checks that the claim key here is the one of the backup, and that all needed master keys are configured, except the lost ones.
-/// `rehearsed`: as for [`load`].
+/// `rehearsed`: without the tables beside the logs.
 pub fn fits(config: &Config, archive: &Archive, lost: &[String], rehearsed: bool) -> Result<()> {
     let here = config::claim_key(config).map(|key| claim_key_mark(&key));
     ensure!(

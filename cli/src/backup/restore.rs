@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
+use kernel::Service;
 use serde_json::json;
 
 use super::archive::Archive;
 use super::excluded_tenants::ExcludedTenants;
 use super::seals::Trust;
+use super::selection::Selection;
 use super::{load, sandbox, side_tables};
 use crate::context::Context;
 use crate::output::{self, Format};
@@ -30,7 +32,7 @@ const OF_A_TENANT: [&str; 3] = ["tenant", "as_of", "into"];
   inopsio restore --tenant acme --as-of 2026-06-30T12:00:00Z --into acme-june
 
 A backup can only be restored into logs that were never written to, with the claim key of its own cluster; positions and hashes stay the
-same. Then the read models are built. When a server runs, the relay fills the stream, webhooks continue at their positions, schedules with
+same. If a restore was interrupted, run the same command again: it continues where the first one ended. Then the read models are built. When a server runs, the relay fills the stream, webhooks continue at their positions, schedules with
 their next time, and jobs that waited or ran are started. All master keys whose names the backup printed have to be configured. Name a
 lost one with --without-key: tenants whose keys it wraps are left out, except for their history, which nobody can read. Seals have to be
 signed by the configured key, or by one that --seal-key names, and each has to match the restored events.
@@ -90,16 +92,17 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
     load::fits(&context.config, archive, lost, rehearsed)?;
     let excluded = ExcludedTenants::of(archive, lost).await?;
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, &excluded, trust, rehearsed, &bar).await;
+    let selected = Selection { excluded: &excluded, trust, rehearsed };
+    let loaded = load::load(&context.config, archive, selected, &bar).await;
     bar.finish_and_clear();
-    loaded?;
+    let restored_before: Vec<_> = loaded?.into_iter().map(Service::name).collect();
     let loading = began.elapsed();
     let built = load::build(context).await?;
     let took = began.elapsed();
     let manifest = &archive.manifest;
     let rate = manifest.events() as f64 / loading.as_secs_f64();
     let tenants = manifest.directory.rows - excluded.listed();
-    let logs = manifest.services.iter().map(|log| trust.rest_of(&excluded.rest_of(log)));
+    let logs = manifest.services.iter().map(|log| selected.of(log));
     let seals: u64 = logs.flat_map(|log| log.tenants).map(|tenant| tenant.seals).sum();
     let (webhooks, schedules, jobs) = if rehearsed {
         (0, 0, 0)
@@ -115,6 +118,7 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
             "positions": positions.collect::<serde_json::Map<_, _>>(),
             "tenants": tenants,
             "left_out": excluded.json(),
+            "restored_before": restored_before,
             "events": manifest.events(),
             "seals": seals,
             "webhooks": webhooks,
@@ -132,6 +136,12 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
         tenants,
         loading.as_secs_f64()
     ))?;
+    if !restored_before.is_empty() {
+        output::print(format!(
+            "an earlier run had restored these services, which were compared with the backup: {}",
+            restored_before.join(", ")
+        ))?;
+    }
     for one in &built {
         let parked = if one.parked_events == 0 { String::new() } else { format!(", {} parked", one.parked_events) };
         output::print(format!("built {} of {} in {:.1} s{parked}", one.projection, one.service, one.seconds))?;

@@ -13,6 +13,7 @@ use super::archive::Archive;
 use super::archive::manifest::claim_key_mark;
 use super::excluded_tenants::ExcludedTenants;
 use super::seals::Trust;
+use super::selection::Selection;
 use super::{Drill, load};
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
@@ -98,15 +99,15 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         private.config.auth.former_master_key = here.auth.former_master_key;
         private.config.vault = here.vault;
     }
-    restored(&archive, &excluded, &trust, &private, key, format, checks).await;
+    let selected = Selection { excluded: &excluded, trust: &trust, rehearsed: false };
+    restored(&archive, selected, &private, key, format, checks).await;
     check(checks, "the private Postgres stops and is removed", async { Ok((private.stop().await?, String::new())) })
         .await;
 }
 
 async fn restored(
     archive: &Archive,
-    excluded: &ExcludedTenants,
-    trust: &Trust,
+    selected: Selection<'_>,
     private: &Private,
     key: Option<[u8; 32]>,
     format: Format,
@@ -114,8 +115,8 @@ async fn restored(
 ) {
     let context = &Context { config: private.config.clone(), format };
     let key = key.filter(|key| archive.manifest.claim_key_mark.as_ref() == Some(&claim_key_mark(key)));
-    let loading = checks::load(context, archive, excluded, trust);
-    let comparing = checks::compare(context, archive, excluded, trust);
+    let loading = checks::load(context, archive, selected);
+    let comparing = checks::compare_all(context, archive, selected);
     if check(checks, "it can be restored, every leaf hash is that of its bytes", loading).await.is_none()
         || check(checks, "the restored logs have the same roots, seals and counts", comparing).await.is_none()
         || check(checks, "the claims are those of the events", checks::claims(context, archive, key)).await.is_none()
