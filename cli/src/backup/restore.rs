@@ -104,11 +104,12 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
     let tenants = manifest.directory.rows - excluded.listed();
     let logs = manifest.services.iter().map(|log| selected.of(log));
     let seals: u64 = logs.flat_map(|log| log.tenants).map(|tenant| tenant.seals).sum();
-    let (webhooks, schedules, jobs) = if rehearsed {
-        (0, 0, 0)
+    let (webhooks, schedules, (jobs, failed_jobs)) = if rehearsed {
+        (0, 0, (0, 0))
     } else {
         let rows_of = |table| side_tables::rows_of_all(archive, table, &excluded);
-        (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?, rows_of("jobs.jobs").await?)
+        let jobs = side_tables::jobs_of_all(archive, &excluded).await?;
+        (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?, jobs)
     };
     if context.format == Format::Json {
         let positions = manifest.services.iter().map(|log| (log.service.clone(), json!(log.position)));
@@ -124,6 +125,7 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
             "webhooks": webhooks,
             "schedules": schedules,
             "jobs": jobs,
+            "failed_jobs": failed_jobs,
             "load_seconds": loading.as_secs_f64(),
             "events_per_second": rate,
             "read_models": built,
@@ -150,6 +152,12 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
         "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks, {schedules} schedules and {jobs} jobs continue with it",
         took.as_secs_f64()
     ))?;
+    if failed_jobs > 0 {
+        output::print(format!(
+            "{failed_jobs} jobs have failed, because the files that they worked on are in no backup; `inopsio job list` with --state \
+             discarded shows them: these files have to be sent again"
+        ))?;
+    }
     if excluded.is_empty() {
         return Ok(());
     }

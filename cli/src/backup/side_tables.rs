@@ -160,6 +160,23 @@ pub async fn rows_of_all(archive: &Archive, table: &str, excluded: &ExcludedTena
     Ok(all)
 }
 
+/// Numbers of jobs that continue after a restore, and of jobs that have failed then because they worked on files; without those of excluded
+/// tenants.
+pub async fn jobs_of_all(archive: &Archive, excluded: &ExcludedTenants) -> Result<(u64, u64)> {
+    let (mut continuing, mut failed) = (0, 0);
+    let tables = archive.manifest.services.iter().flat_map(|log| &log.beside);
+    for of_jobs in tables.filter(|beside| beside.table == "jobs.jobs") {
+        let rows = archive.all::<BesideRow>(&of_jobs.part).await?;
+        let (go_on, end): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .filter(|row| !excluded.has(row.tenant))
+            .partition(|row| jobs::backup::continues(&row.columns));
+        continuing += go_on.len() as u64;
+        failed += end.len() as u64;
+    }
+    Ok((continuing, failed))
+}
+
 /// Checks that a restored log has as many rows beside it as were to be restored.
 pub async fn compare(
     snapshot: &mut Snapshot,
