@@ -129,7 +129,13 @@ async fn revoke(context: StepContext, _: Parameters) -> Result<Next, Fault> {
     Ok(Next::done())
 }
 
-async fn activate(resources: Arc<dyn TenantResources>, context: StepContext, _: Parameters) -> Result<Next, Fault> {
+async fn activate(
+    resources: Arc<dyn TenantResources>,
+    context: StepContext,
+    parameters: Parameters,
+) -> Result<Next, Fault> {
+    // Once more, because backups contain no reservations: after a restore there is none, and nothing would be opened.
+    resources.reserve(context.tenant(), &parameters.slug, &parameters.name, context.now()).await?;
     // First the log: so a resolved name always leads to an active tenant, and an abandoned tenant's name never resolves.
     context.execute(&ActivateTenant).await?;
     resources.open(context.tenant()).await?;

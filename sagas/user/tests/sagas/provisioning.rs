@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Duration, Utc};
 use coordinator::{Sagas, Status};
 use futures::future::{BoxFuture, FutureExt, ready};
-use kernel::{Grant, Role, Service, TenantId};
+use kernel::{Clock, Grant, Role, Service, TenantId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use tokio::sync::Notify;
@@ -341,6 +341,35 @@ async fn a_tenant_that_is_given_up_is_undone_also_if_it_was_suspended_or_is_to_b
             let deleting = bed.case_of("delete_tenant", case.tenant());
             deleting.assert_status(&deleting.end(&running).await, Status::Completed, "there is nothing to delete");
             assert_eq!(story.resources.ends(case.tenant()), [""; 0]);
+        }
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_whose_reservation_was_lost_in_a_restore_gets_it_again_unless_somebody_else_has_the_name_by_now() {
+    let story = Provisioning::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let running = bed.start();
+    for is_taken in [false, true] {
+        story.resources.shut(true);
+        let case = bed.case(story.saga());
+        story.begin(&case).await;
+        case.until("waiting for its place", |one| case.later(one).is_some()).await;
+        story.resources.release(case.tenant()).await.unwrap();
+        let other = testbed::tenant();
+        if is_taken {
+            story.resources.reserve(other, &slug(&case), "Other", bed.clock.now()).await.unwrap();
+        }
+        story.resources.shut(false);
+        let state = case.end(&running).await;
+        if is_taken {
+            case.assert_status(&state, Status::Compensated, "its name is another's");
+            assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Abandoned);
+            assert_eq!(story.resources.slug_of(other), Some(slug(&case)));
+        } else {
+            case.assert_status(&state, Status::Completed, "made");
+            story.done(&case).await;
         }
     }
     running.stop().await;
