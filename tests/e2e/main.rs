@@ -14,6 +14,7 @@ mod checks;
 mod client;
 mod fairness;
 mod fault_archive;
+mod fault_backup;
 mod fault_clock;
 mod fault_cluster;
 mod fault_crash_points;

@@ -58,12 +58,18 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         return;
     };
     // Claims are hashed with the claim key. Without the right one everything else can still be proven.
-    let here = Context::load(place, Vec::new(), format).ok().map(|here| here.config);
+    let (here, unreadable) = match Context::load(place, Vec::new(), format) {
+        Ok(here) => (Some(here.config), None),
+        Err(error) => (None, Some(error)),
+    };
     let key = here.as_ref().and_then(config::claim_key);
     // The master keys decrypt the data that claims and read models are built from.
     let lost = &drilled.without_key;
     let Some(excluded) = check(checks, "the master keys that it needs are configured", async {
-        load::opens(here.as_ref(), &archive.manifest, lost, false)?;
+        load::opens(here.as_ref(), &archive.manifest, lost, false).map_err(|lacking| match &unreadable {
+            Some(error) => lacking.context(format!("the configuration can't be read: {error:#}")),
+            None => lacking,
+        })?;
         let excluded = ExcludedTenants::of(&archive, lost).await?;
         let keys = archive.manifest.master_keys().into_iter().filter(|key| !lost.contains(key));
         Ok((excluded, keys.collect::<Vec<_>>().join(", ")))
