@@ -129,6 +129,34 @@ async fn an_import_that_waited_when_a_backup_was_taken_has_failed_after_the_rest
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_backup_of_a_cell_brings_no_tenant_of_another_cell_into_this_one() {
+    let mut west = World::new().await;
+    west.set("INOPSIO_CELL", "west".to_owned());
+    let east = World::another_cell(&west, "east").await;
+    west.ok(&["tenant", "create", "acme"]);
+    east.ok(&["tenant", "create", "globex"]);
+    let backup = west.folder().join("backup");
+    west.ok(&["backup", "--to", shown(&backup)]);
+    assert_eq!(json_of(&west, &["backup", "drill", shown(&backup)])["verdict"], "proven");
+
+    // The directory is lost with the cell.
+    let mut again = World::new().await;
+    again.set("INOPSIO_CELL", "west".to_owned());
+    again.ok(&["restore", shown(&backup)]);
+    let listed = json_of(&again, &["tenant", "list"]);
+    assert_eq!(listed, json_of(&west, &["tenant", "list"]));
+    let cells: Vec<_> = listed.as_array().unwrap().iter().map(|tenant| tenant["cell"].clone()).collect();
+    assert_eq!(cells, ["west", "east"]);
+    // A cell of another name takes in those that lived in the first one.
+    let mut north = World::new().await;
+    north.set("INOPSIO_CELL", "north".to_owned());
+    north.ok(&["restore", shown(&backup)]);
+    let listed = json_of(&north, &["tenant", "list"]);
+    let cells: Vec<_> = listed.as_array().unwrap().iter().map(|tenant| tenant["cell"].clone()).collect();
+    assert_eq!(cells, ["north", "east"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_two_master_keys_says_so_and_is_refused_with_nothing_written_where_one_is_missing() {
     const KEY: &str = "INOPSIO_MASTER_KEY";
     const FORMER: &str = "INOPSIO_FORMER_MASTER_KEY";

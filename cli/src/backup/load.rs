@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, bail, ensure};
 use coordinator::backup::SagaProgress;
 use deadletters::backup::StoredLetter;
-use directory::{Directory, Tenant, TenantStanding, admin_options};
+use directory::{Directory, RestoredTenant, Tenant, TenantStanding, admin_options};
 use eventstore::backup::{self, Head, Restore, Secrets, freeze};
 use eventstore::sealing::wrapped_by;
 use gateway::Config;
@@ -52,7 +52,7 @@ pub async fn load(
     let before = restored_before(config, archive, selected).await?;
     let mut tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
     let with_events_only = tenants_with_events_only(&archive.manifest, &tenants);
-    tenants.retain(|tenant| !excluded.has(tenant.tenant_id));
+    tenants.retain(|(tenant, _)| !excluded.has(tenant.tenant_id));
     let secrets = if rehearsed { None } else { side_tables::secrets(config, &archive.manifest).await? };
     gateway::migrate(config, false).await?;
     let mut restored = Vec::with_capacity(services.len());
@@ -173,10 +173,10 @@ async fn last_status_events(archive: &Archive, restored: &mut [LoadedLog]) -> Re
 
 /// Tenants that have events in the backup but no other rows, and are not in its directory. They were deleted, or an earlier restore excluded
 /// them, which no event records.
-fn tenants_with_events_only(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
+fn tenants_with_events_only(manifest: &Manifest, listed: &[(Tenant, Option<String>)]) -> BTreeSet<Uuid> {
     let of_logs = || manifest.services.iter().flat_map(|log| &log.tenants);
     let having = of_logs().filter(|tenant| [tenant.commands, tenant.claims, tenant.decisions] != [0; 3]);
-    let listed = listed.iter().map(|tenant| tenant.tenant_id.uuid());
+    let listed = listed.iter().map(|(tenant, _)| tenant.tenant_id.uuid());
     let others: BTreeSet<Uuid> = having.map(|tenant| tenant.tenant_id).chain(listed).collect();
     of_logs().map(|tenant| tenant.tenant_id).filter(|id| !others.contains(id)).collect()
 }
@@ -201,7 +201,10 @@ async fn close_deleted(
 }
 
 /// The tenants with their status at the time of the backup, so that suspended ones stay suspended.
-fn with_standing(tenants: Vec<Tenant>, status_events: &[RecordedEvent]) -> Result<Vec<(Tenant, TenantStanding)>> {
+fn with_standing(
+    tenants: Vec<(Tenant, Option<String>)>,
+    status_events: &[RecordedEvent],
+) -> Result<Vec<RestoredTenant>> {
     let stands = |tenant: &Tenant| {
         let event = status_events.iter().find(|event| event.tenant == tenant.tenant_id);
         Ok::<_, DecodeError>(match event {
@@ -211,7 +214,10 @@ fn with_standing(tenants: Vec<Tenant>, status_events: &[RecordedEvent]) -> Resul
             None => TenantStanding::Active,
         })
     };
-    let stood = tenants.into_iter().map(|tenant| stands(&tenant).map(|standing| (tenant, standing)));
+    let stood = tenants.into_iter().map(|(tenant, elsewhere)| {
+        let standing = stands(&tenant)?;
+        Ok::<_, DecodeError>(RestoredTenant { tenant, standing, elsewhere })
+    });
     stood.collect::<Result<_, _>>().context("how a tenant stood")
 }
 
@@ -324,7 +330,7 @@ mod tests {
     use super::*;
 
     #[expect(clippy::disallowed_methods, reason = "a tenant of a test")]
-    fn told(tenant: u128, event_type: &str, payload: &'static str) -> (Tenant, RecordedEvent) {
+    fn told(tenant: u128, event_type: &str, payload: &'static str) -> ((Tenant, Option<String>), RecordedEvent) {
         let tenant_id = TenantId::vouched(Uuid::from_u128(tenant));
         let created_at = DateTime::UNIX_EPOCH;
         let event = RecordedEvent {
@@ -335,7 +341,7 @@ mod tests {
             payload: payload.into(),
             ..testbed::event(1)
         };
-        (Tenant { tenant_id, slug: format!("t{tenant}"), name: "T".to_owned(), created_at }, event)
+        ((Tenant { tenant_id, slug: format!("t{tenant}"), name: "T".to_owned(), created_at }, None), event)
     }
 
     #[test]
@@ -351,10 +357,10 @@ mod tests {
         .into_iter()
         .unzip();
         let stood: Vec<_> =
-            with_standing(tenants.clone(), &events).unwrap().into_iter().map(|(_, stands)| stands).collect();
+            with_standing(tenants.clone(), &events).unwrap().iter().map(|restored| restored.standing).collect();
         assert_eq!(stood, [Suspended, Active, Deleting, Active, Suspended, Deleting]);
         assert!(
-            with_standing(tenants, &[]).unwrap().iter().all(|(_, stands)| *stands == Active),
+            with_standing(tenants, &[]).unwrap().iter().all(|restored| restored.standing == Active),
             "nothing was ever told of them"
         );
         let (tenant, unreadable) = told(1, "user.tenant.suspended", "{}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use deadletters::backup::StoredLetter;
-use directory::Directory;
+use directory::{Directory, Listed};
 use eventstore::Database;
 use eventstore::admin::is_not_migrated;
 use eventstore::backup::{SealReader, Snapshot, freeze};
@@ -83,8 +83,9 @@ async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest
 
 async fn directory(config: &Config, draft: &Draft) -> Result<Part> {
     let mut part = draft.part::<TenantRow>("directory")?;
-    for tenant in Directory::open(config).list().await? {
-        part.push(&tenant)?;
+    for Listed { tenant, cell, .. } in Directory::open(config).listed().await? {
+        // Those that live here belong to whatever cell they are restored to.
+        part.push(&(tenant, cell.filter(|cell| config.directory.cell.as_ref() != Some(cell))))?;
     }
     part.finish()
 }
