@@ -374,3 +374,21 @@ async fn a_tenant_whose_reservation_was_lost_in_a_restore_gets_it_again_unless_s
     }
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_tenant_that_is_deleted_before_its_place_is_open_gets_none() {
+    let story = Provisioning::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let (case, running) = (bed.case(story.saga()), bed.start());
+    story.resources.shut(true);
+    story.begin(&case).await;
+    case.until("waiting for its place", |one| case.later(one).is_some()).await;
+    case.execute(&RequestTenantDeletion { reason: "a mistake".to_owned(), grace_days: 0 }).await;
+    let deleting = bed.case_of("delete_tenant", case.tenant());
+    deleting.until("deleted", |one| !one.status.is_active()).await;
+    assert_eq!(story.resources.slug_of(case.tenant()), None);
+    story.resources.shut(false);
+    case.assert_status(&case.end(&running).await, Status::Completed, "there is nothing to open");
+    assert_eq!((story.resources.slug_of(case.tenant()), story.resources.is_open(case.tenant())), (None, false));
+    running.stop().await;
+}
