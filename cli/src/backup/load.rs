@@ -71,7 +71,10 @@ pub async fn load(
     close_deleted(&status_events, excluded, with_events_only, &mut restored).await?;
     Directory::open(config).restore(&with_standing(tenants, &status_events)?).await?;
     for (restore, head, sagas_read_to) in restored {
-        restore.finish(head, sagas_read_to).await?;
+        let service = restore.service();
+        restore.finish(head, sagas_read_to).await.with_context(|| {
+            format!("{service} was not committed; run the same command again, which continues with what is missing")
+        })?;
     }
     Ok(before)
 }

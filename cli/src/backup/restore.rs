@@ -32,10 +32,11 @@ const OF_A_TENANT: [&str; 3] = ["tenant", "as_of", "into"];
   inopsio restore --tenant acme --as-of 2026-06-30T12:00:00Z --into acme-june
 
 A backup can only be restored into logs that were never written to, with the claim key of its own cluster; positions and hashes stay the
-same. If a restore was interrupted, run the same command again: it continues where the first one ended. Then the read models are built. When a server runs, the relay fills the stream, webhooks continue at their positions, schedules with
-their next time, and jobs that waited or ran are started. All master keys whose names the backup printed have to be configured. Name a
-lost one with --without-key: tenants whose keys it wraps are left out, except for their history, which nobody can read. Seals have to be
-signed by the configured key, or by one that --seal-key names, and each has to match the restored events.
+same. If a restore was interrupted, run the same command again: it continues where the first one ended. Then the read models are built.
+When a server runs, the relay fills the stream, webhooks continue at their positions, schedules with their next time, and jobs that waited
+or ran are started. All master keys whose names the backup printed have to be configured. Name a lost one with --without-key: tenants
+whose keys it wraps are left out, except for their history, which nobody can read. Seals have to be signed by the configured key, or by
+one that --seal-key names, and each has to match the restored events.
 
 With --tenant and --into, one tenant's events up to --as-of (default: all) are appended for a new tenant. They come from the backup or,
 without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks, no schedules and no jobs.")]
@@ -97,7 +98,9 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
     bar.finish_and_clear();
     let restored_before: Vec<_> = loaded?.into_iter().map(Service::name).collect();
     let loading = began.elapsed();
-    let built = load::build(context).await?;
+    let built = load::build(context).await;
+    let built =
+        built.context("everything is restored but the read models; run the same command again, which builds them")?;
     let took = began.elapsed();
     let manifest = &archive.manifest;
     let rate = manifest.events() as f64 / loading.as_secs_f64();
