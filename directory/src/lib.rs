@@ -33,6 +33,6 @@ pub use holdings::Holdings;
 pub use installation::{Installation, KeyRings};
 pub use placements::{Placements, PlacementsError};
 pub use tables::{admin_options, migrate};
-pub use tenants::{Directory, DirectoryError, Listed, Tenant, Waits};
+pub use tenants::{Directory, DirectoryError, Listed, RestoredTenant, Tenant, Waits};
 pub use user_sagas::{ResourceError, TenantStanding};
 pub use write_side::{WriteSideError, write_side};

@@ -36,6 +36,24 @@ pub struct Tenant {
     pub created_at: DateTime<Utc>,
 }
 
+/// A tenant of a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredTenant {
+    /// Which.
+    pub tenant: Tenant,
+    /// Its status when the backup was taken.
+    pub standing: TenantStanding,
+    /// The cell in which it lives, if that is not the one of the backup.
+    pub elsewhere: Option<String>,
+}
+
+impl RestoredTenant {
+    /// One that lives where it is restored.
+    pub fn here(tenant: Tenant, standing: TenantStanding) -> Self {
+        Self { tenant, standing, elsewhere: None }
+    }
+}
+
 /// A tenant with its status and cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listed {
@@ -326,9 +344,9 @@ impl Directory {
     ///
     /// # Errors
     /// [`DirectoryError::Differs`] when another tenant has the slug or the id of one of them; then none is restored.
-    pub async fn restore(&self, tenants: &[(Tenant, TenantStanding)]) -> Result<(), DirectoryError> {
+    pub async fn restore(&self, tenants: &[RestoredTenant]) -> Result<(), DirectoryError> {
         let mut transaction = self.pool.begin().await?;
-        for (tenant, standing) in tenants {
+        for RestoredTenant { tenant, standing, elsewhere } in tenants {
             sqlx::query(
                 "INSERT INTO tenants (tenant_id, slug, name, created_at, cell) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT DO NOTHING",
@@ -337,7 +355,7 @@ impl Directory {
             .bind(&tenant.slug)
             .bind(&tenant.name)
             .bind(tenant.created_at)
-            .bind(&self.cell)
+            .bind(elsewhere.as_ref().or(self.cell.as_ref()))
             .execute(&mut *transaction)
             .await?;
             sqlx::query(&format!("{NOTE_STANDING} AND ($3::text IS NULL OR coalesce(cell, $3) = $3)"))
@@ -353,7 +371,7 @@ impl Directory {
             let here = self::tenant(row)?;
             let same = |other: &&Tenant| other.slug == here.slug || other.tenant_id == here.tenant_id;
             let differs = |other: &Tenant| (other.tenant_id, &other.slug) != (here.tenant_id, &here.slug);
-            if tenants.iter().map(|(tenant, _)| tenant).find(same).is_some_and(differs) {
+            if tenants.iter().map(|restored| &restored.tenant).find(same).is_some_and(differs) {
                 return Err(DirectoryError::Differs { slug: here.slug, tenant_id: here.tenant_id });
             }
         }

@@ -21,7 +21,7 @@ use crate::sealing::{TENANT_KEY, wrapped_by};
 
 pub use copied::Copied;
 pub use graft::{Graft, grafted_id};
-pub use restore::{Restore, is_empty};
+pub use restore::{Restore, is_empty, is_filled};
 pub use seal_reader::SealReader;
 pub use side_tables::{Secrets, SideTable, StoredRow};
 pub use snapshot::{SealedEvent, Snapshot, freeze};

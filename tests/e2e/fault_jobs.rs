@@ -14,7 +14,8 @@ use crate::world::World;
 /// Rows of each file.
 const ROWS: usize = 4_000;
 
-fn file(tenant: &str) -> String {
+/// A file that is large enough to be imported by a job.
+pub fn file(tenant: &str) -> String {
     // The company identifies the row in the log, because names are encrypted there.
     let mut csv = "name,company\n".to_owned();
     for row in 0..ROWS {

@@ -10,6 +10,7 @@ use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
 
 use crate::backup::{json_of, refused, shown};
+use crate::fault_jobs::file;
 use crate::tampered::as_version;
 use crate::world::World;
 
@@ -101,6 +102,58 @@ async fn webhooks_schedules_and_open_jobs_go_on_after_a_restore_and_a_sandbox_ha
         assert_eq!(listed, json!([]), "{what:?}");
     }
     other.stop(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_that_waited_when_a_backup_was_taken_has_failed_after_the_restore_and_says_why() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.ok(&["job", "queue", "pause", "--tenant", "acme", "--service", "crm", "imports"]);
+    world.start(0).await;
+    let import = client.upload("acme", "/v1/crm/imports", file("acme")).await;
+    assert_eq!(import.status.as_u16(), 201, "{import:?}");
+    world.stop(0).await;
+    let backup = world.folder().join("backup");
+    world.ok(&["backup", "--to", shown(&backup)]);
+    assert_eq!(json_of(&world, &["backup", "drill", shown(&backup)])["verdict"], "proven");
+
+    let other = World::new().await;
+    let restored = json_of(&other, &["restore", shown(&backup)]);
+    assert_eq!((&restored["jobs"], &restored["failed_jobs"]), (&json!(0), &json!(1)), "{restored}");
+    let listed = json_of(&other, &["job", "list", "--tenant", "acme", "--state", "discarded"]);
+    assert_eq!(listed[0]["id"], import.id(), "{listed}");
+    assert_eq!(listed[0]["code"], "job_input_not_in_backup", "{listed}");
+    let said = refused(&other, &["job", "retry", "--tenant", "acme", import.id()]);
+    assert!(said.contains("send the file again"), "{said}");
+    assert!(rows(&other, "jobs.inputs").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_backup_of_a_cell_brings_no_tenant_of_another_cell_into_this_one() {
+    let mut west = World::new().await;
+    west.set("INOPSIO_CELL", "west".to_owned());
+    let east = World::another_cell(&west, "east").await;
+    west.ok(&["tenant", "create", "acme"]);
+    east.ok(&["tenant", "create", "globex"]);
+    let backup = west.folder().join("backup");
+    west.ok(&["backup", "--to", shown(&backup)]);
+    assert_eq!(json_of(&west, &["backup", "drill", shown(&backup)])["verdict"], "proven");
+
+    // The directory is lost with the cell.
+    let mut again = World::new().await;
+    again.set("INOPSIO_CELL", "west".to_owned());
+    again.ok(&["restore", shown(&backup)]);
+    let listed = json_of(&again, &["tenant", "list"]);
+    assert_eq!(listed, json_of(&west, &["tenant", "list"]));
+    let cells: Vec<_> = listed.as_array().unwrap().iter().map(|tenant| tenant["cell"].clone()).collect();
+    assert_eq!(cells, ["west", "east"]);
+    // A cell of another name takes in those that lived in the first one.
+    let mut north = World::new().await;
+    north.set("INOPSIO_CELL", "north".to_owned());
+    north.ok(&["restore", shown(&backup)]);
+    let listed = json_of(&north, &["tenant", "list"]);
+    let cells: Vec<_> = listed.as_array().unwrap().iter().map(|tenant| tenant["cell"].clone()).collect();
+    assert_eq!(cells, ["north", "east"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,6 +22,11 @@ fn is_not_restored_with_other_keys(fresh: &World, backup: &Path) {
         let said = String::from_utf8(ended.stderr).unwrap();
         assert!(ended.status.code() == Some(1) && said.contains(key), "{said}");
     }
+    // A drill also runs without a configuration, but does not keep it to itself if there is one that it can't read.
+    let drill = ["--format", "json", "backup", "drill", shown(backup)];
+    let ended = fresh.configured(&drill, "INOPSIO_PORT", "no port");
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert!(ended.status.code() == Some(1) && said.contains("the configuration can't be read"), "{said}");
 }
 
 /// A backup never overwrites, and is refused if a database lacks migrations of this program.

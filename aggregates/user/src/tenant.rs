@@ -178,9 +178,11 @@ impl Aggregate for Tenant {
         match command {
             TenantCommand::Request(requested) => Ok(vec![requested.into()]),
             TenantCommand::Activate => self.change_status(&[Requested], Active, "activated", TenantActivated {}.into()),
-            // Also if everything but the end of its saga is done.
+            // Also if everything but the end of its saga is done, and whatever operators did with it since it is active: nobody could use it
+            // yet.
             TenantCommand::Abandon => {
-                self.change_status(&[Requested, Active], Abandoned, "abandoned", TenantAbandoned {}.into())
+                let event = TenantAbandoned {}.into();
+                self.change_status(&[Requested, Active, Suspended, Deleting], Abandoned, "abandoned", event)
             }
             TenantCommand::Suspend { reason } => {
                 self.change_status(&[Active], Suspended, "suspended", TenantSuspended { reason }.into())
@@ -209,7 +211,7 @@ impl Aggregate for Tenant {
         match event {
             TenantEvent::TenantRequested(e) => (self.slug, self.name, self.owner) = (e.slug, e.name, e.owner),
             TenantEvent::TenantActivated(_) | TenantEvent::TenantResumed(_) => self.status = TenantStatus::Active,
-            TenantEvent::TenantAbandoned(_) => self.status = TenantStatus::Abandoned,
+            TenantEvent::TenantAbandoned(_) => (self.status, self.deletion) = (TenantStatus::Abandoned, None),
             TenantEvent::TenantSuspended(_) => self.status = TenantStatus::Suspended,
             TenantEvent::TenantDeletionRequested(TenantDeletionRequested { due_at, .. }) => {
                 let suspended = self.status == TenantStatus::Suspended;
@@ -251,9 +253,24 @@ mod tests {
         given(vec![abandoned])
             .when(TenantCommand::Activate)
             .then_expect_error(TenantError::StepNotAllowed { step: "activated", status });
-        let (active, suspended) = (TenantActivated {}.into(), TenantSuspended { reason: String::new() }.into());
-        let status = TenantStatus::Suspended;
-        given(vec![active, suspended])
+    }
+
+    #[test]
+    fn a_tenant_is_abandoned_whatever_operators_did_with_it_unless_it_is_deleted() {
+        let active = || TenantActivated {}.into();
+        let suspended = || TenantSuspended { reason: String::new() }.into();
+        let abandoned = || TenantAbandoned {}.into();
+        for before in [vec![], vec![active()], vec![active(), suspended()], vec![active(), suspended(), requested(100)]]
+        {
+            given(before).when(TenantCommand::Abandon).then_expect_events(vec![abandoned()]);
+        }
+        given(vec![active(), abandoned()]).when(TenantCommand::Abandon).then_expect_events(vec![]);
+        // Its deletion ends with it.
+        let mut tenant = Tenant::default();
+        [active(), requested(100), abandoned()].into_iter().for_each(|event| tenant.evolve(event));
+        assert_eq!((tenant.status, tenant.deletion), (TenantStatus::Abandoned, None));
+        let status = TenantStatus::Deleted;
+        given(vec![active(), requested(100), TenantDeleted {}.into()])
             .when(TenantCommand::Abandon)
             .then_expect_error(TenantError::StepNotAllowed { step: "abandoned", status });
     }

@@ -39,7 +39,8 @@ impl ExcludedTenants {
                 ids.extend(lost.map(|claim| claim.tenant));
             }
         }
-        let mut listed = archive.all::<TenantRow>(&archive.manifest.directory).await?;
+        let tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
+        let mut listed: Vec<_> = tenants.into_iter().map(|(tenant, _)| tenant).collect();
         listed.retain(|tenant| ids.contains(&tenant.tenant_id));
         Ok(Self { keys: keys.to_vec(), ids, listed })
     }

@@ -1,12 +1,12 @@
-//! Restores a backup into the databases of a configuration, completely or not at all.
+//! Restores a backup into the databases of a configuration, each service completely or not at all.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use coordinator::backup::SagaProgress;
 use deadletters::backup::StoredLetter;
-use directory::{Directory, Tenant, TenantStanding, admin_options};
-use eventstore::backup::{self, Head, Restore};
+use directory::{Directory, RestoredTenant, Tenant, TenantStanding, admin_options};
+use eventstore::backup::{self, Head, Restore, Secrets, freeze};
 use eventstore::sealing::wrapped_by;
 use gateway::Config;
 use indicatif::ProgressBar;
@@ -17,9 +17,10 @@ use uuid::Uuid;
 use super::archive::manifest::claim_key_mark;
 use super::archive::rows::TenantRow;
 use super::archive::{Archive, Manifest, ServicePart};
+use super::compare::compare;
 use super::excluded_tenants::ExcludedTenants;
 use super::read_log::read_log;
-use super::seals::Trust;
+use super::selection::Selection;
 use super::side_tables;
 use crate::context;
 use crate::progress;
@@ -32,52 +33,104 @@ const OF_TENANTS: &str = "user";
 type LoadedLog = (Restore, Head, Position);
 
 /// Restores into empty databases. Hashes and seals are checked while rows are written, and nothing is committed before all checks pass.
-/// Of excluded tenants only the events are restored, as of a deleted tenant. `trust` decides which seals are written. With `rehearsed`, the
-/// tables beside the logs (webhooks, schedules, jobs) are read and checked but not restored.
+///
+/// The services are committed one after the other, the directory before them. If that was interrupted, the next run continues: it compares
+/// what the first one has committed with the backup, and restores the rest. Returns the services that were restored before.
 ///
 /// # Errors
-/// If the backup has other services, if the logs are not empty, if the directory has other tenants, or if anything differs from the
-/// manifest. Nothing was written then, except that empty databases were created.
+/// If the backup has other services, if the logs are neither empty nor restored from it, if the directory has other tenants, or if anything
+/// differs from the manifest. Nothing was written then, except that empty databases were created.
 pub async fn load(
     config: &Config,
     archive: &Archive,
-    excluded: &ExcludedTenants,
-    trust: &Trust,
-    rehearsed: bool,
+    selected: Selection<'_>,
     bar: &ProgressBar,
-) -> Result<()> {
+) -> Result<Vec<Service>> {
+    let Selection { excluded, rehearsed, .. } = selected;
     let admin = admin_options(config)?;
     let services = services(archive)?;
-    // A rehearsal restores no tables beside the logs, so these need not be empty: the operator may have paused queues there beforehand.
-    let tables: Vec<_> = side_tables::tables().filter(|_| !rehearsed).collect();
-    for service in &services {
-        backup::is_empty(&admin, &config.database(*service), &tables).await?;
-    }
+    let before = restored_before(config, archive, selected).await?;
     let mut tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
     let with_events_only = tenants_with_events_only(&archive.manifest, &tenants);
-    tenants.retain(|tenant| !excluded.has(tenant.tenant_id));
+    tenants.retain(|(tenant, _)| !excluded.has(tenant.tenant_id));
     let secrets = if rehearsed { None } else { side_tables::secrets(config, &archive.manifest).await? };
     gateway::migrate(config, false).await?;
     let mut restored = Vec::with_capacity(services.len());
     for (service, log) in services.iter().zip(&archive.manifest.services) {
-        let mut restore = backup::Restore::begin(&admin, &config.database(*service)).await?;
-        let restored_log = read_log(archive, log, trust, Some((&mut restore, excluded)), bar).await;
-        restored_log.with_context(|| format!("the log of {service}"))?;
-        let secrets = secrets.as_ref();
-        let target = (!rehearsed).then_some(side_tables::Target { restore: &mut restore, secrets, excluded });
-        side_tables::read(archive, log, target, bar).await?;
-        restore.copies(&copies(log)).await?;
-        let progress = saga_progress(log, excluded);
-        coordinator::backup::restore(&mut restore, &progress).await?;
-        restored.push((restore, Head { position: log.position, recorded_at: log.recorded_at }, progress.up_to));
+        let (database, (head, sagas_read_to)) = (config.database(*service), end(log));
+        let restore = if before.contains(service) {
+            Restore::reopen(&admin, &database, head, sagas_read_to).await?
+        } else {
+            let mut restore = Restore::begin(&admin, &database).await?;
+            fill(&mut restore, archive, log, selected, secrets.as_ref(), bar).await?;
+            restore
+        };
+        restored.push((restore, head, sagas_read_to));
     }
     let status_events = last_status_events(archive, &mut restored).await?;
     close_deleted(&status_events, excluded, with_events_only, &mut restored).await?;
     Directory::open(config).restore(&with_standing(tenants, &status_events)?).await?;
     for (restore, head, sagas_read_to) in restored {
-        restore.finish(head, sagas_read_to).await?;
+        let service = restore.service();
+        restore.finish(head, sagas_read_to).await.with_context(|| {
+            format!("{service} was not committed; run the same command again, which continues with what is missing")
+        })?;
     }
+    Ok(before)
+}
+
+/// The services that an earlier run has restored, after their databases were compared with the backup. All others have to be empty.
+async fn restored_before(config: &Config, archive: &Archive, selected: Selection<'_>) -> Result<Vec<Service>> {
+    let admin = admin_options(config)?;
+    // A rehearsal restores no tables beside the logs, so these need not be empty: the operator may have paused queues there beforehand.
+    let tables: Vec<_> = side_tables::tables().filter(|_| !selected.rehearsed).collect();
+    let (mut services, mut logs, mut databases) = (Vec::new(), Vec::new(), Vec::new());
+    for (service, log) in self::services(archive)?.into_iter().zip(&archive.manifest.services) {
+        let (database, (head, sagas_read_to)) = (config.database(service), end(log));
+        if backup::is_filled(&admin, &database, head, sagas_read_to).await? {
+            services.push(service);
+            logs.push(log);
+            databases.push(database);
+        } else {
+            backup::is_empty(&admin, &database, &tables).await?;
+        }
+    }
+    let snapshots = freeze(&databases).await.context("what was restored before can't be read")?;
+    for (log, mut snapshot) in logs.into_iter().zip(snapshots) {
+        compare(&mut snapshot, archive, log, selected).await.with_context(|| {
+            format!(
+                "an earlier run restored {}, but not what this one would restore there: the options differ, or something was changed \
+                 since. Drop the databases, and restore again",
+                log.service
+            )
+        })?;
+    }
+    Ok(services)
+}
+
+/// Fills an empty log, and the tables beside it.
+async fn fill(
+    restore: &mut Restore,
+    archive: &Archive,
+    log: &ServicePart,
+    Selection { excluded, trust, rehearsed }: Selection<'_>,
+    secrets: Option<&Secrets>,
+    bar: &ProgressBar,
+) -> Result<()> {
+    let restored_log = read_log(archive, log, trust, Some((&mut *restore, excluded)), bar).await;
+    restored_log.with_context(|| format!("the log of {}", log.service))?;
+    let target = (!rehearsed).then_some(side_tables::Target { restore: &mut *restore, secrets, excluded });
+    side_tables::read(archive, log, target, bar).await?;
+    restore.copies(&copies(log)).await?;
+    coordinator::backup::restore(restore, &saga_progress(log, excluded)).await?;
     Ok(())
+}
+
+/// The end of a restored log, and the position up to which sagas have read it. Backups before version 4 do not record the latter; then all
+/// of the log counts as read.
+fn end(log: &ServicePart) -> (Head, Position) {
+    let sagas_read_to = log.sagas.as_ref().map_or(log.position, |sagas| sagas.looked_up_to);
+    (Head { position: log.position, recorded_at: log.recorded_at }, sagas_read_to)
 }
 
 /// The copied tenants of a log, as the log stores them.
@@ -89,13 +142,14 @@ fn copies(log: &ServicePart) -> Vec<(TenantId, Position)> {
     log.copies.iter().map(|copy| (TenantId::vouched(copy.tenant_id), copy.position)).collect()
 }
 
-/// How far sagas have read a log. Backups before version 4 do not record that; then all of the log counts as read.
+/// How far sagas have read a log.
 #[expect(
     clippy::disallowed_methods,
     reason = "the backup was taken from a log, where only authenticated callers wrote"
 )]
 fn saga_progress(log: &ServicePart, excluded: &ExcludedTenants) -> SagaProgress {
-    let Some(sagas) = &log.sagas else { return SagaProgress { up_to: log.position, ..SagaProgress::default() } };
+    let (_, up_to) = end(log);
+    let Some(sagas) = &log.sagas else { return SagaProgress { up_to, ..SagaProgress::default() } };
     let skipped = sagas.but.iter().map(|part| (TenantId::vouched(part.tenant_id), part.after, part.to));
     let skipped = skipped.filter(|(tenant, ..)| !excluded.has(*tenant)).collect();
     let letters = sagas.waiting.iter().map(|letter| StoredLetter {
@@ -104,7 +158,7 @@ fn saga_progress(log: &ServicePart, excluded: &ExcludedTenants) -> SagaProgress 
         position: letter.position,
     });
     let letters = letters.filter(|letter| !excluded.has(letter.tenant)).collect();
-    SagaProgress { up_to: sagas.looked_up_to, skipped, letters }
+    SagaProgress { up_to, skipped, letters }
 }
 
 /// The last event of each tenant that changed its status: suspended, resumed, to be deleted, or deleted.
@@ -122,10 +176,10 @@ async fn last_status_events(archive: &Archive, restored: &mut [LoadedLog]) -> Re
 
 /// Tenants that have events in the backup but no other rows, and are not in its directory. They were deleted, or an earlier restore excluded
 /// them, which no event records.
-fn tenants_with_events_only(manifest: &Manifest, listed: &[Tenant]) -> BTreeSet<Uuid> {
+fn tenants_with_events_only(manifest: &Manifest, listed: &[(Tenant, Option<String>)]) -> BTreeSet<Uuid> {
     let of_logs = || manifest.services.iter().flat_map(|log| &log.tenants);
     let having = of_logs().filter(|tenant| [tenant.commands, tenant.claims, tenant.decisions] != [0; 3]);
-    let listed = listed.iter().map(|tenant| tenant.tenant_id.uuid());
+    let listed = listed.iter().map(|(tenant, _)| tenant.tenant_id.uuid());
     let others: BTreeSet<Uuid> = having.map(|tenant| tenant.tenant_id).chain(listed).collect();
     of_logs().map(|tenant| tenant.tenant_id).filter(|id| !others.contains(id)).collect()
 }
@@ -150,7 +204,10 @@ async fn close_deleted(
 }
 
 /// The tenants with their status at the time of the backup, so that suspended ones stay suspended.
-fn with_standing(tenants: Vec<Tenant>, status_events: &[RecordedEvent]) -> Result<Vec<(Tenant, TenantStanding)>> {
+fn with_standing(
+    tenants: Vec<(Tenant, Option<String>)>,
+    status_events: &[RecordedEvent],
+) -> Result<Vec<RestoredTenant>> {
     let stands = |tenant: &Tenant| {
         let event = status_events.iter().find(|event| event.tenant == tenant.tenant_id);
         Ok::<_, DecodeError>(match event {
@@ -160,7 +217,10 @@ fn with_standing(tenants: Vec<Tenant>, status_events: &[RecordedEvent]) -> Resul
             None => TenantStanding::Active,
         })
     };
-    let stood = tenants.into_iter().map(|tenant| stands(&tenant).map(|standing| (tenant, standing)));
+    let stood = tenants.into_iter().map(|(tenant, elsewhere)| {
+        let standing = stands(&tenant)?;
+        Ok::<_, DecodeError>(RestoredTenant { tenant, standing, elsewhere })
+    });
     stood.collect::<Result<_, _>>().context("how a tenant stood")
 }
 
@@ -171,7 +231,7 @@ fn services(archive: &Archive) -> Result<Vec<Service>> {
 }
 
 /// Checks that the claim key here is the one of the backup, and that all needed master keys are configured, except the lost ones.
-/// `rehearsed`: as for [`load`].
+/// `rehearsed`: without the tables beside the logs.
 pub fn fits(config: &Config, archive: &Archive, lost: &[String], rehearsed: bool) -> Result<()> {
     let here = config::claim_key(config).map(|key| claim_key_mark(&key));
     ensure!(
@@ -273,7 +333,7 @@ mod tests {
     use super::*;
 
     #[expect(clippy::disallowed_methods, reason = "a tenant of a test")]
-    fn told(tenant: u128, event_type: &str, payload: &'static str) -> (Tenant, RecordedEvent) {
+    fn told(tenant: u128, event_type: &str, payload: &'static str) -> ((Tenant, Option<String>), RecordedEvent) {
         let tenant_id = TenantId::vouched(Uuid::from_u128(tenant));
         let created_at = DateTime::UNIX_EPOCH;
         let event = RecordedEvent {
@@ -284,7 +344,7 @@ mod tests {
             payload: payload.into(),
             ..testbed::event(1)
         };
-        (Tenant { tenant_id, slug: format!("t{tenant}"), name: "T".to_owned(), created_at }, event)
+        ((Tenant { tenant_id, slug: format!("t{tenant}"), name: "T".to_owned(), created_at }, None), event)
     }
 
     #[test]
@@ -300,10 +360,10 @@ mod tests {
         .into_iter()
         .unzip();
         let stood: Vec<_> =
-            with_standing(tenants.clone(), &events).unwrap().into_iter().map(|(_, stands)| stands).collect();
+            with_standing(tenants.clone(), &events).unwrap().iter().map(|restored| restored.standing).collect();
         assert_eq!(stood, [Suspended, Active, Deleting, Active, Suspended, Deleting]);
         assert!(
-            with_standing(tenants, &[]).unwrap().iter().all(|(_, stands)| *stands == Active),
+            with_standing(tenants, &[]).unwrap().iter().all(|restored| restored.standing == Active),
             "nothing was ever told of them"
         );
         let (tenant, unreadable) = told(1, "user.tenant.suspended", "{}");

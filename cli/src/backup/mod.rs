@@ -5,6 +5,7 @@
 //! restoring it into a private Postgres.
 
 mod archive;
+mod compare;
 mod drill;
 mod excluded_tenants;
 mod load;
@@ -12,6 +13,7 @@ mod read_log;
 mod restore;
 mod sandbox;
 mod seals;
+mod selection;
 mod side_tables;
 mod take;
 mod verify;

@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
+use kernel::Service;
 use serde_json::json;
 
 use super::archive::Archive;
 use super::excluded_tenants::ExcludedTenants;
 use super::seals::Trust;
+use super::selection::Selection;
 use super::{load, sandbox, side_tables};
 use crate::context::Context;
 use crate::output::{self, Format};
@@ -30,10 +32,11 @@ const OF_A_TENANT: [&str; 3] = ["tenant", "as_of", "into"];
   inopsio restore --tenant acme --as-of 2026-06-30T12:00:00Z --into acme-june
 
 A backup can only be restored into logs that were never written to, with the claim key of its own cluster; positions and hashes stay the
-same. Then the read models are built. When a server runs, the relay fills the stream, webhooks continue at their positions, schedules with
-their next time, and jobs that waited or ran are started. All master keys whose names the backup printed have to be configured. Name a
-lost one with --without-key: tenants whose keys it wraps are left out, except for their history, which nobody can read. Seals have to be
-signed by the configured key, or by one that --seal-key names, and each has to match the restored events.
+same. If a restore was interrupted, run the same command again: it continues where the first one ended. Then the read models are built.
+When a server runs, the relay fills the stream, webhooks continue at their positions, schedules with their next time, and jobs that waited
+or ran are started. All master keys whose names the backup printed have to be configured. Name a lost one with --without-key: tenants
+whose keys it wraps are left out, except for their history, which nobody can read. Seals have to be signed by the configured key, or by
+one that --seal-key names, and each has to match the restored events.
 
 With --tenant and --into, one tenant's events up to --as-of (default: all) are appended for a new tenant. They come from the backup or,
 without one, from the log of the running system; other tenants are untouched. The new tenant has no webhooks, no schedules and no jobs.")]
@@ -90,22 +93,26 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
     load::fits(&context.config, archive, lost, rehearsed)?;
     let excluded = ExcludedTenants::of(archive, lost).await?;
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, &excluded, trust, rehearsed, &bar).await;
+    let selected = Selection { excluded: &excluded, trust, rehearsed };
+    let loaded = load::load(&context.config, archive, selected, &bar).await;
     bar.finish_and_clear();
-    loaded?;
+    let restored_before: Vec<_> = loaded?.into_iter().map(Service::name).collect();
     let loading = began.elapsed();
-    let built = load::build(context).await?;
+    let built = load::build(context).await;
+    let built =
+        built.context("everything is restored but the read models; run the same command again, which builds them")?;
     let took = began.elapsed();
     let manifest = &archive.manifest;
     let rate = manifest.events() as f64 / loading.as_secs_f64();
     let tenants = manifest.directory.rows - excluded.listed();
-    let logs = manifest.services.iter().map(|log| trust.rest_of(&excluded.rest_of(log)));
+    let logs = manifest.services.iter().map(|log| selected.of(log));
     let seals: u64 = logs.flat_map(|log| log.tenants).map(|tenant| tenant.seals).sum();
-    let (webhooks, schedules, jobs) = if rehearsed {
-        (0, 0, 0)
+    let (webhooks, schedules, (jobs, failed_jobs)) = if rehearsed {
+        (0, 0, (0, 0))
     } else {
         let rows_of = |table| side_tables::rows_of_all(archive, table, &excluded);
-        (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?, rows_of("jobs.jobs").await?)
+        let jobs = side_tables::jobs_of_all(archive, &excluded).await?;
+        (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?, jobs)
     };
     if context.format == Format::Json {
         let positions = manifest.services.iter().map(|log| (log.service.clone(), json!(log.position)));
@@ -115,11 +122,13 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
             "positions": positions.collect::<serde_json::Map<_, _>>(),
             "tenants": tenants,
             "left_out": excluded.json(),
+            "restored_before": restored_before,
             "events": manifest.events(),
             "seals": seals,
             "webhooks": webhooks,
             "schedules": schedules,
             "jobs": jobs,
+            "failed_jobs": failed_jobs,
             "load_seconds": loading.as_secs_f64(),
             "events_per_second": rate,
             "read_models": built,
@@ -132,6 +141,12 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
         tenants,
         loading.as_secs_f64()
     ))?;
+    if !restored_before.is_empty() {
+        output::print(format!(
+            "an earlier run had restored these services, which were compared with the backup: {}",
+            restored_before.join(", ")
+        ))?;
+    }
     for one in &built {
         let parked = if one.parked_events == 0 { String::new() } else { format!(", {} parked", one.parked_events) };
         output::print(format!("built {} of {} in {:.1} s{parked}", one.projection, one.service, one.seconds))?;
@@ -140,6 +155,12 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
         "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks, {schedules} schedules and {jobs} jobs continue with it",
         took.as_secs_f64()
     ))?;
+    if failed_jobs > 0 {
+        output::print(format!(
+            "{failed_jobs} jobs have failed, because the files that they worked on are in no backup; `inopsio job list` with --state \
+             discarded shows them: these files have to be sent again"
+        ))?;
+    }
     if excluded.is_empty() {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{DateTime, Utc};
-use directory::{Directory, Tenant, TenantStanding, admin_options};
+use directory::{Directory, RestoredTenant, Tenant, TenantStanding, admin_options};
 use eventstore::backup::{Graft, StoredEvent};
 use eventstore::sealing::Copying;
 use eventstore::{EventStore, PAGE_BYTES, ReplayFilter};
@@ -95,7 +95,7 @@ pub async fn run(
     if shut {
         gateway::activate_copy(&context.config, sandbox.tenant_id).await.context("the copy can't be put into use")?;
     }
-    directory.restore(&[(sandbox.clone(), TenantStanding::Active)]).await?;
+    directory.restore(&[RestoredTenant::here(sandbox.clone(), TenantStanding::Active)]).await?;
     say(context.format, &from, &sandbox, as_of, &appended, began.elapsed())
 }
 
@@ -134,7 +134,11 @@ impl Source<'_> {
             Self::Backup(archive) => {
                 let tenants = archive.all::<TenantRow>(&archive.manifest.directory).await?;
                 let named = |tenant: &Tenant| tenant.slug == name || tenant.tenant_id.to_string() == name;
-                tenants.into_iter().find(named).with_context(|| format!("the backup has no tenant {name}"))
+                tenants
+                    .into_iter()
+                    .map(|(tenant, _)| tenant)
+                    .find(named)
+                    .with_context(|| format!("the backup has no tenant {name}"))
             }
         }
     }

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use deadletters::backup::StoredLetter;
-use directory::Directory;
+use directory::{Directory, Listed};
 use eventstore::Database;
 use eventstore::admin::is_not_migrated;
 use eventstore::backup::{SealReader, Snapshot, freeze};
@@ -22,13 +22,18 @@ use super::archive::{Draft, Ledger, Manifest, Part, ServicePart};
 use super::side_tables::{self, Sealer};
 use crate::context::Context;
 use crate::output::{self, Format};
-use crate::progress;
+use crate::{progress, signals};
 
 /// Takes a backup and prints its content. `sealed`: include the seals.
 pub async fn run(context: &Context, to: &Path, sealed: bool) -> Result<()> {
     let began = Instant::now();
+    let stop = signals::stop()?;
     let draft = Draft::begin(to)?;
-    let (manifest, pause) = write(&context.config, &draft, sealed).await.map_err(hinted)?;
+    let (manifest, pause) = tokio::select! {
+        written = write(&context.config, &draft, sealed) => written.map_err(hinted)?,
+        // Returning removes the draft.
+        () = stop => bail!("stopped before the backup was complete; nothing of it is left"),
+    };
     let digest = draft.finish(&manifest)?;
     say(context.format, to, &manifest, &digest, pause, began.elapsed())
 }
@@ -78,8 +83,9 @@ async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest
 
 async fn directory(config: &Config, draft: &Draft) -> Result<Part> {
     let mut part = draft.part::<TenantRow>("directory")?;
-    for tenant in Directory::open(config).list().await? {
-        part.push(&tenant)?;
+    for Listed { tenant, cell, .. } in Directory::open(config).listed().await? {
+        // Those that live here belong to whatever cell they are restored to.
+        part.push(&(tenant, cell.filter(|cell| config.directory.cell.as_ref() != Some(cell))))?;
     }
     part.finish()
 }

@@ -85,6 +85,15 @@ pub(crate) async fn copy_of(connection: &mut PgConnection, tenant: TenantId) -> 
     Ok(found.map(Position::from_i64))
 }
 
+/// The position up to which the whole log was restored from a backup; `None`: it was not restored.
+pub(crate) async fn restored(connection: &mut PgConnection) -> Result<Option<Position>, sqlx::Error> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT position FROM log.copied WHERE tenant_id = $1")
+        .bind(Uuid::nil())
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.map(Position::from_i64))
+}
+
 /// The origin of imported events.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin {

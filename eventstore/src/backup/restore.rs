@@ -44,19 +44,8 @@ pub struct Restore {
 /// # Errors
 /// [`Error::NotEmpty`] and [`Error::NotEmptyBeside`].
 pub async fn is_empty(admin: &PgConnectOptions, database: &Database, side_tables: &[&SideTable]) -> Result<(), Error> {
-    let mut cluster = admin::connect(admin).await?;
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-        .bind(&database.name)
-        .fetch_one(&mut cluster)
-        .await?;
-    cluster.close().await?;
-    if !exists {
-        return Ok(());
-    }
-    let mut connection = admin::connect(&admin.clone().database(&database.name)).await?;
-    let migrated: bool =
-        sqlx::query_scalar("SELECT to_regclass('log.head') IS NOT NULL").fetch_one(&mut connection).await?;
-    if migrated {
+    let Some(mut connection) = connect_to_existing(admin, database).await? else { return Ok(()) };
+    if has_table(&mut connection, "log.head").await? {
         check_empty(&mut connection, database.service).await?;
     }
     for of in side_tables {
@@ -64,6 +53,48 @@ pub async fn is_empty(admin: &PgConnectOptions, database: &Database, side_tables
     }
     connection.close().await?;
     Ok(())
+}
+
+/// Whether a restore has [finished](Restore::finish) a log with this end, and nothing was appended since. The end alone does not prove that
+/// the log holds what the backup does.
+pub async fn is_filled(
+    admin: &PgConnectOptions,
+    database: &Database,
+    head: Head,
+    looked: Position,
+) -> Result<bool, Error> {
+    let Some(mut connection) = connect_to_existing(admin, database).await? else { return Ok(false) };
+    let mut filled = false;
+    if has_table(&mut connection, "log.copied").await? {
+        // Row level security may hide what was restored from an admin who is not a superuser.
+        connection.execute(format!("SET ROLE {}", database.owner()).as_str()).await?;
+        filled = ends_as_restored(&mut connection, head, looked).await?;
+    }
+    connection.close().await?;
+    Ok(filled)
+}
+
+/// Connects to a service's database. `None` if it does not exist yet.
+async fn connect_to_existing(admin: &PgConnectOptions, database: &Database) -> Result<Option<PgConnection>, Error> {
+    let mut cluster = admin::connect(admin).await?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(&database.name)
+        .fetch_one(&mut cluster)
+        .await?;
+    cluster.close().await?;
+    if exists { Ok(Some(admin::connect(&admin.clone().database(&database.name)).await?)) } else { Ok(None) }
+}
+
+async fn has_table(connection: &mut PgConnection, table: &str) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(connection).await?)
+}
+
+/// Whether a restore has set this end of the log, and it is still the end.
+async fn ends_as_restored(connection: &mut PgConnection, end: Head, looked: Position) -> Result<bool, Error> {
+    if head(connection).await? != end {
+        return Ok(false);
+    }
+    Ok(copied::restored(connection).await? == Some(looked.min(end.position)))
 }
 
 /// Checks `log.head`: every append, even one without events, records its time there.
@@ -77,9 +108,7 @@ async fn check_empty(connection: &mut PgConnection, service: Service) -> Result<
 /// Checks that a table has no rows that belong to no tenant (configuration for all tenants). Rows of tenants need no check: a tenant has
 /// events, and the log is empty.
 async fn check_empty_side_table(connection: &mut PgConnection, service: Service, of: &SideTable) -> Result<(), Error> {
-    let is_there: bool =
-        sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(of.table).fetch_one(&mut *connection).await?;
-    if !is_there {
+    if !has_table(connection, of.table).await? {
         return Ok(());
     }
     // For an admin who is not a superuser, row level security shows only the rows of the tenants set here; the nil id stands for "all
@@ -99,6 +128,32 @@ impl Restore {
     /// # Errors
     /// [`Error::NotEmpty`].
     pub async fn begin(admin: &PgConnectOptions, database: &Database) -> Result<Self, Error> {
+        let mut restore = Self::open(admin, database).await?;
+        check_empty(&mut restore.connection, database.service).await?;
+        Ok(restore)
+    }
+
+    /// Opens a log that an earlier restore has [finished](Self::finish) with this end. It needs nothing more, but other logs that are filled
+    /// together with it may need to know what is in it; and it can be finished again, with the same values.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`] if it is not [filled](is_filled) like this.
+    pub async fn reopen(
+        admin: &PgConnectOptions,
+        database: &Database,
+        end: Head,
+        looked: Position,
+    ) -> Result<Self, Error> {
+        let mut restore = Self::open(admin, database).await?;
+        if ends_as_restored(&mut restore.connection, end, looked).await? {
+            return Ok(restore);
+        }
+        let head = head(&mut restore.connection).await?.position;
+        Err(Error::NotEmpty { service: database.service, head })
+    }
+
+    /// Begins the transaction. Appends wait until it ends.
+    async fn open(admin: &PgConnectOptions, database: &Database) -> Result<Self, Error> {
         let mut connection = admin::connect(&admin.clone().database(&database.name)).await?;
         connection.execute("BEGIN").await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
@@ -106,7 +161,6 @@ impl Restore {
             .execute(&mut connection)
             .await?;
         connection.execute(format!("SET LOCAL ROLE {}", database.owner()).as_str()).await?;
-        check_empty(&mut connection, database.service).await?;
         Ok(Self { service: database.service, connection })
     }
 

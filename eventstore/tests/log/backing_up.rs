@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use eventstore::backup::{
     Graft, Head, Restore, SideTable, Snapshot, StoredAnswer, StoredClaim, StoredEvent, StoredRow, freeze, grafted_id,
-    is_empty,
+    is_empty, is_filled,
 };
 use eventstore::{ClaimAct, Closure, Error, EventStore, Role, Settings};
 use futures::TryStreamExt;
@@ -205,6 +205,41 @@ async fn a_log_in_which_anything_was_written_is_not_restored_into() {
     let mut missing = (*database).clone();
     missing.name.push_str("_missing");
     is_empty(&database.admin(), &missing, &[&LAMPS]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_was_restored_with_the_same_end_is_known_again_until_something_is_written() {
+    let (database, store) = store().await;
+    let ours = fill(&store).await;
+    let taken = take(&database).await;
+    let (head, looked) = (taken.head, Position(taken.head.position.0 - 1));
+    let admin = database.admin();
+    // It has this end because it was written, not because it was restored.
+    assert!(!is_filled(&admin, &database, head, looked).await.unwrap());
+
+    let fresh = Database::fresh("crm").await;
+    assert!(!is_filled(&admin, &fresh, head, looked).await.unwrap());
+    restore(&fresh, &taken).await.finish(head, looked).await.unwrap();
+    let restored = rows(&fresh).await;
+    assert!(is_filled(&admin, &fresh, head, looked).await.unwrap());
+    let earlier = Head { position: looked, ..head };
+    for (head, looked) in [(earlier, looked), (Head { recorded_at: None, ..head }, looked), (head, head.position)] {
+        assert!(!is_filled(&admin, &fresh, head, looked).await.unwrap(), "{head:?} {looked}");
+        let refused = Restore::reopen(&admin, &fresh, head, looked).await.map(drop).unwrap_err();
+        assert!(matches!(refused, Error::NotEmpty { .. }), "{refused}");
+    }
+    Restore::reopen(&admin, &fresh, head, looked).await.unwrap().finish(head, looked).await.unwrap();
+    assert_eq!(rows(&fresh).await, restored);
+
+    // A command without events moves no position, but the time.
+    open(&fresh, Settings::default()).await.append(append(ours, Vec::new())).await.unwrap();
+    assert!(!is_filled(&admin, &fresh, head, looked).await.unwrap());
+    let refused = Restore::reopen(&admin, &fresh, head, looked).await.map(drop).unwrap_err();
+    assert!(matches!(refused, Error::NotEmpty { .. }), "{refused}");
+
+    let mut missing = (*database).clone();
+    missing.name.push_str("_missing");
+    assert!(!is_filled(&admin, &missing, head, looked).await.unwrap());
 }
 
 /// A table next to the log.

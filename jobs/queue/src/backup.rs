@@ -1,8 +1,10 @@
 //! Backup of a service's job tables: settings, schedules, batches and open jobs, together with the service's log. Finished jobs and files
-//! are not in it. Jobs with an input file are left out, too.
+//! are not in it. So an open job with an input file can't continue after a restore: it has failed then, and says why.
 
 use eventstore::backup::SideTable;
 use serde_json::{Map, Value};
+
+use crate::work::{INPUT_NOT_IN_BACKUP, INPUT_NOT_IN_BACKUP_REASON};
 
 /// The tables in a backup.
 pub const TABLES: &[SideTable] = &[
@@ -21,9 +23,10 @@ pub const TABLES: &[SideTable] = &[
     SideTable {
         table: "jobs.jobs",
         key: &["job_id"],
-        only: Some("t.state IN ('waiting', 'running') AND t.inputs = 0"),
+        // What failed because an earlier backup had no files says so after the next restore, too.
+        only: Some("t.state IN ('waiting', 'running') OR t.code = 'job_input_not_in_backup'"),
         secrets: &[],
-        restored: from_its_beginning,
+        restored: without_files,
     },
 ];
 
@@ -37,13 +40,51 @@ fn unserved(turn: &mut Map<String, Value>) {
     turn.insert("turn".to_owned(), 0.into());
 }
 
-/// Neither the job's output nor its log is in the backup, so it starts from the beginning. The lease of a job that was running has expired
-/// or soon will, since no process renews it; then the job is freed as after a crash.
-fn from_its_beginning(job: &mut Map<String, Value>) {
-    for column in ["parts", "progress_done", "log_lines"] {
-        job.insert(column.to_owned(), 0.into());
+/// Whether a job of a backup continues after the restore.
+pub fn continues(job: &Map<String, Value>) -> bool {
+    is_open(job) && !has_input(job)
+}
+
+fn is_open(job: &Map<String, Value>) -> bool {
+    matches!(job.get("state").and_then(Value::as_str), Some("waiting" | "running"))
+}
+
+fn has_input(job: &Map<String, Value>) -> bool {
+    job.get("inputs").and_then(Value::as_i64).is_some_and(|parts| parts > 0)
+}
+
+/// Neither a job's files nor its log are in the backup, so it starts from the beginning, or has failed if it worked on a file. The lease of a
+/// job that was running has expired or soon will, since no process renews it; then the job is freed as after a crash.
+fn without_files(job: &mut Map<String, Value>) {
+    let (is_open, had_input) = (is_open(job), has_input(job));
+    let mut set = |column: &str, value: Value| job.insert(column.to_owned(), value);
+    for column in ["parts", "log_lines", "inputs"] {
+        set(column, 0.into());
     }
-    for column in ["checkpoint", "progress_total"] {
-        job.insert(column.to_owned(), Value::Null);
+    set("checkpoint", Value::Null);
+    if had_input {
+        // How far it had come stays, for whoever sends the file again. `now` is Postgres's: retention goes by its clock.
+        let failed = [("state", "discarded"), ("finished_at", "now"), ("code", INPUT_NOT_IN_BACKUP)];
+        for (column, value) in failed.into_iter().chain([("reason", INPUT_NOT_IN_BACKUP_REASON)]) {
+            set(column, value.into());
+        }
+        set("input_forgotten", true.into());
+        for column in ["lease", "leased_until"] {
+            set(column, Value::Null);
+        }
+    } else if is_open {
+        set("progress_done", 0.into());
+        set("progress_total", Value::Null);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_has_what_failed_for_want_of_a_file_by_the_code_that_it_got() {
+        let jobs = TABLES.iter().find(|of| of.table == "jobs.jobs").unwrap();
+        assert!(jobs.only.unwrap().contains(&format!("'{INPUT_NOT_IN_BACKUP}'")));
     }
 }

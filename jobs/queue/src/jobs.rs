@@ -13,7 +13,10 @@ use uuid::Uuid;
 use crate::enqueue::{Entry, insert};
 use crate::leases::Leases;
 use crate::wakes::Wakes;
-use crate::work::{FORGOTTEN, FORGOTTEN_REASON, INPUT_FORGOTTEN, INPUT_FORGOTTEN_REASON};
+use crate::work::{
+    FORGOTTEN, FORGOTTEN_REASON, INPUT_FORGOTTEN, INPUT_FORGOTTEN_REASON, INPUT_NOT_IN_BACKUP,
+    INPUT_NOT_IN_BACKUP_REASON,
+};
 use crate::{Job, Kind, Kinds, Line, NewJob, Settings, State, Wanted, idempotency, input};
 
 /// Database connections for requests and lists.
@@ -295,7 +298,7 @@ impl Jobs {
     ///
     /// # Errors
     /// A permission is missing (to change jobs, or the one that submitting it needs); `not_found`; `job_not_retryable`;
-    /// `job_input_forgotten`; `job_open` (another job with its unique key is open). Nothing was written then.
+    /// `job_input_forgotten`; `job_input_not_in_backup`; `job_open` (another job with its unique key is open). Nothing was written then.
     pub async fn retry(&self, request: &Request, id: Uuid) -> Result<Submitted, Refusal> {
         let changed = self.act(request, id, JobAction::Retry).await?;
         self.wake().await;
@@ -337,7 +340,7 @@ impl Jobs {
         };
         if done.rows_affected() == 0 {
             let job = self.row(&mut transaction, tenant, id).await?;
-            return Err(action.refused(job.state));
+            return Err(action.refused(&job));
         }
         transaction.commit().await.map_err(unavailable)?;
         Ok(Submitted { id, repeated: false })
@@ -425,12 +428,15 @@ impl JobAction {
         }
     }
 
-    fn refused(self, state: State) -> Refusal {
-        let found = state.as_str();
-        let refusal = match (self, state) {
+    fn refused(self, job: &Job) -> Refusal {
+        let found = job.state.as_str();
+        let refusal = match (self, job.state) {
             (Self::Cancel, State::Running) => Refusal::conflict("job_stopping", "the job is already being cancelled"),
             (Self::Cancel, _) => {
                 Refusal::conflict("job_over", format!("the job is {found}; there is nothing to cancel"))
+            }
+            (Self::Retry, State::Discarded) if job.code.as_deref() == Some(INPUT_NOT_IN_BACKUP) => {
+                Refusal::conflict(INPUT_NOT_IN_BACKUP, INPUT_NOT_IN_BACKUP_REASON)
             }
             (Self::Retry, State::Discarded | State::Cancelled) => {
                 Refusal::conflict(INPUT_FORGOTTEN, INPUT_FORGOTTEN_REASON)

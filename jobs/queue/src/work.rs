@@ -24,6 +24,11 @@ pub(crate) const FORGOTTEN_REASON: &str =
 pub(crate) const INPUT_FORGOTTEN: &str = "job_input_forgotten";
 pub(crate) const INPUT_FORGOTTEN_REASON: &str = "somebody who may be in the job's input file has been erased, so the file was removed; send the file again without them";
 
+/// Error code of a job that had an input file and was open when a backup was taken, after the restore of that backup. The table's list of
+/// what is in backups ([`crate::backup`]) names it, too.
+pub(crate) const INPUT_NOT_IN_BACKUP: &str = "job_input_not_in_backup";
+pub(crate) const INPUT_NOT_IN_BACKUP_REASON: &str = "the job's file was not in the backup from which this installation was restored, so the job can't continue; what it had done by then is there: undo that, or leave it out of the file, and send the file again";
+
 /// An attempt at a job: its arguments, and ways to report progress. Cheap to clone.
 #[derive(Clone)]
 pub struct Work {

@@ -65,6 +65,8 @@ async fn wait(context: StepContext, parameters: Parameters) -> Result<Next, Faul
             Ok(Next::WaitUntil(deletion.due_at))
         }
         Some(deletion) if deletion.due_at == parameters.due_at => Ok(Next::done()),
+        // It was never open, and what was made of it is undone.
+        None if tenant.status == TenantStatus::Abandoned => Ok(Next::End("abandoned")),
         // It was restored, and perhaps scheduled for deletion again at another time, which is another instance's task.
         _ => Ok(Next::End("restored")),
     }

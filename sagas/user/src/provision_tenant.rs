@@ -6,7 +6,7 @@ use std::time::Duration;
 use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
 use kernel::{Backoff, RecordedEvent};
 use serde::{Deserialize, Serialize};
-use user_aggregates::{Invitation, Tenant};
+use user_aggregates::{Invitation, Tenant, TenantStatus};
 use user_commands::{AbandonTenant, ActivateTenant, InviteOwner, RevokeOwnerInvitation, owner_invitation};
 
 use crate::{Ports, ResourceError, TenantResources};
@@ -129,7 +129,18 @@ async fn revoke(context: StepContext, _: Parameters) -> Result<Next, Fault> {
     Ok(Next::done())
 }
 
-async fn activate(resources: Arc<dyn TenantResources>, context: StepContext, _: Parameters) -> Result<Next, Fault> {
+async fn activate(
+    resources: Arc<dyn TenantResources>,
+    context: StepContext,
+    parameters: Parameters,
+) -> Result<Next, Fault> {
+    // It may be the only step that is left when the tenant has been deleted: nothing of it may come back.
+    let tenant = context.load::<Tenant>(context.tenant()).await?;
+    if tenant.is_some_and(|(tenant, _)| tenant.status == TenantStatus::Deleted) {
+        return Ok(Next::End("deleted"));
+    }
+    // Once more, because backups contain no reservations: after a restore there is none, and nothing would be opened.
+    resources.reserve(context.tenant(), &parameters.slug, &parameters.name, context.now()).await?;
     // First the log: so a resolved name always leads to an active tenant, and an abandoned tenant's name never resolves.
     context.execute(&ActivateTenant).await?;
     resources.open(context.tenant()).await?;

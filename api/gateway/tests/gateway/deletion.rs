@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use directory::moving::{MoveError, Mover};
 use directory::place::{Placed, PlacingError};
-use directory::{Directory, DirectoryError, Placements, PlacementsError, Tenant, TenantStanding};
+use directory::{Directory, DirectoryError, Placements, PlacementsError, RestoredTenant, Tenant, TenantStanding};
 use eventstore::EventStore;
 use gateway::{Deletion, ProvisionError, Server, Services};
 use kernel::{Role, SystemClock, TenantId};
@@ -238,7 +238,7 @@ async fn a_tenant_that_a_backup_brought_back_is_deleted_once_more() {
     let place = placements.place(globex.tenant_id).await.unwrap();
     let deleted = Placed::Deleted { slug: "globex".to_owned(), services: Vec::new() };
     placements.note(globex.tenant_id, place, deleted, &SystemClock).await.unwrap();
-    directory.restore(&[(globex.clone(), TenantStanding::Active)]).await.unwrap();
+    directory.restore(&[RestoredTenant::here(globex.clone(), TenantStanding::Active)]).await.unwrap();
     gateway::delete(&world.config, "globex", "again", 0).await.unwrap();
     testbed::eventually("it is gone", || async {
         matches!(directory.find("globex").await, Err(DirectoryError::Unknown(_))).then_some(())
@@ -265,10 +265,10 @@ async fn a_restored_cell_says_how_its_own_tenants_stand_and_not_how_those_of_oth
         let listed = west.listed().await.unwrap();
         listed.into_iter().find(|one| one.tenant.tenant_id == tenant_id).unwrap().status
     };
-    east.restore(&[(tenant.clone(), TenantStanding::Suspended)]).await.unwrap();
-    west.restore(&[(tenant.clone(), TenantStanding::Active)]).await.unwrap();
+    east.restore(&[RestoredTenant::here(tenant.clone(), TenantStanding::Suspended)]).await.unwrap();
+    west.restore(&[RestoredTenant::here(tenant.clone(), TenantStanding::Active)]).await.unwrap();
     assert_eq!(status().await, "suspended");
-    east.restore(&[(tenant, TenantStanding::Active)]).await.unwrap();
+    east.restore(&[RestoredTenant::here(tenant, TenantStanding::Active)]).await.unwrap();
     assert_eq!(status().await, "active");
 }
 

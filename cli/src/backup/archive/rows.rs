@@ -108,6 +108,9 @@ pub struct TenantRow {
     slug: String,
     name: String,
     created_at: i64,
+    /// The cell in which it lives, if that is not the one that was backed up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    elsewhere: Option<String>,
 }
 
 impl Row for EventRow {
@@ -268,24 +271,26 @@ impl Row for BesideRow {
 }
 
 impl Row for TenantRow {
-    type Of = Tenant;
+    type Of = (Tenant, Option<String>);
 
-    fn of(tenant: &Tenant) -> Result<Self> {
+    fn of((tenant, elsewhere): &Self::Of) -> Result<Self> {
         Ok(Self {
             tenant_id: tenant.tenant_id.uuid(),
             slug: tenant.slug.clone(),
             name: tenant.name.clone(),
             created_at: tenant.created_at.timestamp_micros(),
+            elsewhere: elsewhere.clone(),
         })
     }
 
-    fn read(self) -> Result<Tenant> {
-        Ok(Tenant {
+    fn read(self) -> Result<Self::Of> {
+        let tenant = Tenant {
             tenant_id: tenant(self.tenant_id),
             slug: self.slug,
             name: self.name,
             created_at: time(self.created_at)?,
-        })
+        };
+        Ok((tenant, self.elsewhere))
     }
 }
 

@@ -65,21 +65,35 @@ impl Draft {
     pub fn finish(mut self, manifest: &Manifest) -> Result<String> {
         let mut text = serde_json::to_vec_pretty(manifest)?;
         text.push(b'\n');
-        let mut output = Output::create(&self.beside.join(MANIFEST))?;
-        output.write_all(&text)?;
-        let (_, digest) = output.finish()?;
-        let mut output = Output::create(&self.beside.join(SUMS))?;
-        output.write_all(manifest.sums(&digest).as_bytes())?;
-        output.finish()?;
-        File::open(&self.beside)?.sync_all()?;
+        let digest = self.file(MANIFEST, &text)?;
+        self.file(SUMS, manifest.sums(&digest).as_bytes())?;
+        sync(&self.beside).with_context(|| format!("can't sync {}", self.beside.display()))?;
         // Fails if something was created there meanwhile, unless that is an empty folder.
         fs::rename(&self.beside, &self.place)
             .with_context(|| format!("can't put the backup in its place {}", self.place.display()))?;
         self.finished = true;
         let parent = self.place.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        sync(parent.unwrap_or(Path::new("."))).with_context(|| {
+            format!(
+                "the backup {} is complete (digest {digest}), but it is not certain that it would be there after a power failure",
+                self.place.display()
+            )
+        })?;
         Ok(digest)
     }
+
+    /// Writes and syncs a file. Returns its SHA-256.
+    fn file(&self, name: &str, content: &[u8]) -> Result<String> {
+        let mut output = Output::create(&self.beside.join(name))?;
+        let written = output.write_all(content).and_then(|()| output.finish());
+        let (_, sha256) = written.with_context(|| format!("can't write {name}"))?;
+        Ok(sha256)
+    }
+}
+
+/// Makes sure that the names in a folder are on the disk.
+fn sync(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 impl Drop for Draft {
@@ -113,8 +127,8 @@ impl<R: Row> PartWriter<R> {
     /// Finishes and syncs the file. Returns its manifest entry.
     pub fn finish(self) -> Result<Part> {
         let Self { file, encoder, rows, .. } = self;
-        let written = || -> Result<(u64, String)> { encoder.finish()?.finish() };
-        let (bytes, sha256) = written().with_context(|| format!("can't write {file}"))?;
+        let written = encoder.finish().and_then(Output::finish);
+        let (bytes, sha256) = written.with_context(|| format!("can't write {file}"))?;
         Ok(Part { file, rows, bytes, sha256 })
     }
 }
@@ -137,7 +151,7 @@ impl Output {
         Ok(Self { file: BufWriter::with_capacity(1 << 18, file), bytes: 0, hasher: Sha256::new() })
     }
 
-    fn finish(self) -> Result<(u64, String)> {
+    fn finish(self) -> std::io::Result<(u64, String)> {
         let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.sync_all()?;
         Ok((self.bytes, hex::encode(self.hasher.finalize())))

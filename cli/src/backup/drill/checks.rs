@@ -10,10 +10,10 @@ use eventstore::{Closure, ReplayFilter};
 use futures::{StreamExt, TryStreamExt};
 use kernel::{Service, TenantId};
 
-use crate::backup::archive::{Archive, Ledger, ServicePart};
-use crate::backup::excluded_tenants::ExcludedTenants;
-use crate::backup::seals::Trust;
-use crate::backup::{load, side_tables, take};
+use crate::backup::archive::{Archive, ServicePart};
+use crate::backup::compare::compare;
+use crate::backup::load;
+use crate::backup::selection::Selection;
 use crate::context::{self, Context};
 use crate::progress;
 
@@ -21,62 +21,22 @@ use crate::progress;
 const OPENED: usize = 1_000;
 
 /// Restores the backup into the private Postgres.
-pub async fn load(
-    context: &Context,
-    archive: &Archive,
-    excluded: &ExcludedTenants,
-    trust: &Trust,
-) -> Result<((), String)> {
+pub async fn load(context: &Context, archive: &Archive, selected: Selection<'_>) -> Result<((), String)> {
     let bar = progress::bar(archive.manifest.rows(), "rows");
-    let loaded = load::load(&context.config, archive, excluded, trust, false, &bar).await;
+    let loaded = load::load(&context.config, archive, selected, &bar).await;
     bar.finish_and_clear();
     loaded?;
     Ok(((), format!("{} events, {} rows in all", archive.manifest.events(), archive.manifest.rows())))
 }
 
 /// Reads everything from Postgres again and compares it with the manifest, without excluded tenants.
-pub async fn compare(
-    context: &Context,
-    archive: &Archive,
-    excluded: &ExcludedTenants,
-    trust: &Trust,
-) -> Result<((), String)> {
+pub async fn compare_all(context: &Context, archive: &Archive, selected: Selection<'_>) -> Result<((), String)> {
     let tenants = Directory::open(&context.config).list().await?.len() as u64;
-    let said = archive.manifest.directory.rows - excluded.listed();
+    let said = archive.manifest.directory.rows - selected.excluded.listed();
     ensure!(tenants == said, "the directory has {tenants} tenants, the manifest says {said}");
     let (mut roots, mut seals) = (0, 0);
     for (log, mut snapshot) in snapshots(context, archive).await? {
-        let mut ledger = Ledger::default();
-        let sealed = snapshot.seals().await?;
-        let mut events = snapshot.sealed_events(Some(sealed));
-        while let Some((event, seal)) = events.try_next().await? {
-            ledger.event(&event)?;
-            if let Some(seal) = seal {
-                trust.check(&seal)?;
-                ledger.seal(&seal)?;
-                seals += 1;
-            }
-        }
-        drop(events);
-        let mut commands = snapshot.commands();
-        while let Some(command) = commands.try_next().await? {
-            ledger.command(&command)?;
-        }
-        drop(commands);
-        let mut claims = snapshot.claims();
-        while let Some(claim) = claims.try_next().await? {
-            ledger.claim(&claim);
-        }
-        drop(claims);
-        let mut decisions = deadletters::backup::decisions(&mut snapshot);
-        while let Some(decision) = decisions.try_next().await? {
-            ledger.decision(&decision)?;
-        }
-        drop(decisions);
-        ledger.check(&trust.rest_of(&excluded.rest_of(log)))?;
-        let copies = take::copies(&mut snapshot).await?;
-        ensure!(copies == log.copies, "{}: {copies:?} are copies, the manifest says {:?}", log.service, log.copies);
-        side_tables::compare(&mut snapshot, archive, log, excluded).await?;
+        seals += compare(&mut snapshot, archive, log, selected).await?;
         roots += log.tenants.len();
     }
     Ok(((), format!("{roots} roots, {seals} seals, {tenants} tenants in the directory")))

@@ -13,6 +13,7 @@ use super::archive::Archive;
 use super::archive::manifest::claim_key_mark;
 use super::excluded_tenants::ExcludedTenants;
 use super::seals::Trust;
+use super::selection::Selection;
 use super::{Drill, load};
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
@@ -57,12 +58,18 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         return;
     };
     // Claims are hashed with the claim key. Without the right one everything else can still be proven.
-    let here = Context::load(place, Vec::new(), format).ok().map(|here| here.config);
+    let (here, unreadable) = match Context::load(place, Vec::new(), format) {
+        Ok(here) => (Some(here.config), None),
+        Err(error) => (None, Some(error)),
+    };
     let key = here.as_ref().and_then(config::claim_key);
     // The master keys decrypt the data that claims and read models are built from.
     let lost = &drilled.without_key;
     let Some(excluded) = check(checks, "the master keys that it needs are configured", async {
-        load::opens(here.as_ref(), &archive.manifest, lost, false)?;
+        load::opens(here.as_ref(), &archive.manifest, lost, false).map_err(|lacking| match &unreadable {
+            Some(error) => lacking.context(format!("the configuration can't be read: {error:#}")),
+            None => lacking,
+        })?;
         let excluded = ExcludedTenants::of(&archive, lost).await?;
         let keys = archive.manifest.master_keys().into_iter().filter(|key| !lost.contains(key));
         Ok((excluded, keys.collect::<Vec<_>>().join(", ")))
@@ -98,15 +105,15 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         private.config.auth.former_master_key = here.auth.former_master_key;
         private.config.vault = here.vault;
     }
-    restored(&archive, &excluded, &trust, &private, key, format, checks).await;
+    let selected = Selection { excluded: &excluded, trust: &trust, rehearsed: false };
+    restored(&archive, selected, &private, key, format, checks).await;
     check(checks, "the private Postgres stops and is removed", async { Ok((private.stop().await?, String::new())) })
         .await;
 }
 
 async fn restored(
     archive: &Archive,
-    excluded: &ExcludedTenants,
-    trust: &Trust,
+    selected: Selection<'_>,
     private: &Private,
     key: Option<[u8; 32]>,
     format: Format,
@@ -114,8 +121,8 @@ async fn restored(
 ) {
     let context = &Context { config: private.config.clone(), format };
     let key = key.filter(|key| archive.manifest.claim_key_mark.as_ref() == Some(&claim_key_mark(key)));
-    let loading = checks::load(context, archive, excluded, trust);
-    let comparing = checks::compare(context, archive, excluded, trust);
+    let loading = checks::load(context, archive, selected);
+    let comparing = checks::compare_all(context, archive, selected);
     if check(checks, "it can be restored, every leaf hash is that of its bytes", loading).await.is_none()
         || check(checks, "the restored logs have the same roots, seals and counts", comparing).await.is_none()
         || check(checks, "the claims are those of the events", checks::claims(context, archive, key)).await.is_none()

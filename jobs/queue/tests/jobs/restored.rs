@@ -9,7 +9,7 @@ use testbed::eventually;
 use crate::world::{World, new_job, now};
 
 #[tokio::test]
-async fn what_waited_or_ran_is_there_again_is_done_once_and_what_was_over_or_had_a_file_is_not_there() {
+async fn what_waited_or_ran_is_there_again_is_done_once_and_what_was_over_is_not_there() {
     let world = World::start().await;
     let over = world.submit("note", json!({ "n": 1 })).await;
     world.until(over, State::Completed).await;
@@ -20,15 +20,10 @@ async fn what_waited_or_ran_is_there_again_is_done_once_and_what_was_over_or_had
     let later = jobs::NewJob { run_at: Some(at), ..new_job(json!({ "n": 2 })) };
     let request = world.request();
     let later = world.jobs.submit(&request, "note", &later).await.unwrap().id;
-    // Its input file is not in the backup, so neither is the job.
-    let by_file = jobs::NewJob { run_at: Some(at), ..new_job(json!(null)) };
-    let by_file = world.jobs.submit_with(&request, "read", &by_file, b"a file").await.unwrap().id;
 
     let other = world.restored().await;
-    for gone in [over, by_file] {
-        let error = other.jobs.find(&request.caller, gone).await.unwrap_err();
-        assert_eq!(error.code(), "not_found");
-    }
+    let error = other.jobs.find(&request.caller, over).await.unwrap_err();
+    assert_eq!(error.code(), "not_found");
     let (was, is) = (world.find(later).await, other.find(later).await);
     assert_eq!((is.state, &is), (State::Scheduled, &was));
     let job = other.find(running).await;
@@ -51,6 +46,37 @@ async fn what_waited_or_ran_is_there_again_is_done_once_and_what_was_over_or_had
     other.jobs.wake().await;
     other.until(later, State::Completed).await;
     assert_eq!(other.stage.begun.lock().unwrap().len(), 2, "each once");
+}
+
+#[tokio::test]
+async fn a_job_that_worked_on_a_file_has_failed_after_a_restore_and_says_to_send_the_file_again() {
+    let world = World::start().await;
+    let request = world.request();
+    let later = jobs::NewJob { run_at: Some(now() + chrono::Duration::hours(1)), ..new_job(json!(null)) };
+    let waiting = world.jobs.submit_with(&request, "read", &later, b"a file").await.unwrap().id;
+    let running = world.jobs.submit_with(&request, "hold", &new_job(json!(null)), b"a file").await.unwrap().id;
+    world.until(running, State::Running).await;
+
+    let other = world.restored().await;
+    let again = other.restored().await;
+    for restored in [&other, &again] {
+        let before = restored.dump().await;
+        for id in [waiting, running] {
+            let job = restored.find(id).await;
+            assert_eq!(
+                (job.state, job.code.as_deref()),
+                (State::Discarded, Some("job_input_not_in_backup")),
+                "{job:?}"
+            );
+            assert!(job.reason.is_some_and(|reason| reason.contains("send the file again")));
+            assert!(job.finished_at.is_some_and(|at| at >= job.created_at), "it is not old already");
+            let refusal = restored.jobs.retry(&request, id).await.unwrap_err();
+            assert_eq!((refusal.kind(), refusal.code()), (kernel::Kind::Conflict, "job_input_not_in_backup"));
+        }
+        assert_eq!(restored.dump().await, before, "a refusal writes nothing");
+    }
+    let rows = "SELECT j::text FROM jobs.jobs j ORDER BY 1";
+    assert_eq!(again.strings(rows).await, other.strings(rows).await, "a later backup keeps what became of them");
 }
 
 #[tokio::test]

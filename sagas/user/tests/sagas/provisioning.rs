@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use coordinator::{Sagas, Status};
 use futures::future::{BoxFuture, FutureExt, ready};
-use kernel::{Grant, Role, Service, TenantId};
+use kernel::{Clock, Grant, Role, Service, TenantId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 use tokio::sync::Notify;
 use user_aggregates::{Tenant, TenantStatus};
-use user_commands::{CodeKey, GRANTS, LinkKey, RequestTenant, ResumeTenant, SuspendTenant};
+use user_commands::{CodeKey, GRANTS, LinkKey, RequestTenant, RequestTenantDeletion, ResumeTenant, SuspendTenant};
 use user_sagas::{Ports, ResourceError, TenantResources, TenantStanding, UserSagas};
 
 use crate::end_access::AccessDouble;
@@ -311,5 +311,84 @@ async fn nobody_is_led_to_a_tenant_before_it_is_active_and_a_suspension_from_bef
     noting.assert_status(&noting.end(&running).await, Status::Completed, "noted");
     assert!(story.resources.is_open(case.tenant()));
     assert_eq!(story.resources.standing(case.tenant()), Some(TenantStanding::Suspended));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_given_up_is_undone_also_if_it_was_suspended_or_is_to_be_deleted() {
+    let story = Provisioning::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let running = bed.start();
+    story.resources.shut(true);
+    for is_to_be_deleted in [false, true] {
+        let case = bed.case(story.saga());
+        story.begin(&case).await;
+        case.until("waiting for its place", |one| case.later(one).is_some()).await;
+        assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Active);
+        let reason = "a mistake".to_owned();
+        if is_to_be_deleted {
+            case.execute(&RequestTenantDeletion { reason, grace_days: 30 }).await;
+        } else {
+            case.execute(&SuspendTenant { reason }).await;
+        }
+        bed.clock.advance(Duration::hours(2));
+        running.wake();
+        case.assert_status(&case.end(&running).await, Status::Compensated, "given up");
+        story.undone(&case).await;
+        let noting = bed.case_of("note_tenant_status", case.tenant());
+        noting.assert_status(&noting.end(&running).await, Status::Completed, "there is nothing to note");
+        if is_to_be_deleted {
+            let deleting = bed.case_of("delete_tenant", case.tenant());
+            deleting.assert_status(&deleting.end(&running).await, Status::Completed, "there is nothing to delete");
+            assert_eq!(story.resources.ends(case.tenant()), [""; 0]);
+        }
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_whose_reservation_was_lost_in_a_restore_gets_it_again_unless_somebody_else_has_the_name_by_now() {
+    let story = Provisioning::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let running = bed.start();
+    for is_taken in [false, true] {
+        story.resources.shut(true);
+        let case = bed.case(story.saga());
+        story.begin(&case).await;
+        case.until("waiting for its place", |one| case.later(one).is_some()).await;
+        story.resources.release(case.tenant()).await.unwrap();
+        let other = testbed::tenant();
+        if is_taken {
+            story.resources.reserve(other, &slug(&case), "Other", bed.clock.now()).await.unwrap();
+        }
+        story.resources.shut(false);
+        let state = case.end(&running).await;
+        if is_taken {
+            case.assert_status(&state, Status::Compensated, "its name is another's");
+            assert_eq!(case.load::<Tenant>(case.tenant()).await.status, TenantStatus::Abandoned);
+            assert_eq!(story.resources.slug_of(other), Some(slug(&case)));
+        } else {
+            case.assert_status(&state, Status::Completed, "made");
+            story.done(&case).await;
+        }
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_deleted_before_its_place_is_open_gets_none() {
+    let story = Provisioning::default();
+    let bed = Bed::new(story.sagas(), operators_grants()).await;
+    let (case, running) = (bed.case(story.saga()), bed.start());
+    story.resources.shut(true);
+    story.begin(&case).await;
+    case.until("waiting for its place", |one| case.later(one).is_some()).await;
+    case.execute(&RequestTenantDeletion { reason: "a mistake".to_owned(), grace_days: 0 }).await;
+    let deleting = bed.case_of("delete_tenant", case.tenant());
+    deleting.until("deleted", |one| !one.status.is_active()).await;
+    assert_eq!(story.resources.slug_of(case.tenant()), None);
+    story.resources.shut(false);
+    case.assert_status(&case.end(&running).await, Status::Completed, "there is nothing to open");
+    assert_eq!((story.resources.slug_of(case.tenant()), story.resources.is_open(case.tenant())), (None, false));
     running.stop().await;
 }
