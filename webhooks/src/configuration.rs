@@ -261,6 +261,9 @@ fn unknown(id: Uuid) -> Refusal {
 }
 
 fn unavailable(error: sqlx::Error) -> Refusal {
+    if let Some(refusal) = eventstore::refused_as_moving(&error) {
+        return refusal;
+    }
     tracing::warn!(%error, "webhooks can't be read or changed");
     Refusal::unavailable("webhooks_unavailable", "the webhooks' database does not answer; try again")
 }
