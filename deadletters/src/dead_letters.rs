@@ -340,6 +340,9 @@ fn unknown(id: &LetterId) -> Refusal {
 }
 
 pub(crate) fn unavailable(error: sqlx::Error) -> Refusal {
+    if let Some(refusal) = eventstore::refused_as_moving(&error) {
+        return refusal;
+    }
     tracing::warn!(%error, "dead letters can't be read or changed");
     Refusal::unavailable("dead_letters_unavailable", "the dead letters' database does not answer; try again")
 }

@@ -6,7 +6,7 @@
 //!
 //! - [`Directory`] is its table of tenants, and of the domains that they have verified.
 //! - [`place`] is the aggregate of a tenant's place (its cell), without I/O. [`placements`] stores its events, in order. The front process
-//!   of several cells follows these events in a [`cell_map`].
+//!   of several cells follows these events in a [`cell_map`], for which `look_ups` asks for tenants that it does not know.
 //! - [`lifecycle`] creates, suspends and deletes tenants, by commands to the user service, for operators of the platform.
 //! - [`Installation`] does what is outside of that service's log, for the sagas `provision_tenant`, `note_tenant_status` and
 //!   `delete_tenant`: it reserves names, checks databases and streams, makes keys, and in the end destroys all data of a tenant.
@@ -22,6 +22,7 @@ pub mod cell_map;
 mod holdings;
 mod installation;
 pub mod lifecycle;
+mod look_ups;
 pub mod moving;
 pub mod place;
 pub mod placements;

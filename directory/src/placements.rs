@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use eventstore::LockKey;
 use kernel::{Clock, TenantId};
 use serde::Serialize;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Row, Transaction};
 use uuid::Uuid;
 
@@ -78,14 +79,33 @@ impl Placements {
     /// The id of a tenant, given by id or short name, and the cell in which it lives. `None` if there is no such tenant; the inner `None`
     /// if no cell was ever recorded for it.
     pub async fn find(&self, tenant: &str) -> Result<Option<(Uuid, Option<String>)>, sqlx::Error> {
-        let row = sqlx::query(
-            "SELECT tenant_id, cell FROM tenants WHERE (slug = $1 OR tenant_id = $2) AND status <> 'reserved'",
+        Ok(self.find_all(&[tenant.to_owned()]).await?.pop().flatten())
+    }
+
+    /// As [`find`](Self::find), for several tenants at once: an answer for each, in their order.
+    pub(crate) async fn find_all(
+        &self,
+        tenants: &[String],
+    ) -> Result<Vec<Option<(Uuid, Option<String>)>>, sqlx::Error> {
+        let rows = sqlx::query(
+            "SELECT t.tenant_id, t.cell
+             FROM UNNEST($1::text[], $2::uuid[]) WITH ORDINALITY AS a (slug, id, nth)
+             LEFT JOIN LATERAL (
+                 SELECT tenant_id, cell FROM tenants
+                 WHERE (slug = a.slug OR tenant_id = a.id) AND status <> 'reserved'
+                 ORDER BY (tenant_id = a.id) IS TRUE DESC LIMIT 1
+             ) t ON true
+             ORDER BY a.nth",
         )
-        .bind(tenant)
-        .bind(tenant.parse::<Uuid>().ok())
-        .fetch_optional(&self.0)
+        .bind(tenants)
+        .bind(tenants.iter().map(|tenant| tenant.parse().ok()).collect::<Vec<Option<Uuid>>>())
+        .fetch_all(&self.0)
         .await?;
-        row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+        let found = |row: &PgRow| {
+            let tenant: Option<Uuid> = row.try_get(0)?;
+            tenant.map(|tenant| Ok((tenant, row.try_get(1)?))).transpose()
+        };
+        rows.iter().map(found).collect()
     }
 
     /// The state of a tenant's place.

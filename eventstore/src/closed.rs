@@ -62,6 +62,17 @@ pub(crate) async fn all(pool: &PgPool) -> Result<Vec<(TenantId, Closure)>, Error
 /// Whether Postgres refused a row because its tenant is closed, that is, by the policy `closed` of the table `commands`. Both names are in
 /// the error message in every language of the server, and no other error contains both.
 pub(crate) fn refuses(error: &sqlx::Error) -> bool {
+    denies(error, |message| ["closed", "commands"].iter().all(|name| message.contains(name)))
+}
+
+/// Whether Postgres refused a row of the tables beside the log (jobs, webhooks, dead letters), which people write, because its tenant is
+/// closed. The policies have these names in all of them.
+pub(crate) fn refuses_beside(error: &sqlx::Error) -> bool {
+    denies(error, |message| ["closed_to_new", "closed_to_change"].iter().any(|name| message.contains(name)))
+}
+
+/// Whether Postgres denied a statement with such a message.
+fn denies(error: &sqlx::Error, with: impl Fn(&str) -> bool) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
-    error.code().as_deref() == Some("42501") && ["closed", "commands"].iter().all(|name| error.message().contains(name))
+    error.code().as_deref() == Some("42501") && with(error.message())
 }

@@ -76,7 +76,7 @@ pub use following::Place;
 pub use lock::{Lock, LockClass, LockKey, lock_options};
 pub use lock_retry::LockRetry;
 pub use read::{EventSlice, partition_of, stored_in};
-pub use refusal::{key_unusable, log_unreadable};
+pub use refusal::{key_unusable, log_unreadable, refused_as_moving, tenant_moving};
 pub use relay::Relay;
 pub use replay::ReplayFilter;
 pub use rewrap::Rewrapped;

@@ -2,7 +2,7 @@
 
 use kernel::Refusal;
 
-use crate::Error;
+use crate::{Error, closed};
 
 /// The refusal for a failed read of the log, outside of commands. Logs the error.
 pub fn log_unreadable(error: &Error) -> Refusal {
@@ -11,6 +11,19 @@ pub fn log_unreadable(error: &Error) -> Refusal {
     }
     tracing::warn!(%error, "the log can't be read");
     Refusal::unavailable("log_unavailable", "the log does not answer; try again")
+}
+
+/// The refusal for a write of a tenant that is closed here.
+pub fn tenant_moving() -> Refusal {
+    Refusal::unavailable(
+        "tenant_moving",
+        "the tenant is being moved to another place; nothing was written: send it again in a moment",
+    )
+}
+
+/// The refusal for a statement on the tables beside the log (jobs, webhooks, dead letters) that failed because its tenant is closed here.
+pub fn refused_as_moving(error: &sqlx::Error) -> Option<Refusal> {
+    closed::refuses_beside(error).then(tenant_moving)
 }
 
 /// The refusal for a key that can't be used: because of us, or because the key store of the master key is unavailable. Nothing was written.

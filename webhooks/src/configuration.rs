@@ -103,9 +103,10 @@ impl Webhooks {
         [PoolUse::of("webhooks", &self.inner.configure), PoolUse::of("deliver", &self.inner.deliver)]
     }
 
-    /// The numbers of endpoints of all tenants, by state.
-    pub async fn counts(&self) -> Result<EndpointCounts, sqlx::Error> {
-        counts(&self.inner.deliver, &self.inner.positions).await
+    /// The numbers of endpoints of all tenants, by state. Those of tenants that are `paused`, because they are suspended, do not count as
+    /// late.
+    pub async fn counts(&self, paused: impl Fn(TenantId) -> bool) -> Result<EndpointCounts, sqlx::Error> {
+        counts(&self.inner.deliver, &self.inner.positions, paused).await
     }
 
     /// A tenant's endpoints, oldest first.
@@ -260,6 +261,9 @@ fn unknown(id: Uuid) -> Refusal {
 }
 
 fn unavailable(error: sqlx::Error) -> Refusal {
+    if let Some(refusal) = eventstore::refused_as_moving(&error) {
+        return refusal;
+    }
     tracing::warn!(%error, "webhooks can't be read or changed");
     Refusal::unavailable("webhooks_unavailable", "the webhooks' database does not answer; try again")
 }

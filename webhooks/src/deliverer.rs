@@ -1,6 +1,6 @@
 //! The deliverer of a service's webhooks. One process is active, and runs a worker for each endpoint.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ pub struct Deliverer {
     webhooks: Webhooks,
     store: EventStore,
     notices: Option<Arc<dyn Notices>>,
+    paused: watch::Receiver<Option<HashSet<TenantId>>>,
 }
 
 /// A worker that is running.
@@ -47,13 +48,22 @@ impl Deliverer {
             "Attempts to deliver an event to a webhook, by result"
         );
         metrics::describe_histogram!("inopsio_webhook_delivery_seconds", "Response time of webhook receivers");
-        Self { webhooks, store, notices: None }
+        // Nobody is paused, and that never changes.
+        let (_, paused) = watch::channel(Some(HashSet::new()));
+        Self { webhooks, store, notices: None, paused }
     }
 
     /// The same deliverer; it also notifies tenants of webhooks that were disabled automatically.
     #[must_use]
     pub fn telling(self, notices: Arc<dyn Notices>) -> Self {
         Self { notices: Some(notices), ..self }
+    }
+
+    /// The same deliverer; it delivers nothing to the webhooks of these tenants, which are suspended or to be deleted, and to nobody as long
+    /// as they are not known (`None`). Webhooks continue from their cursors when their tenant is not among them any more.
+    #[must_use]
+    pub fn pausing(self, paused: watch::Receiver<Option<HashSet<TenantId>>>) -> Self {
+        Self { paused, ..self }
     }
 
     /// Runs until `shutdown`. Tolerates outages of the database and the bus.
@@ -82,6 +92,7 @@ impl Deliverer {
             store: self.store.clone(),
             slots: SendSlots::new(settings.sending, settings.sending_of_tenant),
             decided: received,
+            paused: self.paused.clone(),
         });
         let stop = shutdown.child_token();
         let (service, bus) = (self.store.service(), self.webhooks.parts().bus.clone());
@@ -97,13 +108,17 @@ impl Deliverer {
         let mut workers = JoinSet::new();
         let mut running: HashMap<Uuid, Running> = HashMap::new();
         let mut wakes = self.wakes().await;
+        let mut paused = self.paused.clone();
         let mut polled = Instant::now();
         let mut last_sweep: Option<Instant> = None;
         let mut changed = true;
         while !stop.is_cancelled() && lock.held().await {
             if changed || polled.elapsed() >= settings.poll_interval {
                 match self.targets().await {
-                    Ok(targets) => reconcile(targets, &shared, &stop, &mut running, &mut workers),
+                    Ok(mut targets) => {
+                        targets.retain(|target| !shared.is_paused(target.tenant));
+                        reconcile(targets, &shared, &stop, &mut running, &mut workers);
+                    }
                     Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
                 }
                 self.sweep(&mut last_sweep).await;
@@ -112,6 +127,7 @@ impl Deliverer {
             changed = tokio::select! {
                 () = stop.cancelled() => false,
                 Some(()) = wakes.next() => true,
+                Ok(()) = paused.changed() => true,
                 Some(ended) = workers.join_next(), if !workers.is_empty() => match ended {
                     // The worker ended because its endpoint was changed: start the next worker now, if the endpoint is enabled.
                     Ok(id) => {

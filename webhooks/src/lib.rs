@@ -6,7 +6,7 @@
 //! the same statement that records the delivery.
 //!
 //! A failed delivery is retried with growing pauses. Later events of the endpoint wait, which keeps the order; other endpoints do not
-//! wait. A crash between a delivery and its record delivers the event again with the same `webhook-id`, by which receivers
+//! wait. The endpoints of a suspended tenant have no workers, and continue from their cursors afterwards. A crash between a delivery and its record delivers the event again with the same `webhook-id`, by which receivers
 //! recognize it. An event that the receiver itself refuses several times is parked with the later ones of its aggregate (`letters.rs`),
 //! and the others continue.
 //!

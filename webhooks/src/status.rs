@@ -1,6 +1,6 @@
 //! Numbers of a service's webhooks, for operators.
 
-use kernel::Position;
+use kernel::{Position, TenantId};
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
@@ -15,18 +15,24 @@ pub struct EndpointCounts {
     pub failing: u64,
     /// Disabled endpoints.
     pub disabled: u64,
-    /// The largest lag, in positions of the log, among endpoints that are not failing.
+    /// The largest lag, in positions of the log, among endpoints that are neither failing nor paused.
     pub lag: u64,
-    /// The largest lag among all enabled endpoints.
+    /// The largest lag among all enabled endpoints that are not paused.
     pub longest_lag: u64,
     /// Aggregates with parked events, summed over all endpoints.
     pub parked: u64,
 }
 
-pub(crate) async fn counts(pool: &PgPool, positions: &Positions) -> Result<EndpointCounts, sqlx::Error> {
+/// The numbers, where nothing is delivered to the endpoints of tenants that are `paused`.
+#[expect(clippy::disallowed_methods, reason = "the tenant of an endpoint that an authenticated caller set up")]
+pub(crate) async fn counts(
+    pool: &PgPool,
+    positions: &Positions,
+    paused: impl Fn(TenantId) -> bool,
+) -> Result<EndpointCounts, sqlx::Error> {
     // Reads all endpoints, every few seconds: each tenant has few.
     let rows = sqlx::query(
-        "SELECT e.endpoint_id, e.enabled, c.attempts > 0 AS failing, c.position, h.position AS head
+        "SELECT e.tenant_id, e.endpoint_id, e.enabled, c.attempts > 0 AS failing, c.position, h.position AS head
          FROM webhooks.endpoints e JOIN webhooks.cursors c USING (tenant_id, endpoint_id), log.head h",
     )
     .fetch_all(pool)
@@ -43,13 +49,16 @@ pub(crate) async fn counts(pool: &PgPool, positions: &Positions) -> Result<Endpo
             continue;
         }
         counts.enabled += 1;
+        let failing: bool = row.try_get("failing")?;
+        counts.failing += u64::from(failing);
+        if paused(TenantId::vouched(row.try_get("tenant_id")?)) {
+            continue;
+        }
         let stored = Position::from_i64(row.try_get("position")?);
         let position = positions.of(row.try_get::<Uuid, _>("endpoint_id")?).map_or(stored, |here| here.max(stored));
         let lag = Position::from_i64(row.try_get("head")?).0.saturating_sub(position.0);
         counts.longest_lag = counts.longest_lag.max(lag);
-        if row.try_get::<bool, _>("failing")? {
-            counts.failing += 1;
-        } else {
+        if !failing {
             counts.lag = counts.lag.max(lag);
         }
     }

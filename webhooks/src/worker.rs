@@ -2,6 +2,7 @@
 
 mod retrying;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,15 @@ pub(crate) struct Shared {
     pub(crate) slots: SendSlots,
     /// Changes when somebody decided about a dead letter.
     pub(crate) decided: watch::Receiver<()>,
+    /// The tenants that are suspended or to be deleted; `None` as long as they are not known.
+    pub(crate) paused: watch::Receiver<Option<HashSet<TenantId>>>,
+}
+
+impl Shared {
+    /// Whether nothing is delivered to a tenant's endpoints now.
+    pub(crate) fn is_paused(&self, tenant: TenantId) -> bool {
+        self.paused.borrow().as_ref().is_none_or(|paused| paused.contains(&tenant))
+    }
 }
 
 pub(crate) struct Worker {
@@ -71,7 +81,7 @@ pub(crate) struct Worker {
 
 /// Why a step was not completed.
 enum Interruption {
-    /// The worker has to end: it was stopped, or its endpoint was changed. The deliverer starts another one if needed.
+    /// The worker has to end: it was stopped, its endpoint was changed, or its tenant is suspended. The deliverer starts another one if needed.
     Ended,
     Log(eventstore::Error),
     Tables(sqlx::Error),
@@ -102,7 +112,7 @@ impl Worker {
         Self { target, shared, stop, stored, attempts_recorded: 0, letters: None, decided }
     }
 
-    /// Delivers until it is stopped, or its endpoint is changed.
+    /// Delivers until it is stopped, its endpoint is changed, or its tenant is suspended.
     pub(crate) async fn run(mut self) {
         let stop = self.stop.clone();
         let positions = self.shared.webhooks.parts().positions.clone();
@@ -350,7 +360,7 @@ impl Worker {
         let Some(Some(_slot)) = slot else {
             return Err(Interruption::Ended);
         };
-        if !attempts::current(parts.deliver, &self.target).await? {
+        if !attempts::current(parts.deliver, &self.target).await? || self.shared.is_paused(self.target.tenant) {
             return Err(Interruption::Ended);
         }
         let at = parts.clock.now();

@@ -165,12 +165,7 @@ impl Remote {
         if forwarded == ForwardedHeaders::Plain {
             headers.remove(header::ORIGIN);
         }
-        let (id, trace) = (incoming.id.to_string(), incoming.traceparent.clone());
-        for (name, value) in [("x-request-id", Some(id)), ("traceparent", trace)] {
-            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
-                headers.insert(name, value);
-            }
-        }
+        insert_origin(&mut headers, incoming);
         let reads = matches!(method, Method::GET | Method::HEAD);
         let repeatable = reads || headers.contains_key("idempotency-key");
         let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -257,6 +252,7 @@ impl Remote {
         };
         let mut headers = request.headers().clone();
         headers.remove(header::HOST);
+        insert_origin(&mut headers, Incoming::of(&request)?);
         let outbound = Outbound {
             method: request.method().clone(),
             path,
@@ -297,6 +293,16 @@ impl Remote {
 
 fn taken(_: poem::error::ReadBodyError) -> Refusal {
     Refusal::internal("body_taken", "the request's body was read twice; see the log")
+}
+
+/// Inserts the headers by which the other end knows the request: its id, and its trace.
+fn insert_origin(headers: &mut HeaderMap, incoming: &Incoming) {
+    let (id, trace) = (incoming.id.to_string(), incoming.traceparent.clone());
+    for (name, value) in [("x-request-id", Some(id)), ("traceparent", trace)] {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// Removes the hop-by-hop headers, including those that `Connection` names.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use coordinator::{Instances, Sagas};
+use directory::Directory;
 use eventstore::{Database, EventStore, seals};
 use executor::Executor;
 use kernel::{Position, Service, SystemClock, SystemIds};
@@ -115,7 +116,8 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
     let webhooks =
         Webhooks::open(&database, bus, (domain.catalog)().into(), context.config.webhooks.settings(), sources)
             .map_err(|error| anyhow::anyhow!(error))?;
-    let counts = webhooks.counts().await?;
+    let suspended = Directory::open(&context.config).suspended().await?;
+    let counts = webhooks.counts(|tenant| suspended.contains(&tenant)).await?;
     all.push(Consumer {
         service: service.name(),
         kind: "webhooks",

@@ -1,6 +1,6 @@
 //! Maps errors of the log, of keys and of serialization to the refusals of commands. Those of other reads: [`eventstore::log_unreadable`].
 
-use eventstore::{append, key_unusable};
+use eventstore::{append, key_unusable, tenant_moving};
 use kernel::{DecodeError, Refusal};
 
 use crate::ClaimKind;
@@ -76,10 +76,7 @@ pub(crate) fn by_the_append<'a>(error: &append::Error, kinds: impl IntoIterator<
                 "too much waits to be written already; nothing was written: try again in a while",
             )
         }
-        append::Error::Closed { .. } => Refusal::unavailable(
-            "tenant_moving",
-            "the tenant is being moved to another place; nothing was written: send it again in a moment",
-        ),
+        append::Error::Closed { .. } => tenant_moving(),
         append::Error::Unavailable(_) | append::Error::Outdated => {
             tracing::warn!(%error, "the append has no outcome");
             unavailable()

@@ -138,7 +138,7 @@ impl Jobs {
     /// that one.
     ///
     /// # Errors
-    /// `job_kind_unknown`, `idempotency_key_reused`, `jobs_unavailable`. Nothing was written then.
+    /// `job_kind_unknown`, `idempotency_key_reused`, `tenant_moving`, `jobs_unavailable`. Nothing was written then.
     pub async fn submit(&self, request: &Request, kind: &str, job: &NewJob) -> Result<Submitted, Refusal> {
         self.submit_with(request, kind, job, &[]).await
     }
@@ -455,6 +455,9 @@ fn unknown(id: Uuid) -> Refusal {
 }
 
 pub(crate) fn unavailable(error: sqlx::Error) -> Refusal {
+    if let Some(refusal) = eventstore::refused_as_moving(&error) {
+        return refusal;
+    }
     tracing::warn!(%error, "jobs can't be read or changed");
     Refusal::unavailable("jobs_unavailable", "the jobs' database does not answer; try again")
 }

@@ -1,7 +1,7 @@
 //! Tenants' commands on endpoints, and their refusals.
 
 use kernel::{Caller, Position, Refusal, Role, Versions};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use uuid::Uuid;
 use webhooks::{EndpointCommand, EndpointFields, Guard, Request, Settings};
 
@@ -42,6 +42,35 @@ async fn the_same_request_is_carried_out_once_and_shows_its_secret_again_to_nobo
     // The key of a refused request may be used again, for a corrected one.
     let keyed = Request { command_id: Some("three".to_owned()), ..world.request() };
     refused(&world, &keyed, EndpointCommand::Create { fields: fields("http://10.0.0.1"), after: None }).await;
+    assert!(!world.webhooks.carry_out(&keyed, create()).await.unwrap().repeated);
+}
+
+#[tokio::test]
+async fn what_is_asked_for_while_a_tenant_moves_is_refused_as_its_commands_are() {
+    let world = strict().await;
+    let id = world.endpoint(URL).await.id;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let pause =
+        format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{}', 'paused', 'east')", world.tenant);
+    superuser.execute(pause.as_str()).await.unwrap();
+    let create = || EndpointCommand::Create { fields: fields(URL), after: None };
+    let keyed = Request { command_id: Some("one".to_owned()), ..world.request() };
+    for act in [
+        create(),
+        EndpointCommand::Change { id, fields: fields(URL) },
+        EndpointCommand::Enable { id },
+        EndpointCommand::Disable { id, reason: "maintenance".to_owned() },
+        EndpointCommand::RotateSecret { id, overlap_hours: 0 },
+        EndpointCommand::Replay { id, after: Position::START },
+        EndpointCommand::Remove { id },
+    ] {
+        for request in [&world.request(), &keyed] {
+            assert_eq!(refused(&world, request, act.clone()).await.code(), "tenant_moving", "{act:?}");
+        }
+    }
+    assert_eq!((world.store.head().await.unwrap(), world.find(id).await.version), (Position::START, 1));
+    world.webhooks.carry_out(&request(testbed::tenant(), Role::Admin), create()).await.unwrap();
+    superuser.execute("DELETE FROM log.closed").await.unwrap();
     assert!(!world.webhooks.carry_out(&keyed, create()).await.unwrap().repeated);
 }
 

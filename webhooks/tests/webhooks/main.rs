@@ -7,4 +7,5 @@ mod configuring;
 mod delivering;
 mod failing;
 mod parking;
+mod suspending;
 mod world;

@@ -428,3 +428,26 @@ async fn refusals_before_and_after_a_restart_are_in_one_row() {
     let first = attempts(&world).await;
     assert_eq!(first[..6], [1, 2, 3, 4, 5, 2], "the sixth is the second of a parked event");
 }
+
+#[tokio::test]
+async fn what_is_decided_while_a_tenant_moves_is_refused_as_its_commands_are() {
+    let world = World::start().await;
+    let (receiver, _) = superstitious().await;
+    let endpoint = world.endpoint(&receiver.url).await;
+    let refused = append(&world, "bad", &[13]).await;
+    eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
+    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    let pause =
+        format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{}', 'paused', 'east')", world.tenant);
+    superuser.execute(pause.as_str()).await.unwrap();
+    let (ours, letter) = (request(&world), id(endpoint.id, refused));
+    let dead_letters = dead_letters(&world);
+    for decided in
+        [dead_letters.redrive(&ours, &letter, "again").await, dead_letters.discard(&ours, &letter, "no").await]
+    {
+        assert_eq!(decided.unwrap_err().code(), "tenant_moving");
+    }
+    let decisions: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM dead.decisions").fetch_one(&mut superuser).await.unwrap();
+    assert_eq!((decisions, world.store.head().await.unwrap().0), (0, refused));
+}

@@ -22,9 +22,9 @@ pub struct Webhooks {
     failing: u64,
     /// Webhooks that are disabled.
     disabled: u64,
-    /// The largest lag, in positions, of a webhook that is not failing.
+    /// The largest lag, in positions, of a webhook that is neither failing nor of a suspended tenant.
     lag_events: u64,
-    /// The largest lag, in positions, of any webhook.
+    /// The largest lag, in positions, of any webhook of a tenant that is not suspended.
     longest_lag_events: u64,
     /// Aggregates with an event that a receiver refused, which is up to their tenants, too.
     parked_aggregates: u64,
@@ -57,7 +57,8 @@ pub struct Consumers {
 /// When its database does not answer.
 pub async fn ask(running: &Running, running_feeds: &RunningFeeds) -> Result<Consumers, String> {
     let service = running.runtime.service;
-    let counts = running.webhooks.counts().await.map_err(|error| error.to_string())?;
+    let paused = |tenant| running.runtime.active_tenants.check(tenant).is_err();
+    let counts = running.webhooks.counts(paused).await.map_err(|error| error.to_string())?;
     let head = running.runtime.store.head().await.map_err(|error| error.to_string())?;
     let webhooks = Webhooks {
         service: service.name(),

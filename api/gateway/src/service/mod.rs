@@ -271,7 +271,9 @@ impl Starting<'_> {
             permission_resolver: adapters.permission_resolver.clone(),
             url: adapters.url.clone(),
         };
-        let deliverer = Deliverer::new(webhooks.clone(), self.store.clone()).telling(Arc::new(notices));
+        let deliverer = Deliverer::new(webhooks.clone(), self.store.clone())
+            .telling(Arc::new(notices))
+            .pausing(adapters.suspended.subscribe());
         self.spawn("webhooks", move |shutdown| deliverer.clone().run(shutdown));
         Ok(webhooks)
     }

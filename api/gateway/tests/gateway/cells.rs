@@ -1,6 +1,7 @@
 //! A front before several cells: forwards a tenant's requests to its cell, and learns at once of moves.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use config::{Cell, SecretText};
@@ -16,6 +17,8 @@ use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use testbed::eventually;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use user_commands::{Link, LinkKey, Purpose};
 use uuid::Uuid;
 
@@ -33,13 +36,43 @@ fn cell(urls: String) -> Cell {
 async fn before_cells() -> (World, Server, String) {
     let mut world = World::start().await;
     let direct = world.url.clone();
+    let front = front_of(&mut world, direct.clone()).await;
+    (world, front, direct)
+}
+
+/// A front before the cell at this address, in which the world's tenant lives, and one that does not answer.
+async fn front_of(world: &mut World, west: String) -> Server {
     let mut config = world.config.clone();
     config.directory.cell = Some("west".to_owned());
-    config.cells.insert("west".to_owned(), cell(direct.clone()));
+    config.cells.insert("west".to_owned(), cell(west));
     config.cells.insert("east".to_owned(), cell(format!("http://127.0.0.1:{}", testbed::free_port())));
     let front = Server::start(config, Services::Cells).await.unwrap();
     world.url = format!("http://{}", front.addr());
-    (world, front, direct)
+    front
+}
+
+/// A cell that reports to be healthy, answers everything with 200, and keeps the heads of other requests than health checks.
+async fn listening() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (url, heads) = (format!("http://{}", listener.local_addr().unwrap()), Arc::<Mutex<Vec<String>>>::default());
+    let kept = heads.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let kept = kept.clone();
+            tokio::spawn(async move {
+                let mut head = vec![0; 4_096];
+                let read = connection.read(&mut head).await.unwrap_or_default();
+                let asked = String::from_utf8_lossy(&head[..read]).into_owned();
+                if !asked.starts_with("GET /health") && !asked.starts_with("GET /ready") {
+                    kept.lock().unwrap().push(asked);
+                }
+                let _ =
+                    connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            });
+        }
+    });
+    (url, heads)
 }
 
 /// Records that the tenant moved from the cell west to the cell east.
@@ -131,6 +164,43 @@ async fn what_a_tenant_asks_reaches_its_cell_through_the_front() {
     while !text.contains("crm.lead.captured") {
         let more = tokio::time::timeout(Duration::from_secs(20), bytes.next()).await.expect("the feed goes on");
         text += &String::from_utf8_lossy(&more.unwrap().unwrap());
+    }
+    front.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cell_knows_a_request_and_a_websocket_by_the_id_and_the_trace_that_they_have_at_the_front() {
+    let mut world = World::start().await;
+    let (west, heads) = listening().await;
+    let front = front_of(&mut world, west).await;
+    let (id, trace) = (Uuid::from_u128(7).to_string(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let socket = || {
+        world
+            .request(Method::GET, "/graphql")
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    };
+    let request = || world.request(Method::GET, "/v1/crm/leads");
+    for request in [request(), socket()] {
+        assert_eq!(Answer::of(request).await.status, StatusCode::OK);
+    }
+    for request in [request(), socket()] {
+        let known = request.header("x-request-id", &id).header("traceparent", trace);
+        assert_eq!(Answer::of(known).await.status, StatusCode::OK);
+    }
+    let heads = heads.lock().unwrap().clone();
+    let named = |head: &str, wanted: &str| -> Vec<String> {
+        let values = head.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| *name == wanted);
+        values.map(|(_, value)| value.to_owned()).collect()
+    };
+    assert_eq!(heads.len(), 4, "{heads:?}");
+    for (nth, head) in heads.iter().enumerate() {
+        let ids = named(head, "x-request-id");
+        assert!(ids.len() == 1 && ids[0].parse::<Uuid>().is_ok(), "{head}");
+        let known = nth >= 2;
+        assert_eq!((ids[0] == id, named(head, "traceparent") == [trace]), (known, known), "{head}");
     }
     front.shutdown().await;
 }

@@ -1,13 +1,17 @@
 //! Webhooks: how tenants create and inspect them, over REST and GraphQL.
 
+use std::sync::Arc;
+
 use config::SecretText;
-use kernel::Role;
+use eventstore::EventStore;
+use kernel::{Role, SystemClock};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testbed::receiver::{Receiver, Reply};
-use testbed::{MailServer, eventually};
+use testbed::{MailServer, eventually, lanterns};
 
-use crate::world::{Answer, World};
+use crate::provisioning::{town_with, within_a_second};
+use crate::world::{Answer, World, token};
 
 async fn world() -> World {
     World::start_with(|config| config.webhooks.allow_private = true).await
@@ -312,4 +316,60 @@ async fn a_tenants_owners_are_told_once_by_mail_that_a_webhook_was_disabled_by_i
     assert_eq!(ids.len(), 4, "each is a mail of its own: {ids:?}");
     assert_eq!(world.post(&format!("{path}/disable"), json!({ "reason": "moved" })).await.status, StatusCode::OK);
     assert_eq!((untold(&world).await, told().len()), ((0, 0), 4));
+}
+
+/// Waits until every process refuses a tenant's token because the tenant is suspended.
+async fn is_shut_out(world: &World, token: &str) {
+    for server in [&world.server, &world.behind].into_iter().flatten() {
+        let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", server.addr());
+        eventually("it is shut out", async || {
+            let answer = Answer::of(world.client.get(&url).bearer_auth(token)).await;
+            (answer.code() == "tenant_suspended").then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn attack_215_webhooks_of_a_tenant_that_is_shut_out_get_nothing_until_it_is_admitted_and_then_everything() {
+    let world = Box::pin(town_with(|config| config.webhooks.allow_private = true)).await;
+    let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    let ours = token(&world.config, globex.tenant_id, &[Role::Admin]);
+    within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
+    let (receiver, others) = (Receiver::start().await, Receiver::start().await);
+    for (url, token) in [(&receiver.url, ours.clone()), (&others.url, world.token(&[Role::Admin]))] {
+        let create = world.anonymous(Method::POST, "/v1/events/webhooks").bearer_auth(token);
+        let created = Answer::of(create.json(&json!({ "service": "crm", "url": url }))).await;
+        assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
+    }
+    // As sagas and jobs do for a tenant that is shut out, too.
+    let (settings, clock) = (world.config.log_settings(), Arc::new(SystemClock));
+    let store = EventStore::open(&world.database, settings, clock).await.unwrap();
+    let happens = async || {
+        let before = store.head().await.unwrap().0;
+        lanterns::append(&store, globex.tenant_id).await;
+        (before + 1..=store.head().await.unwrap().0).collect::<Vec<u64>>()
+    };
+    let mut all = happens().await;
+    eventually("all arrive", async || (receiver.positions() == all).then_some(())).await;
+    for (nth, deleted) in [false, true].into_iter().enumerate() {
+        if deleted {
+            gateway::delete(&world.config, "globex", "contract ended", 30).await.unwrap();
+        } else {
+            gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
+        }
+        is_shut_out(&world, &ours).await;
+        let missed = happens().await;
+        world.lead("Ada").await;
+        eventually("the neighbour's arrives", async || (others.got().len() == nth + 1).then_some(())).await;
+        assert_eq!(receiver.positions(), all);
+        if deleted {
+            gateway::restore(&world.config, "globex").await.unwrap();
+        } else {
+            gateway::resume(&world.config, &globex).await.unwrap();
+        }
+        all.extend(missed);
+        eventually("what was missed arrives", async || (receiver.positions() == all).then_some(())).await;
+    }
+    store.close().await;
 }

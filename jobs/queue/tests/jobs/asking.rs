@@ -27,6 +27,30 @@ async fn the_same_request_asks_once_and_another_one_under_its_id_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_asked_for_while_a_tenant_moves_is_refused_as_its_commands_are() {
+    let world = World::idle(quick()).await;
+    let id = world.submit("note", json!(1)).await;
+    let pause =
+        format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{}', 'paused', 'east')", world.tenant);
+    world.execute(&pause).await;
+    let before = world.dump().await;
+    let keyed = jobs::Request { command_id: Some("k1".to_owned()), ..world.request() };
+    for request in [&world.request(), &keyed] {
+        for refused in
+            [world.jobs.submit(request, "note", &new_job(json!(2))).await, world.jobs.cancel(request, id).await]
+        {
+            assert_eq!(refused.unwrap_err().code(), "tenant_moving");
+        }
+    }
+    assert_eq!(
+        (world.dump().await, world.strings("SELECT position::text FROM log.head").await),
+        (before, vec!["0".to_owned()])
+    );
+    world.execute("DELETE FROM log.closed").await;
+    assert!(!world.jobs.submit(&keyed, "note", &new_job(json!(2))).await.unwrap().repeated);
+}
+
+#[tokio::test]
 async fn of_many_who_ask_at_the_same_time_under_one_key_one_makes_the_job() {
     let world = World::idle(quick()).await;
     let keyed = NewJob { unique: Some(Unique::by_key("daily")), ..new_job(json!(null)) };
