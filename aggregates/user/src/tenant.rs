@@ -267,7 +267,9 @@ mod tests {
         given(vec![active(), abandoned()]).when(TenantCommand::Abandon).then_expect_events(vec![]);
         // Its deletion ends with it.
         let mut tenant = Tenant::default();
-        [active(), requested(100), abandoned()].into_iter().for_each(|event| tenant.evolve(event));
+        for event in [active(), requested(100), abandoned()] {
+            tenant.evolve(event);
+        }
         assert_eq!((tenant.status, tenant.deletion), (TenantStatus::Abandoned, None));
         let status = TenantStatus::Deleted;
         given(vec![active(), requested(100), TenantDeleted {}.into()])
