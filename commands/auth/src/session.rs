@@ -29,8 +29,8 @@ pub struct StartSession {
     /// The session's lifetime.
     pub lifetime: TimeDelta,
     pub place: Place,
-    /// The session of the same user that it replaces in the same browser.
-    pub replaces: Option<SessionId>,
+    /// The session that the browser had. It is replaced if it is of the same user and has not ended.
+    pub before: Option<SessionId>,
 }
 
 /// The context in which a user changes their credentials. The append requires that it is still valid.
@@ -92,6 +92,7 @@ impl Command for StartSession {
         let at = work.now();
         let account = account_of(work, self.user).await?;
         require_not_ended(&account, self.since.unwrap_or_else(|| account.moment(at)))?;
+        let replaces = self.replaced(work).await?;
         let started = SessionStarted {
             user: self.user,
             methods: self.methods.clone(),
@@ -100,7 +101,7 @@ impl Command for StartSession {
             place: self.place.clone(),
             saml: self.saml.clone(),
             era: Some(account.era),
-            replaces: self.replaces,
+            replaces,
         };
         if let Some(saml) = &self.saml {
             // Requires that the claim is free, then takes it: of two simultaneous sessions, one is refused.
@@ -111,6 +112,16 @@ impl Command for StartSession {
         }
         work.create::<Session>(session, SessionCommand::Start(Box::new(started)))?;
         Ok(session)
+    }
+}
+
+impl StartSession {
+    /// The session that the new one replaces.
+    async fn replaced(&self, work: &mut Work<'_>) -> Result<Option<SessionId>, Refusal> {
+        let Some(id) = self.before else { return Ok(None) };
+        let before = work.find::<Session>(id).await?.filter(|before| !before.ended);
+        let started = before.as_ref().and_then(|before| before.started.as_ref());
+        Ok(started.filter(|started| started.user == self.user).map(|_| id))
     }
 }
 

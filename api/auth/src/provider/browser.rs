@@ -145,14 +145,6 @@ impl Provider {
         Ok(found.map(|(session, _)| session))
     }
 
-    /// The session of a user that a new one of theirs replaces in this browser.
-    async fn replaced_session(&self, visit: &Visit, user: UserId) -> Result<Option<SessionId>, OAuthError> {
-        let Some(id) = self.session_in_cookie(visit).await? else { return Ok(None) };
-        let before = self.session_state(visit, id).await?.filter(|before| !before.ended);
-        let theirs = before.is_some_and(|before| before.started.as_ref().is_some_and(|started| started.user == user));
-        Ok(theirs.then_some(id))
-    }
-
     /// Whether a session is `earlier`, or replaced it in the same browser.
     pub(super) async fn continues(
         &self,
@@ -219,8 +211,8 @@ impl Provider {
     ) -> Result<(SessionId, Cookies), OAuthError> {
         let Authentication { methods, saml, since } = by;
         let (lifetime, place) = (LONGEST_SESSION, visit.place());
-        let replaces = self.replaced_session(visit, person.id).await?;
-        let start = StartSession { user: person.id, methods, saml, since, lifetime, place, replaces };
+        let before = self.session_in_cookie(visit).await?;
+        let start = StartSession { user: person.id, methods, saml, since, lifetime, place, before };
         let started = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await;
         if let Err(refusal) = &started
             && let Some(reason) = REFUSED.into_iter().find(|reason| *reason == refusal.code())

@@ -410,6 +410,30 @@ async fn attack_197_what_was_opened_in_an_earlier_session_of_a_browser_ends_when
 }
 
 #[tokio::test]
+async fn attack_219_who_signs_in_where_somebody_else_was_signed_in_has_no_power_over_their_session() {
+    let world = World::start().await;
+    let app = world.client(true).await;
+    let mut browser = Browser::default();
+    let mut tokens = Vec::new();
+    for login in ["ada@example.com", "grace@example.com"] {
+        world.person(login).await;
+        let asks = app.asks(&[("scope", "openid api"), ("prompt", "login")]);
+        let code = browser.signs_in(&world, &asks, login, PASSWORD).await.code();
+        tokens.push(json(app.redeems(&world, &code, &[]), StatusCode::OK).await);
+    }
+    let leaves = |tokens: &Value| query("logout", &[("id_token_hint", tokens["id_token"].as_str().unwrap())]);
+    let check = async |tokens: &Value| world.provider.trust.check(tokens["access_token"].as_str().unwrap()).await;
+    let before = world.head().await;
+    let asked = browser.visit(&world, &leaves(&tokens[0])).await;
+    assert!(asked.body.contains("name=\"pending\""), "what Ada got signs Grace out: {asked:?}");
+    assert_eq!(world.head().await, before, "something was written");
+    let left = browser.visit(&world, &leaves(&tokens[1])).await;
+    assert!(left.body.contains("You are signed out"), "{left:?}");
+    assert_eq!(check(&tokens[1]).await.unwrap_err().code(), "token_revoked");
+    assert!(check(&tokens[0]).await.is_ok(), "Grace signed Ada out");
+}
+
+#[tokio::test]
 async fn attack_198_a_client_that_was_deactivated_leads_nobody_to_its_addresses() {
     let world = World::start().await;
     let app = world.client(true).await;
