@@ -449,3 +449,17 @@ async fn attack_198_a_client_that_was_deactivated_leads_nobody_to_its_addresses(
     }
     assert_eq!(world.head().await, before, "something was written");
 }
+
+#[tokio::test]
+async fn attack_220_a_clients_secret_that_is_posted_with_a_request_gets_into_no_address() {
+    let world = World::start().await;
+    let app = world.client(true).await;
+    let id = app.id.to_string();
+    for page in ["authorize", "logout"] {
+        let form =
+            [("client_id", &*id), ("client_secret", &*app.secret), ("client_assertion", "a.b.c"), ("state", "s")];
+        let answer = world.post(page, &form).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        assert_eq!(answer.headers()["location"], format!("/t/acme/{page}?client_id={id}&state=s"));
+    }
+}
