@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use directory::cell_map::{CellMap, Destination, TenantHint};
+use futures::FutureExt;
 use kernel::{SystemClock, SystemIds};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Executor};
@@ -41,12 +42,14 @@ async fn attack_216_whoever_sends_many_names_of_nobody_delays_no_tenant_and_no_n
     let observer = one.connect_with(test.database.superuser()).await.unwrap();
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tenants'::regclass
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let waiting = eventually("they wait", async || {
-        let waiting: i64 = sqlx::query_scalar(waits).fetch_one(&observer).await.unwrap();
-        (waiting > 0).then_some(waiting)
-    })
-    .await;
-    assert_eq!(waiting, 1, "they occupy more than one connection");
+    let occupied = async || {
+        eventually("they wait", async || {
+            let waiting: i64 = sqlx::query_scalar(waits).fetch_one(&observer).await.unwrap();
+            (waiting > 0).then_some(waiting)
+        })
+        .await
+    };
+    assert_eq!(occupied().await, 1, "they occupy more than one connection");
     assert_eq!(map.find(&named("acme")).await.unwrap(), led_to[0], "who is known");
     map.catch_up().await.unwrap();
 
@@ -57,6 +60,18 @@ async fn attack_216_whoever_sends_many_names_of_nobody_delays_no_tenant_and_no_n
     }
     let queries = statements.with("ORDINALITY").len();
     assert!((1..=2).contains(&queries), "{queries} queries");
+    // Whoever does not wait any more is not looked up.
+    locks.execute("BEGIN; LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let first = ask("somebody".to_owned());
+    occupied().await;
+    for nth in 0..100 {
+        assert!(map.find(&named(&format!("impatient-{nth}"))).now_or_never().is_none());
+    }
+    statements.clear();
+    locks.execute("COMMIT").await.unwrap();
+    assert_eq!(first.await.unwrap(), None);
+    assert_eq!(map.find(&named("somebody-else")).await.unwrap(), None);
+    assert_eq!(statements.with("ORDINALITY").len(), 2, "their own queries");
     // What can't be a name is not looked up, however long it is.
     statements.clear();
     assert_eq!(map.find(&named(&"x".repeat(8_000))).await.unwrap(), None);
