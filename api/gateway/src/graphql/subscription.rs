@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auth_api::trust::Seen;
 use face::graphql::Context;
-use face::{Incoming, MinPositions, Problem};
+use face::{Denied, Incoming, MinPositions, Problem};
 use futures::future::BoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
 use juniper::http::GraphQLRequest;
@@ -238,8 +238,13 @@ async fn run_operation(
     };
     engine.limits.check(&engine.schema, request).map_err(|refusal| refused(&refusal))?;
     let name = request.operation_name.as_deref();
-    let note = |errors: &[ExecutionError<DefaultScalarValue>]| {
-        engine.recorder.record(context.caller(), seen, "graphql", &of_fields(&request.query, errors));
+    // What a subscription is denied again with each event is one denial.
+    let mut noted: Vec<Denied> = Vec::new();
+    let mut note = |errors: &[ExecutionError<DefaultScalarValue>]| {
+        let mut denied = of_fields(&request.query, errors);
+        denied.retain(|one| !noted.contains(one));
+        engine.recorder.record(context.caller(), seen, "graphql", &denied);
+        noted.append(&mut denied);
     };
     let operation = ValidatedOperation::new(&request.query, name, &engine.schema).map_err(|error| rejected(&error))?;
     if operation.operation_type() != OperationType::Subscription {
@@ -266,10 +271,16 @@ async fn run_operation(
             // The item is complete. Its database transactions end before it is sent, because the client may be slow, and the next item
             // may be long in coming.
             context.renew().await;
-            let payload = match item {
-                Ok(value) => json!({ "data": { &*field: value } }),
-                Err(failed) => json!({ "data": null, "errors": failed }),
+            let (data, mut errors) = match item {
+                // A field that can't be null has failed, and with it all that is around it.
+                Ok(value) if value.is_null() => (Value::Null, Vec::new()),
+                Ok(value) => (json!({ &*field: value }), Vec::new()),
+                Err(failed) => (Value::Null, failed),
             };
+            errors.append(&mut context.take_errors());
+            note(&errors);
+            let payload =
+                if errors.is_empty() { json!({ "data": data }) } else { json!({ "data": data, "errors": errors }) };
             if result(&payload).await.is_err() {
                 return Ok(());
             }

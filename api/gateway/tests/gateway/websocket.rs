@@ -112,6 +112,40 @@ async fn a_subscriber_sees_its_own_tenants_leads_change() {
 }
 
 #[tokio::test]
+async fn a_change_is_shown_as_far_as_its_subscriber_may_see_it_with_the_errors_of_the_rest() {
+    let world = World::start().await;
+    let mut socket = Socket::open(&world).await;
+    socket.init(&world.token(&[kernel::Role::Viewer])).await;
+    let query = "subscription { user { userChanged { change user { name access { roles } } } } }";
+    socket.say(json!({ "id": "1", "type": "subscribe", "payload": { "query": query } })).await;
+    // The subscription starts some time after the request for it, so users are registered until one is seen.
+    let seen = async {
+        let mut number = 0;
+        loop {
+            number += 1;
+            let user = json!({ "name": "Ada", "email": format!("ada{number}@example.com"), "roles": ["viewer"] });
+            assert_eq!(world.post("/v1/user/users", user).await.status, reqwest::StatusCode::CREATED);
+            if let Ok(message) = tokio::time::timeout(Duration::from_millis(200), socket.hear()).await {
+                return message;
+            }
+        }
+    };
+    let message = tokio::time::timeout(Duration::from_secs(30), seen).await.expect("a change within 30 s");
+    let (data, errors) = (&message["payload"]["data"], &message["payload"]["errors"]);
+    let change = &data["user"]["userChanged"];
+    assert!(change["change"].is_string(), "{message}");
+    assert_eq!(change["user"], json!({ "name": "Ada", "access": null }), "{message}");
+    assert_eq!(errors.as_array().map(Vec::len), Some(1), "{message}");
+    assert_eq!(errors[0]["path"], json!(["user", "userChanged", "user", "access"]), "{message}");
+    let extensions = &errors[0]["extensions"];
+    assert_eq!(
+        (&extensions["code"], &extensions["permission"]),
+        (&json!("permission_missing"), &json!("user:access:read")),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn queries_work_too_each_for_itself() {
     let world = World::start().await;
     let mut socket = Socket::open(&world).await;
