@@ -128,22 +128,28 @@ impl Connection {
                     self.operations.passes(&operation, is_last).then_some(message)
                 }
                 _ = keep_alive.tick() => Some(message::ping()),
-                () = &mut self.ended => {
-                    let authenticated = self.client.is_some();
-                    break Some(if authenticated { CloseReason::Forbidden } else { CloseReason::InitTimeout });
-                }
+                () = &mut self.ended => break Some(self.end_reason()),
                 () = stop.cancelled() => break Some(CloseReason::GoingAway),
             };
-            if let Some(message) = send
-                && sink.send(message).await.is_err()
-            {
-                break None;
+            let Some(message) = send else { continue };
+            // First whether the token has ended: the message may have waited for a slow client, and be of what happened after that.
+            tokio::select! {
+                biased;
+                () = &mut self.ended => break Some(self.end_reason()),
+                sent = sink.send(message) => if sent.is_err() { break None },
             }
         };
+        // Not only when the client, which may be slow, has taken the close frame.
+        self.operations = Operations::default();
         if let Some(reason) = closing {
             // Fails if the client is already gone, which is no error.
             drop(sink.send(reason.frame()).await);
         }
+    }
+
+    /// Why the connection has to end now that `ended` has returned.
+    const fn end_reason(&self) -> CloseReason {
+        if self.client.is_some() { CloseReason::Forbidden } else { CloseReason::InitTimeout }
     }
 
     /// Handles a message of the client. Returns the message to answer with, if any, or the reason to close the connection.

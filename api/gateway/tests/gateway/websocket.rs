@@ -355,6 +355,56 @@ async fn a_message_that_is_longer_than_a_body_may_be_ends_the_connection() {
     assert!(matches!(next, None | Some(Err(_) | Ok(Message::Close(_)))), "{next:?}");
 }
 
+/// Asks for more than twice what the kernels at both ends buffer (4 MiB and a little), and reads nothing: answers as long as their queries.
+/// Parsing a query keeps the only thread of a test busy; more of them would delay the ping of another connection.
+async fn ask_for_more_than_is_buffered(socket: &mut Socket) {
+    let question = (0..20).map(|n| format!("{}{n}: __typename ", "a".repeat(40_000))).collect::<Vec<_>>().concat();
+    for id in 0..12 {
+        let ask =
+            json!({ "id": id.to_string(), "type": "subscribe", "payload": { "query": format!("{{ {question} }}") } });
+        let sent =
+            tokio::time::timeout(Duration::from_millis(200), socket.0.send(Message::text(ask.to_string()))).await;
+        if sent.is_err() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn attack_225_who_reads_nothing_until_they_are_locked_gets_nothing_of_what_happened_after_that() {
+    let world = World::start().await;
+    let user = json!({ "name": "Eve", "email": "eve@example.com", "roles": ["viewer"] });
+    let registered = world.post("/v1/user/users", user).await;
+    let eve = registered.body["id"].as_str().unwrap_or_else(|| panic!("{registered:?}")).to_owned();
+    let token = world.token_of_user(&eve);
+    let query = "subscription { crm { leadChanged { leadId } } }";
+    let mut others = Socket::open(&world).await;
+    others.init(&world.token(&[kernel::Role::Viewer])).await;
+    first_change(&world, &mut others, "all", query).await;
+    let mut slow = Socket::of_little_room(&world).await;
+    slow.init(&token).await;
+    first_change(&world, &mut slow, "all", query).await;
+    ask_for_more_than_is_buffered(&mut slow).await;
+    let locked = world.post(&format!("/v1/user/users/{eve}/lock"), json!({ "reason": "phishing" })).await;
+    assert_eq!(locked.status, reqwest::StatusCode::OK, "{locked:?}");
+    testbed::eventually("she is locked out", async || {
+        let asked = world.anonymous(Method::POST, "/graphql").bearer_auth(&token);
+        let answer = Answer::of(asked.json(&json!({ "query": "{ __typename }" }))).await;
+        (answer.status == reqwest::StatusCode::UNAUTHORIZED).then_some(())
+    })
+    .await;
+    let late = world.lead("Late").await;
+    // When another subscriber gets it, it was on its way to her, too.
+    while others.hear().await["payload"]["data"]["crm"]["leadChanged"]["leadId"] != late {}
+    loop {
+        let heard = slow.hear().await;
+        if heard == json!({ "closed": 4403 }) {
+            break;
+        }
+        assert!(!heard.to_string().contains(&late), "{}", heard["id"]);
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_left_after_a_while_and_one_that_only_listens_is_not() {
     let world = World::start_with(|config| (config.http.timeout_seconds, config.http.idle_seconds) = (1, 4)).await;
@@ -363,17 +413,7 @@ async fn a_client_that_takes_nothing_is_left_after_a_while_and_one_that_only_lis
     listener.init(&token).await;
     let mut slow = Socket::of_little_room(&world).await;
     slow.init(&token).await;
-    // More than twice what the kernels at both ends buffer (4 MiB and a little): answers as long as their queries, and the client reads
-    // none of them. Parsing a query keeps the only thread of this test busy; more of them would delay the ping of the other connection.
-    let question = (0..20).map(|n| format!("{}{n}: __typename ", "a".repeat(40_000))).collect::<Vec<_>>().concat();
-    for id in 0..12 {
-        let ask =
-            json!({ "id": id.to_string(), "type": "subscribe", "payload": { "query": format!("{{ {question} }}") } });
-        let sent = tokio::time::timeout(Duration::from_millis(200), slow.0.send(Message::text(ask.to_string()))).await;
-        if sent.is_err() {
-            break;
-        }
-    }
+    ask_for_more_than_is_buffered(&mut slow).await;
     let closed = async {
         loop {
             let ping = Message::text(json!({ "type": "ping" }).to_string());
