@@ -13,7 +13,7 @@ use juniper::http::GraphQLRequest;
 use juniper::{DefaultScalarValue, ExecutionError, OperationType, ValidatedOperation, Value as GraphQlValue};
 use kernel::{Caller, Refusal};
 use poem::endpoint::make;
-use poem::http::{HeaderValue, header};
+use poem::http::{HeaderMap, HeaderValue, header};
 use poem::web::websocket::{Message, WebSocket, WebSocketConfig, WebSocketStream};
 use poem::{Endpoint, FromRequest, IntoResponse, Request, Response};
 use serde_json::{Value, json};
@@ -27,6 +27,7 @@ use super::{Engine, explorer};
 use crate::auth::Bearer;
 use crate::auth::denials::of_fields;
 use crate::front::failure::panicked;
+use crate::front::is_of;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -52,6 +53,7 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
     let (bearer, most) = (request.extensions().get::<Bearer>().cloned(), incoming.limits.body);
     let seen = request.extensions().get::<Seen>().cloned();
     let seen = seen.unwrap_or(Seen { request: incoming.id, address: None, agent: None });
+    let headers = request.headers().clone();
     let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
     if !offered.is_some_and(|offered| offered.split(',').any(|protocol| protocol.trim() == PROTOCOL)) {
         let refusal = Refusal::invalid("websocket_protocol", format!("offer the WebSocket subprotocol {PROTOCOL}"))
@@ -62,7 +64,7 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
     let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
     let websocket = WebSocket::from_request_without_body(&request).await?.config(config);
     let upgraded = websocket.protocols([PROTOCOL]).on_upgrade(move |stream| async move {
-        Connection::new(engine, bearer, seen).run(stream).await;
+        Connection::new(engine, bearer, seen, headers).run(stream).await;
     });
     Ok(upgraded.into_response())
 }
@@ -74,6 +76,8 @@ struct Connection {
     bearer: Option<Bearer>,
     /// The upgrade request's data for records of denials.
     seen: Seen,
+    /// The headers of the upgrade request, one of which may name the tenant that is meant.
+    headers: HeaderMap,
     /// None before `connection_init`.
     client: Option<Client>,
     /// Returns when the connection has to end: before `connection_init` after its timeout, then when the token becomes invalid.
@@ -100,11 +104,11 @@ struct Outgoing {
 }
 
 impl Connection {
-    fn new(engine: Arc<Engine>, bearer: Option<Bearer>, seen: Seen) -> Self {
+    fn new(engine: Arc<Engine>, bearer: Option<Bearer>, seen: Seen, headers: HeaderMap) -> Self {
         let (outbox, outgoing) = mpsc::channel(64);
         let ended = tokio::time::sleep(INIT_TIMEOUT).boxed();
         let (operations, outgoing) = (Operations::default(), Some(outgoing));
-        Self { engine, bearer, seen, client: None, ended, operations, outbox, outgoing }
+        Self { engine, bearer, seen, headers, client: None, ended, operations, outbox, outgoing }
     }
 
     async fn run(mut self, stream: WebSocketStream) {
@@ -187,6 +191,9 @@ impl Connection {
             }
             None => self.bearer.take().ok_or(CloseReason::Forbidden)?,
         };
+        if !is_of(bearer.verified.caller.tenant(), &self.headers) {
+            return Err(CloseReason::Forbidden);
+        }
         self.client = Some(Client { caller: bearer.verified.caller.clone(), token: bearer.verified.token });
         self.ended = async move { verifier.ended(bearer).await }.boxed();
         Ok(message::ack())

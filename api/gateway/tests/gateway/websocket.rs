@@ -278,6 +278,25 @@ async fn a_connection_that_breaks_the_protocol_is_closed_with_the_protocols_code
     }
 }
 
+#[tokio::test]
+async fn a_token_in_the_first_message_is_of_the_tenant_that_the_upgrade_is_meant_for() {
+    let world = World::start().await;
+    let payload = json!({ "Authorization": format!("Bearer {}", world.token(&[kernel::Role::Viewer])) });
+    let other = testbed::tenant().to_string();
+    for (tenant, answer) in [
+        (world.tenant.to_string(), json!({ "type": "connection_ack" })),
+        (other, json!({ "closed": 4403 })),
+        ("acme".to_owned(), json!({ "closed": 4403 })),
+    ] {
+        let mut request = format!("{}/graphql", world.url.replace("http", "ws")).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        request.headers_mut().insert("x-tenant-id", tenant.parse().unwrap());
+        let mut socket = Socket(tokio_tungstenite::connect_async(request).await.unwrap().0);
+        socket.say(json!({ "type": "connection_init", "payload": payload })).await;
+        assert_eq!(socket.hear().await, answer, "{tenant}");
+    }
+}
+
 /// Subscribes as `id` and waits until a change of a lead arrives. It captures leads until then, because a subscription starts some time
 /// after the request for it.
 async fn first_change(world: &World, socket: &mut Socket, id: &str, query: &str) -> Value {
