@@ -69,6 +69,12 @@ pub struct Resource<T> {
     pub version: u64,
 }
 
+/// 200: the current state of a resource that nobody may store, because its version does not stand for all that is shown: at the same path
+/// another caller or tenant finds another one, or what is shown also changes by time or by other resources. So its ETag, which is for
+/// `If-Match`, may be the same for different bodies, and a cache that is told 304 would show the wrong one.
+#[derive(Debug)]
+pub struct Unstored<T>(pub Resource<T>);
+
 /// 200: requested data that has no version of its own, and so no ETag.
 #[derive(Debug)]
 pub struct Plain<T>(pub T);
@@ -166,6 +172,14 @@ impl<T: Serialize + Send> IntoResponse for Resource<T> {
     }
 }
 
+impl<T: Serialize + Send> IntoResponse for Unstored<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.0.into_response();
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
 impl<T: Serialize + Send> IntoResponse for Plain<T> {
     fn into_response(self) -> Response {
         json(StatusCode::OK, &self.0)
@@ -192,6 +206,8 @@ fn set(headers: &mut poem::http::HeaderMap, name: HeaderName, value: &str) {
 }
 
 const ETAG_HEADER: (&str, &str) = ("ETag", "The version of the resource");
+const UNSTORED_HEADER: (&str, &str) =
+    ("Cache-Control", "no-store: the ETag is only for If-Match, because it does not stand for all that is shown");
 const LOCATION_HEADER: (&str, &str) = ("Location", "The path of the new resource");
 pub(crate) const CHANGED_HEADERS: [(&str, &str); 3] =
     [ETAG_HEADER, ("X-Position", "<service>=<position>: the position of the log after this command"), REPEATED_HEADER];
@@ -240,6 +256,16 @@ impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Unversio
 impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Resource<T> {
     fn meta() -> MetaResponses {
         schema::answer::<T>(200, "The current state", &[ETAG_HEADER])
+    }
+
+    fn register(registry: &mut Registry) {
+        schema::register_answer::<T>(registry);
+    }
+}
+
+impl<T: Example + JsonSchema + Serialize> poem_openapi::ApiResponse for Unstored<T> {
+    fn meta() -> MetaResponses {
+        schema::answer::<T>(200, "The current state", &[ETAG_HEADER, UNSTORED_HEADER])
     }
 
     fn register(registry: &mut Registry) {

@@ -44,7 +44,7 @@ mod streamed;
 mod uploads;
 mod whole;
 
-pub use answer::{Accepted, Changed, Created, Plain, Resource, Unversioned, UnversionedCreated};
+pub use answer::{Accepted, Changed, Created, Plain, Resource, Unstored, Unversioned, UnversionedCreated};
 pub use body::{Empty, RawBody, decode_json};
 pub use by_service::ByService;
 pub use command::{Command, HEADERS, PublicCommand, Purpose, Upload};

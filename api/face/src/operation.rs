@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Changed, Created, Example, Problem, Resource, Runtime, UnversionedCreated, example};
+use crate::{Changed, Created, Example, Problem, Resource, Runtime, Unstored, UnversionedCreated, example};
 
 /// The resource that was created or changed.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -37,6 +37,9 @@ pub type EnqueueResult = Result<UnversionedCreated<Target>, Problem>;
 
 /// The response with the current state of a resource.
 pub type ReadResult<T> = Result<Resource<T>, Problem>;
+
+/// As [`ReadResult`], of a resource whose version does not stand for all that is shown.
+pub type UnstoredResult<T> = Result<Unstored<T>, Problem>;
 
 /// Executes a command that changes the resource with this id.
 pub async fn change<C: Command<Answer = ()>>(

@@ -8,7 +8,7 @@ use directory::Holdings;
 use executor::{ClaimHistory, Subjects};
 use face::graphql::{Context, Session};
 use face::{Domain, Runtime, WriteSide};
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use jobs::{Jobs, Kinds};
 use juniper::{DefaultScalarValue, Executor, FieldResult, graphql_object, graphql_subscription};
 use kernel::{AggregateType, EventType, Grant, Role, Service};
@@ -17,6 +17,7 @@ use poem_openapi::registry::{MetaApi, Registry};
 use projector::{Projection, ReadModels};
 
 use crate::adapters::Adapters;
+use crate::graphql::Event;
 
 /// A type-erased [`Domain`]: what the gateway needs to open its service, to generate its contract, and to manage its data.
 pub struct DomainDefinition {
@@ -175,9 +176,9 @@ pub fn catalogue() -> Vec<EventType> {
 fn follow<D: Domain>(
     session: Arc<Session>,
     executor: &Executor<'_, '_, Context>,
-) -> BoxStream<'static, FieldResult<D::Subscription>> {
+) -> BoxStream<'static, FieldResult<Event<D::Subscription>>> {
     let wanted = executor.look_ahead().children().iter().map(|child| child.field_original_name().to_owned()).collect();
-    D::subscribe(session, wanted)
+    D::subscribe(session, wanted).map_ok(Event).boxed()
 }
 
 /// Generates from the list of domains: their definitions, and the GraphQL roots with one namespace for each domain.
@@ -234,7 +235,7 @@ macro_rules! domains {
                 async fn $name(
                     context: &Context,
                     executor: &Executor<'_, '_, Context>,
-                ) -> BoxStream<'static, FieldResult<<$domain as Domain>::Subscription>> {
+                ) -> BoxStream<'static, FieldResult<Event<<$domain as Domain>::Subscription>>> {
                     follow::<$domain>(context.session(), executor)
                 }
             )+

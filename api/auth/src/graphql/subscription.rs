@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use face::graphql::{Context, Session, changes};
+use face::graphql::{BigInt, Context, Session, changes};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use juniper::{FieldResult, graphql_object};
 use kernel::RecordedEvent;
@@ -47,9 +47,19 @@ impl AccessEvent {
         &self.event.aggregate_id
     }
 
+    /// Position in the service's log.
+    fn position(&self) -> BigInt {
+        BigInt(self.event.position.0.into())
+    }
+
     /// When the change happened.
     fn occurred_at(&self) -> DateTime<Utc> {
         self.event.occurred_at
+    }
+
+    /// When the log recorded the change.
+    fn recorded_at(&self) -> DateTime<Utc> {
+        self.event.recorded_at
     }
 }
 

@@ -2,8 +2,8 @@
 
 use auth_aggregates::Branding;
 use auth_commands::{RemoveLogo, SetLogo};
-use face::operation::{ChangeResult, ReadResult, change};
-use face::{Authenticated, Command, Empty, Example, Resource, Runtime, example, form};
+use face::operation::{ChangeResult, UnstoredResult, change};
+use face::{Authenticated, Command, Empty, Example, Resource, Runtime, Unstored, example, form};
 use kernel::{Picture, PictureFormat};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -111,7 +111,7 @@ impl Brandings {
     ///
     /// Needs the permission `auth:branding:read`.
     #[oai(path = "/v1/auth/branding", method = "get", operation_id = "getBranding")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<Shown> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> UnstoredResult<Shown> {
         caller.require("auth:branding:read")?;
         let tenant = caller.tenant().to_string();
         let found = self.runtime.executor.load::<Branding>(&caller, &tenant).await?;
@@ -120,6 +120,6 @@ impl Brandings {
             let logo = branding.logo.as_ref()?;
             Some(ShownLogo { light: (&logo.light).into(), dark: logo.dark.as_ref().map(Into::into) })
         });
-        Ok(Resource { body: Shown { logo }, version })
+        Ok(Unstored(Resource { body: Shown { logo }, version }))
     }
 }

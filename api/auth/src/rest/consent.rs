@@ -2,8 +2,8 @@
 
 use auth_aggregates::{Account, Client};
 use auth_commands::{RevokeConsent, WithdrawGrant};
-use face::operation::{ChangeResult, ReadResult, change, id};
-use face::{Authenticated, Command, Empty, Example, KnownConsent, Resource, Runtime};
+use face::operation::{ChangeResult, UnstoredResult, change, id};
+use face::{Authenticated, Command, Empty, Example, KnownConsent, Resource, Runtime, Unstored};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -43,7 +43,7 @@ impl Consents {
     ///
     /// Applications of the tenant's own (`trusted`) do not ask for consent and are not listed.
     #[oai(path = "/v1/auth/users/:user/consents", method = "get", operation_id = "listConsents")]
-    async fn list(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> ReadResult<ConsentList> {
+    async fn list(&self, Authenticated(caller): Authenticated, user: Path<Uuid>) -> UnstoredResult<ConsentList> {
         caller.require("auth:grant:read")?;
         let executor = &self.runtime.executor;
         let found = executor.load::<Account>(&caller, &user.0.to_string()).await?;
@@ -58,7 +58,7 @@ impl Consents {
             let name = found.map(|(client, _)| client.details.name.clone()).unwrap_or_default();
             consents.push(KnownConsent { client: client.uuid(), name, scope: scope.iter().cloned().collect() });
         }
-        Ok(Resource { body: ConsentList { consents }, version })
+        Ok(Unstored(Resource { body: ConsentList { consents }, version }))
     }
 
     /// Withdraw a user's consent for an application

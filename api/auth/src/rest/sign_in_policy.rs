@@ -2,8 +2,8 @@
 
 use auth_aggregates::{RequiredOf, SignInPolicy};
 use auth_commands::{IDLE_MINUTES, SetSignInPolicy};
-use face::operation::{ChangeResult, ReadResult, change};
-use face::{Authenticated, Command, Example, Resource, Runtime};
+use face::operation::{ChangeResult, UnstoredResult, change};
+use face::{Authenticated, Command, Example, Resource, Runtime, Unstored};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,12 +71,12 @@ impl SignInPolicies {
     ///
     /// Needs the permission `auth:policy:read`.
     #[oai(path = "/v1/auth/sign-in-policy", method = "get", operation_id = "getSignInPolicy")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<Shown> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> UnstoredResult<Shown> {
         caller.require("auth:policy:read")?;
         let tenant = caller.tenant().to_string();
         let found = self.runtime.executor.load::<SignInPolicy>(&caller, &tenant).await?;
         let (policy, version) = found.unwrap_or_default();
         let body = Shown { second_factor: policy.second_factor, session_idle_minutes: policy.session_idle_minutes() };
-        Ok(Resource { body, version })
+        Ok(Unstored(Resource { body, version }))
     }
 }

@@ -3,8 +3,8 @@
 use auth_aggregates::{Algorithm, KeyRing, KeyUse, OurAlgorithm};
 use auth_commands::RetireSigningKey;
 use chrono::{DateTime, Utc};
-use face::operation::ReadResult;
-use face::{Authenticated, Changed, Command, Empty, Example, Problem, Resource, Runtime, example};
+use face::operation::UnstoredResult;
+use face::{Authenticated, Changed, Command, Empty, Example, Problem, Resource, Runtime, Unstored, example};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -91,7 +91,7 @@ impl SigningKeys {
     ///
     /// The public keys are at `/t/<tenant>/jwks`. A tenant has no keys until its first token is signed.
     #[oai(path = "/v1/auth/signing-keys", method = "get", operation_id = "listSigningKeys")]
-    async fn list(&self, Authenticated(caller): Authenticated) -> ReadResult<SigningKeyList> {
+    async fn list(&self, Authenticated(caller): Authenticated) -> UnstoredResult<SigningKeyList> {
         caller.require("auth:key:read")?;
         let found = self.runtime.executor.load::<KeyRing>(&caller, &caller.tenant().to_string()).await?;
         let (ring, version) = found.unwrap_or_default();
@@ -102,7 +102,7 @@ impl SigningKeys {
             signs_from: key.signs_from,
             status: ring.use_of(&key.kid, now).unwrap_or(KeyUse::Verifies),
         });
-        Ok(Resource { body: SigningKeyList { keys: keys.collect() }, version })
+        Ok(Unstored(Resource { body: SigningKeyList { keys: keys.collect() }, version }))
     }
 
     /// Rotate the signing key

@@ -169,7 +169,7 @@ impl PipelineMovement {
         let mut tables = context.reader(SERVICE).await?;
         let tenant = context.caller().tenant();
         let sums = opportunities::movement_sums(&mut tables, tenant, self.0).await.map_err(unreadable)?;
-        let end = AsOf { at: self.0.to, known: None };
+        let end = AsOf { at: self.0.to, known: self.0.known };
         let exchange = exchange(&mut tables, tenant, end).await.map_err(unreadable)?;
         Ok(KINDS.into_iter().filter_map(|kind| total(kind, &sums, &exchange)).collect())
     }
@@ -220,13 +220,13 @@ pub(crate) async fn movement(
     context: &Context,
     pipeline: Uuid,
     from: DateTime<Utc>,
-    to: Option<DateTime<Utc>>,
+    AsOf { at: to, known }: AsOf,
 ) -> FieldResult<Option<PipelineMovement>> {
     context.require(READ)?;
     forward(("from", Some(from)), ("to", to))?;
     let mut tables = context.reader(SERVICE).await?;
-    let known = pipelines::find(&mut tables, context.caller().tenant(), &[pipeline]).await.map_err(unreadable)?;
-    Ok((!known.is_empty()).then_some(PipelineMovement(Span { pipeline, from, to })))
+    let found = pipelines::find(&mut tables, context.caller().tenant(), &[pipeline]).await.map_err(unreadable)?;
+    Ok((!found.is_empty()).then_some(PipelineMovement(Span { pipeline, from, to, known })))
 }
 
 #[cfg(test)]

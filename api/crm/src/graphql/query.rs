@@ -164,13 +164,15 @@ impl CrmQuery {
         board::board(context, pipeline_id, AsOf { at: as_of, known: known_at }).await
     }
 
-    /// Changes in a pipeline after `from` and up to `to` (default: now). `null` if the pipeline does not exist.
+    /// Changes in a pipeline after `from` and up to `to` (default: now), considering only events that were recorded until
+    /// `knownAt` (default: all). `null` if the pipeline does not exist.
     async fn pipeline_movement(
         context: &Context,
         pipeline_id: Uuid,
         from: DateTime<Utc>,
         to: Option<DateTime<Utc>>,
+        known_at: Option<DateTime<Utc>>,
     ) -> FieldResult<Option<PipelineMovement>> {
-        movement::movement(context, pipeline_id, from, to).await
+        movement::movement(context, pipeline_id, from, AsOf { at: to, known: known_at }).await
     }
 }

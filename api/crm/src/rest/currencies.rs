@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use crm_aggregates::{Currencies, ExchangeRateSet};
 use crm_commands::{ChooseBaseCurrency, SetExchangeRate};
-use face::{Authenticated, Command, Example, Resource, Runtime, example};
+use face::{Authenticated, Command, Example, Resource, Runtime, Unstored, example};
 use kernel::Currency;
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Tag;
 use super::form;
-use face::operation::{ChangeResult, ReadResult, change};
+use face::operation::{ChangeResult, UnstoredResult, change};
 
 /// The operations on currencies.
 pub struct CurrencySettings {
@@ -96,13 +96,13 @@ impl CurrencySettings {
     ///
     /// Needs the permission `crm:currency:read`.
     #[oai(path = "/v1/crm/currencies", method = "get", operation_id = "getCurrencies")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<Shown> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> UnstoredResult<Shown> {
         caller.require("crm:currency:read")?;
         let found = self.runtime.executor.load::<Currencies>(&caller, &caller.tenant().to_string()).await?;
         let (state, version) = found.unwrap_or_default();
         let today = self.runtime.executor.now().date_naive();
         let body = Shown { base: state.base(), rates: state.rates_from(today).map(Quote::from).collect() };
-        Ok(Resource { body, version })
+        Ok(Unstored(Resource { body, version }))
     }
 
     /// Set the base currency

@@ -3,14 +3,14 @@
 use crm_aggregates::FollowUp;
 use crm_commands::{SetFollowUp, StopFollowUp};
 use executor::Subjects;
-use face::{Authenticated, Command, Empty, Example, Resource, Runtime, Whole};
+use face::{Authenticated, Command, Empty, Example, Resource, Runtime, Unstored, Whole};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Tag;
 use super::form;
-use face::operation::{ChangeResult, ReadResult, change};
+use face::operation::{ChangeResult, UnstoredResult, change};
 
 /// The operations on the tenant's follow-up.
 pub struct FollowUps {
@@ -92,11 +92,11 @@ impl FollowUps {
     ///
     /// Needs the permission `crm:follow_up:read`.
     #[oai(path = "/v1/crm/follow-up", method = "get", operation_id = "getFollowUp")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<Shown> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> UnstoredResult<Shown> {
         caller.require("crm:follow_up:read")?;
         let tenant = caller.tenant().to_string();
         let found = self.runtime.executor.load::<FollowUp>(&caller, &tenant).await?;
         let (policy, version) = found.map_or((None, 0), |(state, version)| (state.policy.clone(), version));
-        Ok(Resource { body: Shown { policy }, version })
+        Ok(Unstored(Resource { body: Shown { policy }, version }))
     }
 }

@@ -87,6 +87,14 @@ async fn the_board_of_a_past_day_differs_from_todays_and_from_what_was_known_the
     });
     assert_eq!(movement["pipelineMovement"]["deals"], json!({ "totalCount": 1, "edges": [{ "node": deal }] }));
     assert_eq!(movement["pipelineMovement"]["none"], json!({ "totalCount": 0 }));
+    let known = format!(
+        "pipelineMovement(pipelineId: \"{}\", from: \"{then}\", knownAt: \"{then}\") {{
+             totals {{ kind }} deals {{ totalCount nodes {{ name }} }} }}",
+        pipeline.pipeline
+    );
+    let known = world.ask(&known).await;
+    let nothing = json!({ "totals": [], "deals": { "totalCount": 0, "nodes": [] } });
+    assert_eq!(known["pipelineMovement"], nothing, "all of it was told today");
     // For an unknown pipeline the answer is null, not a movement without changes.
     let unknown = uuid::Uuid::nil();
     let asked = format!(

@@ -1,6 +1,7 @@
 //! Webhooks in REST. Every change is a POST, as for commands.
 
-use face::{Authenticated, Command, Count, Empty, Parameter, Plain, Problem, Resource};
+use face::operation::UnstoredResult;
+use face::{Authenticated, Command, Count, Empty, Parameter, Plain, Problem, Resource, Unstored};
 use kernel::{Caller, Position, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -148,15 +149,11 @@ impl WebhookSettings {
     ///
     /// Needs the permission `events:webhook:read`.
     #[oai(path = "/v1/events/webhooks/:webhook", method = "get", operation_id = "getWebhook")]
-    async fn get(
-        &self,
-        Authenticated(caller): Authenticated,
-        webhook: Path<Uuid>,
-    ) -> Result<Resource<Webhook>, Problem> {
+    async fn get(&self, Authenticated(caller): Authenticated, webhook: Path<Uuid>) -> UnstoredResult<Webhook> {
         caller.require(READ)?;
         let (home, endpoint) = self.find(&caller, webhook.0).await?;
         let version = endpoint.version;
-        Ok(Resource { body: Webhook::new(home.service(), endpoint), version })
+        Ok(Unstored(Resource { body: Webhook::new(home.service(), endpoint), version }))
     }
 
     /// Replace a webhook's settings
@@ -222,6 +219,7 @@ impl WebhookSettings {
     async fn ping(&self, command: Command<Empty>, webhook: Path<Uuid>) -> Result<Plain<Ping>, Problem> {
         let caller = &command.request.caller;
         caller.require(WRITE)?;
+        face::refuse_event_headers(&command.request, "test messages")?;
         let (home, _) = self.find(caller, webhook.0).await?;
         Ok(Plain(home.ping(caller.tenant(), webhook.0).await?.into()))
     }

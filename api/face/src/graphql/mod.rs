@@ -18,6 +18,8 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use juniper::{DefaultScalarValue, ExecutionError};
+
 pub use big_int::BigInt;
 pub use changes::changes;
 pub use connection::{PageInfo, bad_argument, page_size};
@@ -34,6 +36,8 @@ pub use session::{Reader, Session};
 pub struct Context {
     session: Arc<Session>,
     loaders: Mutex<Loaders>,
+    /// The errors of fields of the event that a subscription shows now.
+    errors: Mutex<Vec<ExecutionError<DefaultScalarValue>>>,
 }
 
 /// The dataloaders of one [turn](Session::turn) of the session.
@@ -46,7 +50,7 @@ struct Loaders {
 impl Context {
     /// A context for one request.
     pub fn new(session: Arc<Session>) -> Self {
-        Self { session, loaders: Mutex::default() }
+        Self { session, loaders: Mutex::default(), errors: Mutex::default() }
     }
 
     /// The request's session, for dataloaders to keep. (A loader that kept the context would be part of a reference cycle.)
@@ -67,6 +71,16 @@ impl Context {
             // The key is the type's own id, so the entry can't have another type.
             None => unreachable!("a dataloader under another type's id"),
         }
+    }
+
+    /// Keeps the errors of fields of an event, which are sent beside its data.
+    pub fn keep_errors(&self, mut errors: Vec<ExecutionError<DefaultScalarValue>>) {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).append(&mut errors);
+    }
+
+    /// Takes the errors that were kept.
+    pub fn take_errors(&self) -> Vec<ExecutionError<DefaultScalarValue>> {
+        std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -7,6 +7,16 @@ use poem::{IntoResponse, Response};
 /// The smallest body that is compressed, in bytes. Smaller ones fit into one packet anyhow.
 const MIN_BYTES: usize = 1_400;
 
+/// The types of responses that are text and have complete bodies. (An event stream would have to be passed on as it comes.)
+const WHOLE_TEXTS: [&str; 6] = [
+    "application/json",
+    "application/graphql-response+json",
+    "application/problem+json",
+    "application/scim+json",
+    "text/html",
+    "text/plain",
+];
+
 /// The algorithm that we prefer among those that the client accepts.
 pub fn wanted(headers: &HeaderMap) -> Option<CompressionAlgo> {
     let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
@@ -26,13 +36,10 @@ pub fn wanted(headers: &HeaderMap) -> Option<CompressionAlgo> {
 /// Compresses a response, if it is text, large enough, and not compressed yet. `lost` makes the response for a body that ends early.
 pub async fn compress(mut response: Response, algorithm: CompressionAlgo, lost: impl FnOnce() -> Response) -> Response {
     let headers = response.headers();
-    // Responses of these types have complete bodies; an event stream would have to be passed on as it comes.
-    let whole_text =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|content_type| {
-            ["application/json", "application/problem+json", "text/html", "text/plain"]
-                .iter()
-                .any(|text| content_type.starts_with(text))
-        });
+    let whole_text = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|content_type| WHOLE_TEXTS.iter().any(|text| content_type.starts_with(text)));
     if !whole_text || headers.contains_key(header::CONTENT_ENCODING) {
         return response;
     }

@@ -10,8 +10,8 @@ pub struct Cors {
 }
 
 const METHODS: &str = "GET, POST, OPTIONS";
-const HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, occurred-at, x-min-position, x-request-id, \
-                       x-tenant-id, traceparent";
+const HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, occurred-at, x-min-position, \
+                       x-request-id, x-service, x-tenant-id, traceparent";
 const EXPOSED: &str = "etag, location, x-position, x-request-id, idempotency-replayed, ratelimit-limit, \
                        ratelimit-remaining, ratelimit-reset, retry-after";
 

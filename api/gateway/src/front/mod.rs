@@ -54,7 +54,7 @@ const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 
 /// Whether the header `X-Tenant-Id`, if present, names this tenant.
-fn is_of(tenant: TenantId, headers: &HeaderMap) -> bool {
+pub(crate) fn is_of(tenant: TenantId, headers: &HeaderMap) -> bool {
     headers
         .get_all(TENANT)
         .iter()

@@ -1,5 +1,6 @@
 //! GraphQL at `/graphql`: queries by POST, subscriptions over graphql-transport-ws, and GraphiQL on GET.
 
+mod event;
 mod explorer;
 mod failure;
 mod limits;
@@ -24,6 +25,7 @@ use poem::Route;
 use poem::http::Method;
 use tokio_util::sync::CancellationToken;
 
+pub use self::event::Event;
 use self::limits::Limits;
 use crate::auth::Verifier;
 use crate::auth::denials::DenialRecorder;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use auth_api::trust::Seen;
 use face::graphql::Context;
-use face::{Incoming, MinPositions, Problem};
+use face::{Denied, Incoming, MinPositions, Problem};
 use futures::future::BoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
 use juniper::http::GraphQLRequest;
 use juniper::{DefaultScalarValue, ExecutionError, OperationType, ValidatedOperation, Value as GraphQlValue};
 use kernel::{Caller, Refusal};
 use poem::endpoint::make;
-use poem::http::{HeaderValue, header};
+use poem::http::{HeaderMap, HeaderValue, header};
 use poem::web::websocket::{Message, WebSocket, WebSocketConfig, WebSocketStream};
 use poem::{Endpoint, FromRequest, IntoResponse, Request, Response};
 use serde_json::{Value, json};
@@ -27,6 +27,7 @@ use super::{Engine, explorer};
 use crate::auth::Bearer;
 use crate::auth::denials::of_fields;
 use crate::front::failure::panicked;
+use crate::front::is_of;
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -52,6 +53,7 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
     let (bearer, most) = (request.extensions().get::<Bearer>().cloned(), incoming.limits.body);
     let seen = request.extensions().get::<Seen>().cloned();
     let seen = seen.unwrap_or(Seen { request: incoming.id, address: None, agent: None });
+    let headers = request.headers().clone();
     let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
     if !offered.is_some_and(|offered| offered.split(',').any(|protocol| protocol.trim() == PROTOCOL)) {
         let refusal = Refusal::invalid("websocket_protocol", format!("offer the WebSocket subprotocol {PROTOCOL}"))
@@ -62,7 +64,7 @@ async fn upgrade(engine: Arc<Engine>, request: Request) -> poem::Result<Response
     let config = WebSocketConfig::default().max_message_size(Some(most)).max_frame_size(Some(most));
     let websocket = WebSocket::from_request_without_body(&request).await?.config(config);
     let upgraded = websocket.protocols([PROTOCOL]).on_upgrade(move |stream| async move {
-        Connection::new(engine, bearer, seen).run(stream).await;
+        Connection::new(engine, bearer, seen, headers).run(stream).await;
     });
     Ok(upgraded.into_response())
 }
@@ -74,6 +76,8 @@ struct Connection {
     bearer: Option<Bearer>,
     /// The upgrade request's data for records of denials.
     seen: Seen,
+    /// The headers of the upgrade request, one of which may name the tenant that is meant.
+    headers: HeaderMap,
     /// None before `connection_init`.
     client: Option<Client>,
     /// Returns when the connection has to end: before `connection_init` after its timeout, then when the token becomes invalid.
@@ -100,11 +104,11 @@ struct Outgoing {
 }
 
 impl Connection {
-    fn new(engine: Arc<Engine>, bearer: Option<Bearer>, seen: Seen) -> Self {
+    fn new(engine: Arc<Engine>, bearer: Option<Bearer>, seen: Seen, headers: HeaderMap) -> Self {
         let (outbox, outgoing) = mpsc::channel(64);
         let ended = tokio::time::sleep(INIT_TIMEOUT).boxed();
         let (operations, outgoing) = (Operations::default(), Some(outgoing));
-        Self { engine, bearer, seen, client: None, ended, operations, outbox, outgoing }
+        Self { engine, bearer, seen, headers, client: None, ended, operations, outbox, outgoing }
     }
 
     async fn run(mut self, stream: WebSocketStream) {
@@ -128,22 +132,28 @@ impl Connection {
                     self.operations.passes(&operation, is_last).then_some(message)
                 }
                 _ = keep_alive.tick() => Some(message::ping()),
-                () = &mut self.ended => {
-                    let authenticated = self.client.is_some();
-                    break Some(if authenticated { CloseReason::Forbidden } else { CloseReason::InitTimeout });
-                }
+                () = &mut self.ended => break Some(self.end_reason()),
                 () = stop.cancelled() => break Some(CloseReason::GoingAway),
             };
-            if let Some(message) = send
-                && sink.send(message).await.is_err()
-            {
-                break None;
+            let Some(message) = send else { continue };
+            // First whether the token has ended: the message may have waited for a slow client, and be of what happened after that.
+            tokio::select! {
+                biased;
+                () = &mut self.ended => break Some(self.end_reason()),
+                sent = sink.send(message) => if sent.is_err() { break None },
             }
         };
+        // Not only when the client, which may be slow, has taken the close frame.
+        self.operations = Operations::default();
         if let Some(reason) = closing {
             // Fails if the client is already gone, which is no error.
             drop(sink.send(reason.frame()).await);
         }
+    }
+
+    /// Why the connection has to end now that `ended` has returned.
+    const fn end_reason(&self) -> CloseReason {
+        if self.client.is_some() { CloseReason::Forbidden } else { CloseReason::InitTimeout }
     }
 
     /// Handles a message of the client. Returns the message to answer with, if any, or the reason to close the connection.
@@ -181,6 +191,9 @@ impl Connection {
             }
             None => self.bearer.take().ok_or(CloseReason::Forbidden)?,
         };
+        if !is_of(bearer.verified.caller.tenant(), &self.headers) {
+            return Err(CloseReason::Forbidden);
+        }
         self.client = Some(Client { caller: bearer.verified.caller.clone(), token: bearer.verified.token });
         self.ended = async move { verifier.ended(bearer).await }.boxed();
         Ok(message::ack())
@@ -238,8 +251,13 @@ async fn run_operation(
     };
     engine.limits.check(&engine.schema, request).map_err(|refusal| refused(&refusal))?;
     let name = request.operation_name.as_deref();
-    let note = |errors: &[ExecutionError<DefaultScalarValue>]| {
-        engine.recorder.record(context.caller(), seen, "graphql", &of_fields(&request.query, errors));
+    // What a subscription is denied again with each event is one denial.
+    let mut noted: Vec<Denied> = Vec::new();
+    let mut note = |errors: &[ExecutionError<DefaultScalarValue>]| {
+        let mut denied = of_fields(&request.query, errors);
+        denied.retain(|one| !noted.contains(one));
+        engine.recorder.record(context.caller(), seen, "graphql", &denied);
+        noted.append(&mut denied);
     };
     let operation = ValidatedOperation::new(&request.query, name, &engine.schema).map_err(|error| rejected(&error))?;
     if operation.operation_type() != OperationType::Subscription {
@@ -266,10 +284,16 @@ async fn run_operation(
             // The item is complete. Its database transactions end before it is sent, because the client may be slow, and the next item
             // may be long in coming.
             context.renew().await;
-            let payload = match item {
-                Ok(value) => json!({ "data": { &*field: value } }),
-                Err(failed) => json!({ "data": null, "errors": failed }),
+            let (data, mut errors) = match item {
+                // A field that can't be null has failed, and with it all that is around it.
+                Ok(value) if value.is_null() => (Value::Null, Vec::new()),
+                Ok(value) => (json!({ &*field: value }), Vec::new()),
+                Err(failed) => (Value::Null, failed),
             };
+            errors.append(&mut context.take_errors());
+            note(&errors);
+            let payload =
+                if errors.is_empty() { json!({ "data": data }) } else { json!({ "data": data, "errors": errors }) };
             if result(&payload).await.is_err() {
                 return Ok(());
             }

@@ -142,9 +142,10 @@ fn add_headers(operation: &mut Value, described: &Operation<'_>) {
     }
 }
 
-/// Adds `If-None-Match` and the response 304 to an operation whose response has an ETag.
+/// Adds `If-None-Match` and the response 304 to an operation whose response has an ETag and may be stored.
 fn add_not_modified(operation: &mut Value) {
-    if operation.pointer("/responses/200/headers/ETAG").or(operation.pointer("/responses/200/headers/ETag")).is_none() {
+    let has = |name: &str| operation["responses"]["200"]["headers"].get(name).is_some();
+    if !has("ETag") || has("Cache-Control") {
         return;
     }
     let meaning = "ETags of versions that the client already has. If the current version is one of them, the answer is 304 without a body.";

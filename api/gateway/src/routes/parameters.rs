@@ -51,8 +51,8 @@ impl Parameters {
     /// Returns the parameters of the query string.
     ///
     /// # Errors
-    /// `parameter_invalid` for an id in the path that is not in its usual form, and for a query parameter that occurs twice (one would be
-    /// ignored) or contains a NUL. `parameter_unknown` for one that the operation does not have (it may be a misspelt `dry_run`).
+    /// `parameter_invalid` for an id that is not in its usual form, and for a query parameter that occurs twice (one would be ignored) or
+    /// contains a NUL. `parameter_unknown` for one that the operation does not have (it may be a misspelt `dry_run`).
     pub fn check(&self, request: &Request) -> Result<Vec<(String, String)>, Refusal> {
         for (index, parameter) in self.path.iter().enumerate().filter(|(_, parameter)| parameter.is_id) {
             if let Some(text) = request.raw_path_param(&numbered(index))
@@ -73,6 +73,9 @@ impl Parameters {
             };
             if !known.is_list && query[..at].iter().any(|(before, _)| before == name) {
                 return Err(refuse(name, "it may be given only once"));
+            }
+            if known.is_id && kernel::read_uuid(value).is_err() {
+                return Err(known.refuse(""));
             }
             // Postgres can neither store nor search for a text with NUL.
             if value.contains('\0') {

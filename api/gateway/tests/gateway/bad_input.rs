@@ -244,6 +244,7 @@ async fn a_parameter_is_named_as_the_contract_names_it_with_what_is_allowed() {
         let path = format!("/v1/crm/leads/import?{query}");
         world.request(Method::POST, &path).header("content-type", "text/csv").body("name\nAda\n")
     };
+    let jobs = |query: &str| world.request(Method::GET, &format!("/v1/jobs/crm?{query}"));
     let stage = "/v1/crm/pipelines/0197a8a0-0000-7000-8000-000000000001/stages/7/retire";
     for (request, name, allowed) in [
         (world.request(Method::GET, "/v1/crm/leads/7"), "lead", "0197a8a0-0000-7000-8000-000000000001"),
@@ -253,6 +254,9 @@ async fn a_parameter_is_named_as_the_contract_names_it_with_what_is_allowed() {
         (csv("mapping=Firma"), "mapping", "<header>:<field>"),
         (csv("mapping=name:company,name:name"), "mapping", "\"name\" is named twice"),
         (csv("dry_run=true&dry_run=false"), "dry_run", "once"),
+        (jobs("batch=0197a8a0000070008000000000000001"), "batch", "a UUID with hyphens"),
+        (jobs("after=%7B0197a8a0-0000-7000-8000-000000000001%7D"), "after", "a UUID with hyphens"),
+        (jobs("schedule=urn:uuid:0197a8a0-0000-7000-8000-000000000001"), "schedule", "a UUID with hyphens"),
     ] {
         let refused = Answer::of(request).await;
         assert_eq!((refused.status, refused.code()), (BAD, "parameter_invalid"), "{refused:?}");

@@ -138,6 +138,44 @@ async fn a_change_can_be_conditioned_on_a_version() {
 }
 
 #[tokio::test]
+async fn attack_224_who_uses_a_browser_after_another_is_not_told_that_it_has_what_they_ask_for() {
+    let world = World::start().await;
+    let mut tokens = Vec::new();
+    for name in ["Ada", "Grace"] {
+        let user = json!({ "name": name, "email": format!("{name}@example.com"), "roles": ["admin"] });
+        let registered = world.post("/v1/user/users", user).await;
+        assert_eq!(registered.status, StatusCode::CREATED, "{registered:?}");
+        let id = registered.body["id"].as_str().unwrap().to_owned();
+        tokens.push((world.token_of_user(&id), id));
+    }
+    let role = json!({ "name": "helper", "title": "Helper", "permissions": ["crm:lead:read"] });
+    assert_eq!(world.post("/v1/user/roles", role).await.status, StatusCode::CREATED);
+    let read = |path: &str, (token, _): &(String, String)| world.anonymous(Method::GET, path).bearer_auth(token);
+    let [ada, grace] = &tokens[..] else { panic!("there are two") };
+    let first = Answer::of(read("/v1/user/me", ada)).await;
+    assert_eq!((&first.body["id"], first.header("cache-control")), (&json!(ada.1), "no-store"), "{first:?}");
+    // A cache asks with the ETag of what it has, which is that of the same version of somebody else.
+    for tag in [first.header("etag"), "*"] {
+        let second = Answer::of(read("/v1/user/me", grace).header("if-none-match", tag)).await;
+        assert_eq!((second.status, &second.body["id"]), (StatusCode::OK, &json!(grace.1)), "{tag}: {second:?}");
+    }
+    // The settings of another tenant are at the same path.
+    for path in [
+        "/v1/user/roles/helper",
+        "/v1/user/registration-policy",
+        "/v1/auth/branding",
+        "/v1/auth/sign-in-policy",
+        "/v1/auth/signing-keys",
+        "/v1/crm/currencies",
+        "/v1/crm/follow-up",
+    ] {
+        let read = Answer::of(read(path, ada).header("if-none-match", "*")).await;
+        assert_eq!((read.status, read.header("cache-control")), (StatusCode::OK, "no-store"), "{path}: {read:?}");
+        assert!(read.header("etag").starts_with('"') && read.body.is_object(), "{path}: {read:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_reader_has_already_is_not_sent_again() {
     let world = World::start().await;
     let id = world.lead("Ada").await;

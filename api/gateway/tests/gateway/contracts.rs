@@ -185,6 +185,33 @@ fn the_contract_names_no_header_where_it_is_always_refused() {
 }
 
 #[test]
+fn what_nobody_may_store_has_an_etag_for_commands_only() {
+    let contract = openapi();
+    for id in [
+        "getMe",
+        "getBranding",
+        "getSignInPolicy",
+        "listSigningKeys",
+        "listConsents",
+        "getFollowUp",
+        "getCurrencies",
+        "getRegistrationPolicy",
+        "getRole",
+        "getWebhook",
+    ] {
+        let operation = operation(&contract, id);
+        let answered = &operation["responses"]["200"]["headers"];
+        assert!(answered["ETag"].is_object() && answered["Cache-Control"].is_object(), "{id}: {answered}");
+        assert!(!headers(operation).contains(&"If-None-Match") && !statuses(operation).contains(&"304"), "{id}");
+    }
+    // Of all others the path names the one thing whose version it is.
+    for (path, operations) in contract["paths"].as_object().unwrap() {
+        let stored = operations["get"]["responses"]["304"].is_object();
+        assert!(!stored || path.ends_with('}'), "{path}: who asks for it elsewhere finds another one");
+    }
+}
+
+#[test]
 fn the_contract_says_what_each_parameter_and_each_thing_means_in_forms_that_generators_read() {
     let contract = openapi();
     let mut unsaid = Vec::new();

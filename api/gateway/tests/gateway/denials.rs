@@ -108,6 +108,28 @@ async fn denials_are_on_record_in_whichever_form_they_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn attack_223_who_subscribes_to_what_they_may_not_see_is_on_record() {
+    let world = World::start().await;
+    let head = world.head().await;
+    let mut socket = Socket::bearing(&world, &world.token_of("sue", &[])).await;
+    for (number, id) in ["1", "2"].into_iter().enumerate() {
+        let payload = json!({ "query": "subscription { crm { leadChanged { change } } }" });
+        socket.say(json!({ "id": id, "type": "subscribe", "payload": payload })).await;
+        let heard = socket.hear().await;
+        assert_eq!(heard["payload"]["errors"][0]["extensions"]["permission"], "crm:lead:read", "{heard}");
+        assert_eq!(socket.hear().await, json!({ "id": id, "type": "complete" }));
+        let record = are_recorded(&world, 1).await.remove(0);
+        assert_eq!(
+            (&record["subject"], &record["permission"], &record["operation"]),
+            (&json!("sue"), &json!("crm:lead:read"), &json!("graphql crm")),
+            "{number}: {record}"
+        );
+    }
+    assert_eq!(are_recorded(&world, 1).await.len(), 1);
+    assert_eq!(world.head().await, head, "something was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_service_in_another_process_denies_is_on_record_with_from_where_it_was_asked() {
     let proxies = |config: &mut gateway::Config| config.http.trusted_proxies = vec!["127.0.0.1".to_owned()];
     let mut world = World::apart_with(crm_api::SERVICE, proxies).await;

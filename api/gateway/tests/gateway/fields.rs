@@ -19,7 +19,7 @@ type Own = (&'static str, &'static str);
 const TYPES: &[(&str, &str, &[Own])] = &[
     ("AccessChange", "userId gained lost", &[("user", "user:user:read")]),
     ("AccessChangePage", "changes endCursor", &[]),
-    ("AccessEvent", "eventType about occurredAt", &[]),
+    ("AccessEvent", "eventType about position occurredAt recordedAt", &[]),
     (
         "Account",
         "id version name website industry country employees owner createdAt changedAt",
@@ -124,7 +124,7 @@ const TYPES: &[(&str, &str, &[Own])] = &[
     ),
     ("UserAccess", "roles permissions", &[]),
     ("UserChange", "version change actor status roles valid known", &[]),
-    ("UserEvent", "userId version change position occurredAt", &[("user", "user:user:read")]),
+    ("UserEvent", "userId version change position occurredAt recordedAt", &[("user", "user:user:read")]),
     ("UserGroup", "id version name roles dissolved createdAt", &[("members", "user:user:read")]),
     ("UserPermission", "name by", &[]),
     (

@@ -112,6 +112,40 @@ async fn a_subscriber_sees_its_own_tenants_leads_change() {
 }
 
 #[tokio::test]
+async fn a_change_is_shown_as_far_as_its_subscriber_may_see_it_with_the_errors_of_the_rest() {
+    let world = World::start().await;
+    let mut socket = Socket::open(&world).await;
+    socket.init(&world.token(&[kernel::Role::Viewer])).await;
+    let query = "subscription { user { userChanged { change user { name access { roles } } } } }";
+    socket.say(json!({ "id": "1", "type": "subscribe", "payload": { "query": query } })).await;
+    // The subscription starts some time after the request for it, so users are registered until one is seen.
+    let seen = async {
+        let mut number = 0;
+        loop {
+            number += 1;
+            let user = json!({ "name": "Ada", "email": format!("ada{number}@example.com"), "roles": ["viewer"] });
+            assert_eq!(world.post("/v1/user/users", user).await.status, reqwest::StatusCode::CREATED);
+            if let Ok(message) = tokio::time::timeout(Duration::from_millis(200), socket.hear()).await {
+                return message;
+            }
+        }
+    };
+    let message = tokio::time::timeout(Duration::from_secs(30), seen).await.expect("a change within 30 s");
+    let (data, errors) = (&message["payload"]["data"], &message["payload"]["errors"]);
+    let change = &data["user"]["userChanged"];
+    assert!(change["change"].is_string(), "{message}");
+    assert_eq!(change["user"], json!({ "name": "Ada", "access": null }), "{message}");
+    assert_eq!(errors.as_array().map(Vec::len), Some(1), "{message}");
+    assert_eq!(errors[0]["path"], json!(["user", "userChanged", "user", "access"]), "{message}");
+    let extensions = &errors[0]["extensions"];
+    assert_eq!(
+        (&extensions["code"], &extensions["permission"]),
+        (&json!("permission_missing"), &json!("user:access:read")),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn queries_work_too_each_for_itself() {
     let world = World::start().await;
     let mut socket = Socket::open(&world).await;
@@ -244,6 +278,25 @@ async fn a_connection_that_breaks_the_protocol_is_closed_with_the_protocols_code
     }
 }
 
+#[tokio::test]
+async fn a_token_in_the_first_message_is_of_the_tenant_that_the_upgrade_is_meant_for() {
+    let world = World::start().await;
+    let payload = json!({ "Authorization": format!("Bearer {}", world.token(&[kernel::Role::Viewer])) });
+    let other = testbed::tenant().to_string();
+    for (tenant, answer) in [
+        (world.tenant.to_string(), json!({ "type": "connection_ack" })),
+        (other, json!({ "closed": 4403 })),
+        ("acme".to_owned(), json!({ "closed": 4403 })),
+    ] {
+        let mut request = format!("{}/graphql", world.url.replace("http", "ws")).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        request.headers_mut().insert("x-tenant-id", tenant.parse().unwrap());
+        let mut socket = Socket(tokio_tungstenite::connect_async(request).await.unwrap().0);
+        socket.say(json!({ "type": "connection_init", "payload": payload })).await;
+        assert_eq!(socket.hear().await, answer, "{tenant}");
+    }
+}
+
 /// Subscribes as `id` and waits until a change of a lead arrives. It captures leads until then, because a subscription starts some time
 /// after the request for it.
 async fn first_change(world: &World, socket: &mut Socket, id: &str, query: &str) -> Value {
@@ -321,6 +374,56 @@ async fn a_message_that_is_longer_than_a_body_may_be_ends_the_connection() {
     assert!(matches!(next, None | Some(Err(_) | Ok(Message::Close(_)))), "{next:?}");
 }
 
+/// Asks for more than twice what the kernels at both ends buffer (4 MiB and a little), and reads nothing: answers as long as their queries.
+/// Parsing a query keeps the only thread of a test busy; more of them would delay the ping of another connection.
+async fn ask_for_more_than_is_buffered(socket: &mut Socket) {
+    let question = (0..20).map(|n| format!("{}{n}: __typename ", "a".repeat(40_000))).collect::<Vec<_>>().concat();
+    for id in 0..12 {
+        let ask =
+            json!({ "id": id.to_string(), "type": "subscribe", "payload": { "query": format!("{{ {question} }}") } });
+        let sent =
+            tokio::time::timeout(Duration::from_millis(200), socket.0.send(Message::text(ask.to_string()))).await;
+        if sent.is_err() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn attack_225_who_reads_nothing_until_they_are_locked_gets_nothing_of_what_happened_after_that() {
+    let world = World::start().await;
+    let user = json!({ "name": "Eve", "email": "eve@example.com", "roles": ["viewer"] });
+    let registered = world.post("/v1/user/users", user).await;
+    let eve = registered.body["id"].as_str().unwrap_or_else(|| panic!("{registered:?}")).to_owned();
+    let token = world.token_of_user(&eve);
+    let query = "subscription { crm { leadChanged { leadId } } }";
+    let mut others = Socket::open(&world).await;
+    others.init(&world.token(&[kernel::Role::Viewer])).await;
+    first_change(&world, &mut others, "all", query).await;
+    let mut slow = Socket::of_little_room(&world).await;
+    slow.init(&token).await;
+    first_change(&world, &mut slow, "all", query).await;
+    ask_for_more_than_is_buffered(&mut slow).await;
+    let locked = world.post(&format!("/v1/user/users/{eve}/lock"), json!({ "reason": "phishing" })).await;
+    assert_eq!(locked.status, reqwest::StatusCode::OK, "{locked:?}");
+    testbed::eventually("she is locked out", async || {
+        let asked = world.anonymous(Method::POST, "/graphql").bearer_auth(&token);
+        let answer = Answer::of(asked.json(&json!({ "query": "{ __typename }" }))).await;
+        (answer.status == reqwest::StatusCode::UNAUTHORIZED).then_some(())
+    })
+    .await;
+    let late = world.lead("Late").await;
+    // When another subscriber gets it, it was on its way to her, too.
+    while others.hear().await["payload"]["data"]["crm"]["leadChanged"]["leadId"] != late {}
+    loop {
+        let heard = slow.hear().await;
+        if heard == json!({ "closed": 4403 }) {
+            break;
+        }
+        assert!(!heard.to_string().contains(&late), "{}", heard["id"]);
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_left_after_a_while_and_one_that_only_listens_is_not() {
     let world = World::start_with(|config| (config.http.timeout_seconds, config.http.idle_seconds) = (1, 4)).await;
@@ -329,17 +432,7 @@ async fn a_client_that_takes_nothing_is_left_after_a_while_and_one_that_only_lis
     listener.init(&token).await;
     let mut slow = Socket::of_little_room(&world).await;
     slow.init(&token).await;
-    // More than twice what the kernels at both ends buffer (4 MiB and a little): answers as long as their queries, and the client reads
-    // none of them. Parsing a query keeps the only thread of this test busy; more of them would delay the ping of the other connection.
-    let question = (0..20).map(|n| format!("{}{n}: __typename ", "a".repeat(40_000))).collect::<Vec<_>>().concat();
-    for id in 0..12 {
-        let ask =
-            json!({ "id": id.to_string(), "type": "subscribe", "payload": { "query": format!("{{ {question} }}") } });
-        let sent = tokio::time::timeout(Duration::from_millis(200), slow.0.send(Message::text(ask.to_string()))).await;
-        if sent.is_err() {
-            break;
-        }
-    }
+    ask_for_more_than_is_buffered(&mut slow).await;
     let closed = async {
         loop {
             let ping = Message::text(json!({ "type": "ping" }).to_string());

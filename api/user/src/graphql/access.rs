@@ -145,14 +145,14 @@ pub(crate) async fn of(context: &Context, user: UserId, as_of: AsOf) -> FieldRes
 pub(crate) async fn changes(
     context: &Context,
     from: DateTime<Utc>,
-    to: Option<DateTime<Utc>>,
+    to: AsOf,
     first: Option<i32>,
     after: Option<String>,
 ) -> FieldResult<AccessChangePage> {
     context.require(READ)?;
-    forward(("from", Some(from)), ("to", to))?;
+    forward(("from", Some(from)), ("to", to.at))?;
     let request = PageRequest::<UserId>::new(first, after.as_deref(), ORDER)?;
-    let times = (AsOf::at(from), AsOf { at: to, known: None });
+    let times = (AsOf { at: Some(from), ..to }, to);
     let (tenant, grants) = (context.caller().tenant(), context.grants());
     let after = request.after.map_or(Uuid::nil(), UserId::uuid);
     let machines = context.subjects(after, access::MOST_LOOKED_AT).await?;

@@ -121,16 +121,17 @@ impl UserQuery {
         access::of(context, UserId::new(user_id), AsOf { at: as_of, known: known_at }).await
     }
 
-    /// Users and machines whose permissions at `to` (now by default) differ from those at `from`, with the permissions that they gained and
-    /// lost. Made for access reviews.
+    /// Users and machines whose permissions at `to` (now by default) differ from those at `from`, as far as both were known at `knownAt`
+    /// (now by default), with the permissions that they gained and lost. Made for access reviews.
     async fn access_changes(
         context: &Context,
         from: DateTime<Utc>,
         to: Option<DateTime<Utc>>,
+        known_at: Option<DateTime<Utc>>,
         #[graphql(default = 20)] first: Option<i32>,
         after: Option<String>,
     ) -> FieldResult<Option<AccessChangePage>> {
-        access::changes(context, from, to, first, after).await.map(Some)
+        access::changes(context, from, AsOf { at: to, known: known_at }, first, after).await.map(Some)
     }
 
     /// Commands between `from` (30 days before `to` by default) and `to` (now by default) that would have been refused if a changed policy

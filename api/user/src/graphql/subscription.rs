@@ -61,6 +61,11 @@ impl UserEvent {
         self.event.occurred_at
     }
 
+    /// When the log recorded the change.
+    fn recorded_at(&self) -> DateTime<Utc> {
+        self.event.recorded_at
+    }
+
     /// The current user, with this change applied.
     async fn user(&self, context: &Context) -> FieldResult<Option<User>> {
         drop(context.reader_at(SERVICE, self.event.position).await?);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use face::operation::{ChangeResult, ReadResult, Target, change};
-use face::{Authenticated, Changed, Command, Empty, Resource};
+use face::operation::{ChangeResult, Target, UnstoredResult, change};
+use face::{Authenticated, Changed, Command, Empty, Resource, Unstored};
 use kernel::{Caller, Refusal, UserId};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -61,9 +61,9 @@ impl Me {
     ///
     /// Needs the permission `user:self:write`.
     #[oai(path = "/v1/user/me", method = "get", operation_id = "getMe")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<UserResource> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> UnstoredResult<UserResource> {
         let (user, state, version) = self.existing(&caller).await?;
-        Ok(Resource { body: self.service.shown(caller.tenant(), user.uuid(), &state), version })
+        Ok(Unstored(Resource { body: self.service.shown(caller.tenant(), user.uuid(), &state), version }))
     }
 
     /// Replace the caller's profile

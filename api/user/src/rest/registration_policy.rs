@@ -1,7 +1,7 @@
 //! The tenant's policy for self-registration.
 
-use face::operation::{ChangeResult, ReadResult, change};
-use face::{Authenticated, Command, Example, Resource};
+use face::operation::{ChangeResult, UnstoredResult, change};
+use face::{Authenticated, Command, Example, Resource, Unstored};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,12 +77,12 @@ impl RegistrationPolicies {
     ///
     /// Needs the permission `user:registration_policy:read`.
     #[oai(path = "/v1/user/registration-policy", method = "get", operation_id = "getRegistrationPolicy")]
-    async fn get(&self, Authenticated(caller): Authenticated) -> ReadResult<Shown> {
+    async fn get(&self, Authenticated(caller): Authenticated) -> UnstoredResult<Shown> {
         caller.require("user:registration_policy:read")?;
         let tenant = caller.tenant().to_string();
         let found = self.service.runtime.executor.load::<RegistrationPolicy>(&caller, &tenant).await?;
         let (policy, version) = found.map_or_else(Default::default, |(state, version)| ((*state).clone(), version));
         let RegistrationPolicy { open_to, domains, roles } = policy;
-        Ok(Resource { body: Shown { open_to, domains, roles }, version })
+        Ok(Unstored(Resource { body: Shown { open_to, domains, roles }, version }))
     }
 }

@@ -1,7 +1,7 @@
 //! Roles: define, change, retire; and the list of all permissions.
 
-use face::operation::{ChangeResult, CreateResult, ReadResult, Target, change, find};
-use face::{Authenticated, Changed, Command, Empty, Example, Plain, Problem};
+use face::operation::{ChangeResult, CreateResult, Target, UnstoredResult, change, find};
+use face::{Authenticated, Changed, Command, Empty, Example, Plain, Problem, Unstored};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -156,7 +156,7 @@ impl Roles {
     ///
     /// Needs the permission `user:role:read`.
     #[oai(path = "/v1/user/roles/:role", method = "get", operation_id = "getRole")]
-    async fn get(&self, Authenticated(caller): Authenticated, role: Path<String>) -> ReadResult<RoleResource> {
+    async fn get(&self, Authenticated(caller): Authenticated, role: Path<String>) -> UnstoredResult<RoleResource> {
         let id = RoleId::of(caller.tenant(), &role.0);
         let show = |state: &Role| RoleResource {
             name: state.name.clone(),
@@ -165,7 +165,7 @@ impl Roles {
             includes: state.includes.iter().cloned().collect(),
             retired: state.retired,
         };
-        find(&self.service.runtime, &caller, "user:role:read", id, show).await
+        find(&self.service.runtime, &caller, "user:role:read", id, show).await.map(Unstored)
     }
 
     /// Replace the definition of a role

@@ -68,7 +68,7 @@ pub enum Movement {
     Reassigned,
 }
 
-/// A pipeline and a period.
+/// A pipeline and a period, and as of when it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The pipeline.
@@ -77,6 +77,8 @@ pub struct Span {
     pub from: DateTime<Utc>,
     /// The end: changes at this moment are included; `None`: until now.
     pub to: Option<DateTime<Utc>>,
+    /// Only changes that the log had recorded by this time, at the beginning as at the end; `None`: all that it has recorded.
+    pub known: Option<DateTime<Utc>>,
 }
 
 /// The total value of the deals with one kind of movement, by their currencies at the beginning and at the end.
@@ -92,14 +94,15 @@ pub struct MovementSum {
     pub before: Option<(Currency, i128)>,
 }
 
-/// For each deal with versions in the period: the last of these (`a`), the version before the first of them (`b`), and the movements
-/// between the two, which are none if the deal is again as it was. The `LIMIT 1` does not change the result, since the keys are unique. It
+/// For each deal with known versions in the period: the last of these (`a`), the version before the first of them (`b`), and the movements
+/// between the two, which are none if the deal is again as it was. A version is known if a later one is, so `b` is. The `LIMIT 1` does not change the result, since the keys are unique. It
 /// keeps Postgres from joining the whole history when it overestimates the number of versions in the period.
 const MOVED: &str = "
     WITH moved AS (
         SELECT opportunity_id, min(version) AS first, max(version) AS last
         FROM opportunity_history
         WHERE tenant_id = $1 AND pipeline_id = $2 AND valid_from > $3 AND valid_from <= coalesce($4, 'infinity'::timestamptz)
+              AND known_from <= coalesce($5, 'infinity'::timestamptz)
         GROUP BY opportunity_id
     ), deals AS (
         SELECT moved.opportunity_id,
@@ -146,10 +149,10 @@ pub async fn moved(
     SELECT deals.*, o.name
     FROM deals
     JOIN opportunity o ON o.tenant_id = (SELECT $1) AND o.opportunity_id = deals.opportunity_id
-    WHERE movements <> '{{}}' AND movements && coalesce($5, movements)
-          AND deals.opportunity_id > coalesce($6, '00000000-0000-0000-0000-000000000000'::uuid)
+    WHERE movements <> '{{}}' AND movements && coalesce($6, movements)
+          AND deals.opportunity_id > coalesce($7, '00000000-0000-0000-0000-000000000000'::uuid)
     ORDER BY deals.opportunity_id
-    LIMIT $7"
+    LIMIT $8"
     );
     bound(&sql, tenant, span).bind(names(wanted)).bind(after).bind(limit).fetch_all(tables).await
 }
@@ -162,7 +165,7 @@ pub async fn count_moved(
     wanted: Option<&[Movement]>,
 ) -> Result<i64, sqlx::Error> {
     let sql = format!(
-        "{MOVED} SELECT count(*) FROM deals WHERE movements <> '{{}}' AND movements && coalesce($5, movements)"
+        "{MOVED} SELECT count(*) FROM deals WHERE movements <> '{{}}' AND movements && coalesce($6, movements)"
     );
     let (count,): (i64,) = bound(&sql, tenant, span).bind(names(wanted)).fetch_one(tables).await?;
     Ok(count)
@@ -189,7 +192,7 @@ pub async fn movement_sums(
 type RowsQuery<'q, T> = sqlx::query::QueryAs<'q, sqlx::Postgres, T, sqlx::postgres::PgArguments>;
 
 fn bound<T: for<'r> FromRow<'r, PgRow>>(sql: &str, tenant: TenantId, span: Span) -> RowsQuery<'_, T> {
-    sqlx::query_as(sql).bind(tenant.uuid()).bind(span.pipeline).bind(span.from).bind(span.to)
+    sqlx::query_as(sql).bind(tenant.uuid()).bind(span.pipeline).bind(span.from).bind(span.to).bind(span.known)
 }
 
 fn names(movements: Option<&[Movement]>) -> Option<Vec<Named<Movement>>> {

@@ -72,7 +72,7 @@ async fn a_board_and_a_movement_read_the_deals_of_their_time() {
         let (full, by_index, rows) = scans(&mut tables, "opportunity_history").await;
         assert!(full == 0 && by_index > 0 && rows <= 60, "{at:?}: {full} {by_index} {rows}");
     }
-    let span = Span { pipeline, from: day(700), to: Some(day(710)) };
+    let span = Span { pipeline, from: day(700), to: Some(day(710)), known: None };
     let mut tables = stage.read(story.tenant).await;
     let deals = moved(&mut tables, story.tenant, span, None, None, 100).await.unwrap();
     assert_eq!(deals.len(), 15, "ten opened, ten won, five of them both");
@@ -136,7 +136,7 @@ async fn questions_of_a_tenant_with_and_without_statistics_read_each_row_a_few_t
 }
 
 async fn asks(stage: &Stage, tenant: TenantId, pipeline: Uuid, count: i64) {
-    let span = Span { pipeline, from: day(100), to: None };
+    let span = Span { pipeline, from: day(100), to: None, known: None };
     let search = |text: &str| ContactFilter { search: Some(text.to_owned()), ..ContactFilter::default() };
     for (question, read) in [
         rows_read!(stage, tenant, movement_sums, span),

@@ -62,7 +62,7 @@ impl Deals {
     }
 
     fn span(&self, from: i64, to: i64) -> Span {
-        Span { pipeline: self.pipeline, from: day(from), to: Some(day(to)) }
+        Span { pipeline: self.pipeline, from: day(from), to: Some(day(to)), known: None }
     }
 
     /// Those that moved between day 10 and day 20, and in which ways.
@@ -150,6 +150,41 @@ async fn what_moved_is_summed_up_by_ways() {
 }
 
 #[tokio::test]
+async fn what_was_told_late_has_not_moved_as_far_as_was_known_before() {
+    let mut story = Story::new();
+    let (pipeline, stages) = pipeline(&mut story, &[("First", 10), ("Second", 50)]);
+    let (early, late) = (id(), id());
+    story.add::<OpportunityEvent>(early, day(1), opened(pipeline, stages[0], money(100)));
+    // It moved on day 11, shrank on day 12 and slipped on day 13; this was recorded on days 11, 21 and 22.
+    story.add::<OpportunityEvent>(early, day(11), moved(stages[0], stages[1]));
+    let cheaper = OpportunityAmountChanged { amount: money(50), line_items: Vec::new() };
+    story.add_late::<OpportunityEvent>(early, day(12), day(21), cheaper);
+    let slips = OpportunityCloseDateChanged { close_date: date(200) };
+    story.add_late::<OpportunityEvent>(early, day(13), day(22), slips);
+    // It was opened on day 5, which was recorded on day 23.
+    story.add_late::<OpportunityEvent>(late, day(5), day(23), opened(pipeline, stages[0], money(100)));
+    let stage = Stage::fresh().await;
+    stage.apply(&story.events, 3).await.unwrap();
+    let mut tables = stage.read(story.tenant).await;
+    let mut between = async |from: i64, to: i64, known: i64| {
+        let span = Span { pipeline, from: day(from), to: Some(day(to)), known: Some(day(known)) };
+        let listed = moved_deals(&mut tables, story.tenant, span, None, None, 100).await.unwrap();
+        assert_eq!(count_moved(&mut tables, story.tenant, span, None).await.unwrap(), listed.len() as i64);
+        let summed = movement_sums(&mut tables, story.tenant, span).await.unwrap();
+        assert_eq!(summed.len(), listed.iter().map(|deal| deal.movements.len()).sum::<usize>(), "each is another one");
+        listed.into_iter().map(|deal| (deal.opportunity, deal.movements)).collect::<Vec<(Uuid, Vec<Movement>)>>()
+    };
+    assert_eq!(between(10, 20, 10).await, []);
+    assert_eq!(between(10, 20, 20).await, [(early, vec![StageChanged])], "as known on the last day");
+    assert_eq!(between(10, 20, 21).await, [(early, vec![StageChanged, Shrunk])]);
+    assert_eq!(between(10, 20, 23).await, [(early, vec![StageChanged, Shrunk, Slipped])]);
+    assert_eq!(between(12, 20, 22).await, [(early, vec![Slipped])], "the beginning is known as the end is");
+    assert_eq!(between(2, 10, 22).await, []);
+    assert_eq!(between(2, 10, 23).await, [(late, vec![Opened])]);
+    assert_eq!(between(0, 10, 0).await, []);
+}
+
+#[tokio::test]
 async fn every_way_of_moving_is_seen() {
     let mut story = Story::new();
     let (pipeline, stages) = pipeline(&mut story, &[("First", 10), ("Second", 50)]);
@@ -193,7 +228,7 @@ async fn every_way_of_moving_is_seen() {
     let stage = Stage::fresh().await;
     stage.apply(&story.events, 3).await.unwrap();
     let mut tables = stage.read(story.tenant).await;
-    let span = Span { pipeline, from: day(10), to: None };
+    let span = Span { pipeline, from: day(10), to: None, known: None };
     let deals = moved_deals(&mut tables, story.tenant, span, None, None, 100).await.unwrap();
     let seen: Vec<_> = deals.into_iter().map(|deal| (deal.opportunity, deal.movements)).collect();
     assert_eq!(seen, expected);
