@@ -311,11 +311,15 @@ impl Directory {
     /// # Errors
     /// As [`find`](Self::find); [`DirectoryError::Elsewhere`] if it lives in another cell.
     pub async fn find_here(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
-        let (tenant, lives) = self.located(slug_or_id).await?;
-        match (lives, &self.cell) {
-            (Some(lives), Some(here)) if lives != *here => Err(DirectoryError::Elsewhere(lives)),
-            _ => Ok(tenant),
+        match self.located(slug_or_id).await? {
+            (_, Some(cell)) if self.is_another(&cell) => Err(DirectoryError::Elsewhere(cell)),
+            (tenant, _) => Ok(tenant),
         }
+    }
+
+    /// Whether a cell is not this one, if there are several.
+    fn is_another(&self, cell: &str) -> bool {
+        self.cell.as_deref().is_some_and(|here| here != cell)
     }
 
     async fn located(&self, slug_or_id: &str) -> Result<Located, DirectoryError> {
@@ -430,6 +434,12 @@ impl Directory {
     /// All tenants, by slug.
     pub async fn list(&self) -> Result<Vec<Tenant>, DirectoryError> {
         Ok(self.listed().await?.into_iter().map(|listed| listed.tenant).collect())
+    }
+
+    /// The tenants that live in this cell, if there are several, by slug.
+    pub async fn list_here(&self) -> Result<Vec<Tenant>, DirectoryError> {
+        let is_here = |listed: &Listed| !listed.cell.as_deref().is_some_and(|cell| self.is_another(cell));
+        Ok(self.listed().await?.into_iter().filter(is_here).map(|listed| listed.tenant).collect())
     }
 
     /// All tenants with their status and cell, by slug.
