@@ -39,7 +39,8 @@ fn without_a_tenant_those_of_all_tenants_are_listed_with_their_names() {
     assert_eq!((each(&newest, "tenant"), each(&newest, "service")), (vec![json!("globex")], vec![json!("user")]));
     assert_eq!(sandbox.json(&["dlq", "list"]), json!([]));
     for list in ["saga", "job", "dlq"] {
-        let names = |more: &[&str]| sandbox.ok(&[&[list, "list"][..], more].concat()).lines().nth(1).unwrap().to_owned();
+        let names =
+            |more: &[&str]| sandbox.ok(&[&[list, "list"][..], more].concat()).lines().nth(1).unwrap().to_owned();
         let (of_all, of_one) = (names(&[]), names(&["--tenant", "demo"]));
         assert!(of_all.contains("tenant") && !of_one.contains("tenant"), "{list}: {of_all} {of_one}");
     }
