@@ -32,8 +32,8 @@ struct Due {
 
 from_row!(Due { tenant_id, schedule_id, kind, arguments, actor, cron, time_zone, overlap, next_at, now });
 
-/// Creates the jobs of all due schedules, of the kinds and tenants whose jobs may be claimed. Returns the time of the database when it looked first: what becomes due after that may have been
-/// missed.
+/// Creates the jobs of all due schedules, of the kinds and tenants whose jobs may be claimed. Returns the time of the database when it looked
+/// first: what becomes due after that may have been missed.
 pub(crate) async fn fire(jobs: &Jobs, claim: &Claim) -> Result<DateTime<Utc>, sqlx::Error> {
     let inner = &*jobs.inner;
     let (checked_at, mut due) = is_due(&inner.work, claim).await?;
