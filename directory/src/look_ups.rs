@@ -66,6 +66,8 @@ impl LookUps {
         loop {
             let (names, waiting): (Vec<_>, Vec<_>) = {
                 let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                // Those whose requests have timed out meanwhile, which may be many while the directory does not answer.
+                queue.waiting.retain(|(_, tell)| !tell.is_closed());
                 let next = queue.waiting.len().min(MOST);
                 if next == 0 {
                     queue.asking = None;

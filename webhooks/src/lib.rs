@@ -6,9 +6,9 @@
 //! the same statement that records the delivery.
 //!
 //! A failed delivery is retried with growing pauses. Later events of the endpoint wait, which keeps the order; other endpoints do not
-//! wait. The endpoints of a suspended tenant have no workers, and continue from their cursors afterwards. A crash between a delivery and its record delivers the event again with the same `webhook-id`, by which receivers
-//! recognize it. An event that the receiver itself refuses several times is parked with the later ones of its aggregate (`letters.rs`),
-//! and the others continue.
+//! wait. The endpoints of a suspended tenant have no workers, and continue from their cursors afterwards. A crash between a delivery and
+//! its record delivers the event again with the same `webhook-id`, by which receivers recognize it. An event that the receiver itself
+//! refuses several times is parked with the later ones of its aggregate (`letters.rs`), and the others continue.
 //!
 //! Configuration is in tables, not events (decision 9 in `docs/src/adr/`). To change the tables, write forward-only statements into
 //! `tables.sql` that can be run again. See `docs/src/events.md`.

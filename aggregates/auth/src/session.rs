@@ -175,7 +175,7 @@ impl Session {
 
 impl Aggregate for Session {
     const TYPE: &'static str = "auth.session";
-    const FORM: u32 = 6;
+    const FORM: u32 = 7;
     const SEALED: bool = true;
     type Command = SessionCommand;
     type Event = SessionEvent;

@@ -103,6 +103,7 @@ impl Aggregate for ImportBatch {
 
     fn decide(&self, command: ImportBatchCommand) -> Result<Vec<ImportBatchEvent>, ImportBatchError> {
         Ok(match (command, self.revert) {
+            (ImportBatchCommand::Complete(_), Revert::None) if self.is_complete() => vec![],
             (ImportBatchCommand::Complete(completed), Revert::None) => vec![completed.into()],
             (ImportBatchCommand::RequestRevert { reason }, Revert::None) => {
                 vec![ImportRevertRequested { reason }.into()]
@@ -179,9 +180,10 @@ mod tests {
         given(vec![requested(), ImportReverted { withdrawn: 2, kept: 0 }.into()])
             .when(complete())
             .then_expect_error(ImportBatchError::AlreadyReverted);
-        given(vec![requested(), ImportRevertWithdrawn {}.into()])
-            .when(complete())
-            .then_expect_events(vec![completed.clone().into()]);
+        let resumed = vec![requested(), ImportRevertWithdrawn {}.into()];
+        given(resumed.clone()).when(complete()).then_expect_events(vec![completed.clone().into()]);
+        let once = [resumed, vec![completed.clone().into()]].concat();
+        given(once).when(complete()).then_expect_events(vec![]);
         let mut batch = ImportBatch::default();
         batch.evolve(requested());
         assert!(!batch.is_complete());

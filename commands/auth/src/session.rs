@@ -30,7 +30,7 @@ pub struct StartSession {
     pub lifetime: TimeDelta,
     pub place: Place,
     /// The session that the browser had, whosever it was and whether it is valid or not.
-    pub replaces: Option<SessionId>,
+    pub before: Option<SessionId>,
 }
 
 /// The context in which a user changes their credentials. The append requires that it is still valid.
@@ -92,7 +92,7 @@ impl Command for StartSession {
         let at = work.now();
         let account = account_of(work, self.user).await?;
         require_not_ended(&account, self.since.unwrap_or_else(|| account.moment(at)))?;
-        let replaces = match self.replaces {
+        let replaces = match self.before {
             Some(before) => replaced(work, before, self.user).await?,
             None => None,
         };

@@ -45,15 +45,20 @@ impl Subjects {
     }
 
     /// Whether a subject can sign in now, so that it sees what it is given. One that is not an id is believed to: it comes from a token of
-    /// the installation's key, which says of anybody whose it is.
+    /// the installation's key, which says of anybody whose it is. Which roles it has does not matter.
     ///
     /// # Errors
     /// If it can't be determined now.
     pub async fn can_sign_in(&self, tenant: TenantId, subject: &str) -> Result<bool, Refusal> {
-        Ok(match self.standing(tenant, subject).await? {
+        let Ok(id) = subject.parse::<Uuid>() else { return Ok(true) };
+        // An id in another notation is nobody's: what it is given is found by the text that tokens have.
+        if id.to_string() != subject {
+            return Ok(false);
+        }
+        Ok(match self.permissions.standing(tenant, UserId::new(id)).await? {
             Standing::Active(_) => true,
             Standing::Inactive => false,
-            Standing::Unknown => subject.parse::<Uuid>().is_err(),
+            Standing::Unknown => self.machines.standing(tenant, id).await?.is_some_and(|machine| machine.active),
         })
     }
 }

@@ -14,6 +14,7 @@ mod executing {
     mod matching;
     mod repeating;
     mod snapshots;
+    mod subjects;
     mod surviving;
     mod upcasting;
 }

@@ -237,7 +237,8 @@ pub(crate) async fn redeem_for(
     user: UserId,
 ) -> Result<Option<Redeemed>, Refusal> {
     let Some(id) = registration::invited(work, email).await? else { return Ok(None) };
-    let invitation = work.read::<Invitation>(id).await?;
+    // Relied on, so that one which another process has just sent again is not taken for expired.
+    let Some(invitation) = work.rely::<Invitation>(id).await? else { return Ok(None) };
     let turn = invitation.turn;
     if invitation.link(turn, work.now()).is_err() {
         return Ok(None);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use directory::cell_map::{CellMap, Destination, TenantHint};
 use directory::{Directory, DirectoryError, Waits};
+use futures::FutureExt;
 use kernel::{SystemClock, SystemIds};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Executor, PgConnection};
@@ -68,6 +69,18 @@ async fn attack_216_whoever_sends_many_names_of_nobody_delays_no_tenant_and_no_n
     }
     let queries = statements.with("ORDINALITY").len();
     assert!((1..=2).contains(&queries), "{queries} queries");
+    // Whoever does not wait any more is not looked up.
+    locks.execute("BEGIN; LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let first = ask("somebody".to_owned());
+    waiting(&test).await;
+    for nth in 0..100 {
+        assert!(map.find(&named(&format!("impatient-{nth}"))).now_or_never().is_none());
+    }
+    statements.clear();
+    locks.execute("COMMIT").await.unwrap();
+    assert_eq!(first.await.unwrap(), None);
+    assert_eq!(map.find(&named("somebody-else")).await.unwrap(), None);
+    assert_eq!(statements.with("ORDINALITY").len(), 2, "their own queries");
     // What can't be a name is not looked up, however long it is.
     statements.clear();
     assert_eq!(map.find(&named(&"x".repeat(8_000))).await.unwrap(), None);

@@ -94,7 +94,7 @@ pub async fn run<I: Import>(
             .await
             .map_err(refused)?;
     let total = importing.rows();
-    let (mut header, mut named) = (!begun, false);
+    let (mut header, mut named) = (!begun, importing.import_id().is_some());
     let pace = ReadModelPace::with(read_models, work.tenant());
     work.log(&format!("{total} rows, {} of them imported earlier", importing.report().taken)).await?;
     loop {
@@ -102,16 +102,17 @@ pub async fn run<I: Import>(
             return Err(Fault::Cancelled);
         }
         let Some(ImportedChunk { rows, errors, .. }) = importing.step().await.map_err(refused)? else { break };
+        // The job has a result only when it is completed. Without the id, nobody could revert an import that is cancelled, as the next step
+        // may find it, or fails.
+        if !named && let Some(import) = importing.import_id() {
+            work.log(&format!("the id of the import is {import}")).await?;
+            named = true;
+        }
         let part = if header || !errors.is_empty() { Some(csv(&errors, header)?) } else { None };
         header = false;
         let checkpoint = serde_json::to_value(importing.place())
             .map_err(|error| Fault::permanent("checkpoint_unwritable", error))?;
         work.step(Step { checkpoint, done: rows, total: Some(total), part }).await?;
-        // The job has a result only when it is completed. Without the id, nobody could revert an import that is cancelled or fails.
-        if !named && let Some(import) = importing.import_id() {
-            work.log(&format!("the id of the import is {import}")).await?;
-            named = true;
-        }
         importing.keep_pace(&pace).await;
     }
     let report = importing.report();

@@ -118,6 +118,7 @@ impl<N> Instance<N> {
 
 impl<N: Names> Aggregate for Instance<N> {
     const TYPE: &'static str = N::TYPE;
+    const FORM: u32 = 2;
     type Command = InstanceCommand;
     type Event = InstanceEvent<N>;
     type Error = InstanceError;

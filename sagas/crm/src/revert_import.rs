@@ -23,9 +23,8 @@ const EMPTY_WINDOWS: u32 = 40;
 #[derive(Serialize, Deserialize)]
 struct Parameters {
     import: ImportId,
-    /// How many leads were imported; `None` if the import was not completed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    taken: Option<u64>,
+    /// How many leads were imported; the greatest number if the import was not completed.
+    taken: u64,
     /// The search begins here: the position of the request to revert, when the saga started. All imported leads are before it.
     until: Position,
 }
@@ -46,7 +45,7 @@ pub(crate) fn definition() -> Definition {
 async fn start(context: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {
     let Some((batch, _)) = context.load::<ImportBatch>(&event.aggregate_id).await? else { return Ok(None) };
     let import = event.aggregate_id.parse().map_err(|_| Fault::refused("import_id", "the import's id is no UUID"))?;
-    let taken = batch.is_complete().then_some(batch.taken);
+    let taken = if batch.is_complete() { batch.taken } else { u64::MAX };
     let parameters = Parameters { import, taken, until: event.position };
     Ok(Some(Start { key: event.aggregate_id, parameters }))
 }
@@ -145,7 +144,7 @@ impl Progress {
     }
 
     fn next(&self, parameters: &Parameters) -> Result<Next, Fault> {
-        if self.at == 0 || parameters.taken.is_some_and(|taken| self.found >= taken) {
+        if self.at == 0 || self.found >= parameters.taken {
             return Next::done_with(self);
         }
         Next::continue_from(self)

@@ -15,6 +15,7 @@ use super::attempts::AttemptTarget;
 use super::authorize::see_other;
 use super::form::Form;
 use super::id_token::acr;
+use super::par::CREDENTIALS;
 use super::{OAuthError, Provider, Visit};
 use crate::authority::{Opaque, Use};
 use crate::origin;
@@ -111,12 +112,13 @@ impl Provider {
     }
 
     /// A redirect that repeats a posted form as a GET to `page`; none: the form came with the session's cookie, or can't be repeated. A form
-    /// that another site posts comes without our cookies (`SameSite=Lax`), as if nobody were signed in; the GET brings them.
+    /// that another site posts comes without our cookies (`SameSite=Lax`), as if nobody were signed in; the GET brings them. Credentials of
+    /// clients, which these pages ignore, get into no address.
     pub(super) fn repeated_with_cookies(&self, visit: &Visit, page: &str, form: &str) -> Option<Response> {
         if visit.method != Method::POST || visit.cookie(&self.cookie_name(visit, SESSION)).is_some() {
             return None;
         }
-        let query = Form::read(form).ok()?.without(&[]);
+        let query = Form::read(form).ok()?.without(&CREDENTIALS);
         (query.len() <= LONGEST_REPEATED).then(|| see_other(&format!("/t/{}/{page}?{query}", visit.tenant.slug)))
     }
 
@@ -211,8 +213,8 @@ impl Provider {
     ) -> Result<(SessionId, Cookies), OAuthError> {
         let Authentication { methods, saml, since } = by;
         let (lifetime, place) = (LONGEST_SESSION, visit.place());
-        let replaces = self.session_in_cookie(visit).await?;
-        let start = StartSession { user: person.id, methods, saml, since, lifetime, place, replaces };
+        let before = self.session_in_cookie(visit).await?;
+        let start = StartSession { user: person.id, methods, saml, since, lifetime, place, before };
         let started = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await;
         if let Err(refusal) = &started
             && let Some(reason) = REFUSED.into_iter().find(|reason| *reason == refusal.code())

@@ -31,7 +31,7 @@ pub(super) const PUSHED_BEFORE: &str =
     "The request of the application has expired. Go back to the application and start again.";
 
 /// The parameters of client authentication, which are not part of the authorization request.
-const CREDENTIALS: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
+pub(super) const CREDENTIALS: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
 
 #[derive(Serialize, Deserialize)]
 struct Pushed {

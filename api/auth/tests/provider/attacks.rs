@@ -408,6 +408,30 @@ async fn attack_197_what_was_opened_in_an_earlier_session_of_a_browser_ends_when
 }
 
 #[tokio::test]
+async fn attack_219_who_was_signed_in_where_somebody_else_is_now_has_no_power_over_their_session() {
+    let world = World::start().await;
+    let app = world.client(true).await;
+    let mut browser = Browser::default();
+    let mut tokens = Vec::new();
+    for login in ["ada@example.com", "grace@example.com"] {
+        world.person(login).await;
+        let asks = app.asks(&[("scope", "openid api"), ("prompt", "login")]);
+        let code = browser.signs_in(&world, &asks, login, PASSWORD).await.code();
+        tokens.push(json(app.redeems(&world, &code, &[]), StatusCode::OK).await);
+    }
+    let leaves = |tokens: &Value| query("logout", &[("id_token_hint", tokens["id_token"].as_str().unwrap())]);
+    let check = async |tokens: &Value| world.provider.trust.check(tokens["access_token"].as_str().unwrap()).await;
+    let before = world.head().await;
+    let asked = browser.visit(&world, &leaves(&tokens[0])).await;
+    assert!(asked.body.contains("name=\"pending\""), "what Ada got signs Grace out: {asked:?}");
+    assert_eq!(world.head().await, before, "something was written");
+    assert!(check(&tokens[1]).await.is_ok());
+    let left = browser.visit(&world, &leaves(&tokens[1])).await;
+    assert!(left.body.contains("You are signed out"), "{left:?}");
+    assert_eq!(check(&tokens[1]).await.unwrap_err().code(), "token_revoked");
+}
+
+#[tokio::test]
 async fn attack_198_a_client_that_was_deactivated_leads_nobody_to_its_addresses() {
     let world = World::start().await;
     let app = world.client(true).await;
@@ -467,4 +491,18 @@ async fn attack_212_sessions_end_when_somebody_else_signs_in_at_their_browser() 
     left.signs_in(&world, &asks, "bob@example.com", PASSWORD).await.code();
     let since = world.events().await.split_off(before);
     assert!(since.iter().all(|(kind, _)| kind != "auth.session.ended"), "{since:?}");
+}
+
+#[tokio::test]
+async fn attack_220_a_clients_secret_that_is_posted_with_a_request_gets_into_no_address() {
+    let world = World::start().await;
+    let app = world.client(true).await;
+    let id = app.id.to_string();
+    for page in ["authorize", "logout"] {
+        let form =
+            [("client_id", &*id), ("client_secret", &*app.secret), ("client_assertion", "a.b.c"), ("state", "s")];
+        let answer = world.post(page, &form).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        assert_eq!(answer.headers()["location"], format!("/t/acme/{page}?client_id={id}&state=s"));
+    }
 }

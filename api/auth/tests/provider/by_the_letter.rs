@@ -317,6 +317,7 @@ async fn a_client_may_post_its_requests_and_who_is_signed_in_is_known_all_the_sa
     let refused = world.provider.trust.check(text(&tokens, "access_token")).await.unwrap_err();
     assert_eq!(refused.code(), "token_revoked", "the session goes on, and whoever has its cookie");
     // What can't be repeated is answered as it is.
-    let twice = [("client_id", "a"), ("client_id", "b")];
+    let (twice, long) = ([("client_id", "a"), ("client_id", "b")], "s".repeat(7_000));
     assert_eq!(world.post("authorize", &twice).send().await.unwrap().status(), StatusCode::BAD_REQUEST);
+    assert_eq!(world.post("logout", &[("state", &long)]).send().await.unwrap().status(), StatusCode::OK);
 }

@@ -132,7 +132,7 @@ async fn attack_110_a_session_that_begins_while_all_sessions_end_does_not_begin(
         since: Some(world.account(ada).await.moment(world.now())),
         lifetime: TimeDelta::days(1),
         place: Place::default(),
-        replaces: None,
+        before: None,
     };
     assert_eq!(world.races(ada, start).await.code(), "sessions_ended");
 }

@@ -194,7 +194,7 @@ async fn attack_153_what_people_have_is_ended_by_who_may_do_as_much() {
         since: None,
         lifetime: TimeDelta::days(1),
         place: Place::default(),
-        replaces: None,
+        before: None,
     };
     let session = keeper.world.run_as_protocol(&start).await.unwrap();
     let grant = keeper.grant(user.uuid()).await;

@@ -67,7 +67,7 @@ impl Command for CaptureRows {
     }
 }
 
-/// Records that an import is complete, with its report as the answer to the request. After that it can be reverted.
+/// Records that an import is complete, with its report as the answer to the request. Refused if the import is reverted.
 #[derive(Clone, Debug)]
 pub struct CompleteImport {
     pub(super) report: ImportReport,

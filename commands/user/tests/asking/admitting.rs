@@ -4,12 +4,13 @@ use chrono::TimeDelta;
 use kernel::{Kind, NoMachines, UserId};
 use user_aggregates::{GroupId, Invitation, InvitationFault, InvitationId, InvitationStatus};
 use user_commands::{
-    Acceptance, AdmitUser, ChangeLogin, InviteUser, Known, LockUser, LoginFields, RetireRole, RoleFields,
+    Acceptance, AdmitUser, ChangeLogin, InviteUser, Known, LockUser, LoginFields, ResendInvitation, RetireRole,
+    RoleFields,
 };
 
 use super::support::*;
 
-fn admit(user: Option<UserId>, roles: &[&str], managed: &[&str]) -> AdmitUser {
+pub fn admit(user: Option<UserId>, roles: &[&str], managed: &[&str]) -> AdmitUser {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let (email, name) = ("ada@example.com".to_owned(), Some("Ada Lovelace".to_owned()));
     let user = user.map(|id| Known { id, email_verified: false });
@@ -36,7 +37,7 @@ async fn who_is_new_is_a_user_whose_address_is_verified_and_is_so_once() {
     assert_eq!(world.refused_as(&provider, &nameless).await.errors()[0].pointer, "/email");
 }
 
-fn provider_of(world: &World) -> executor::Request {
+pub fn provider_of(world: &World) -> executor::Request {
     world.with_permissions(&["user:user:admit"])
 }
 
@@ -101,9 +102,6 @@ async fn who_was_locked_meanwhile_is_left_as_they_are_and_the_last_owner_stays_o
 /// Ada's invitation by a manager, and the manager.
 async fn invited(world: &World, group: GroupId) -> (InvitationId, UserId) {
     let grace = world.user("grace", &["manager"]).await;
-    let all = catalogue().held_by(&world.request.caller);
-    let caller = catalogue().holder(world.request.caller.tenant(), &grace.to_string(), &all);
-    let as_grace = executor::Request { caller, ..world.request.clone() };
     let invite = InviteUser {
         email: "ada@example.com".to_owned(),
         name: None,
@@ -111,7 +109,7 @@ async fn invited(world: &World, group: GroupId) -> (InvitationId, UserId) {
         groups: vec![group],
         catalogue: catalogue(),
     };
-    (world.done_as(&as_grace, &invite).await, grace)
+    (world.done_as(&world.with_all_permissions(grace), &invite).await, grace)
 }
 
 #[tokio::test]
@@ -128,6 +126,18 @@ async fn who_is_invited_and_comes_by_the_provider_gets_what_the_invitation_gives
     let follower = world.with_permissions(&["user:invitation:accept"]);
     let late = world.done_as(&follower, &accept(invitation, 1)).await;
     assert_eq!(late, Acceptance::Refused { reason: InvitationFault::Used });
+}
+
+#[tokio::test]
+async fn an_invitation_that_another_process_has_sent_again_is_not_taken_for_expired() {
+    let world = World::new().await;
+    let (invitation, _) = invited(&world, world.group("Sales", &[]).await).await;
+    world.clock.advance(TimeDelta::days(7));
+    // By another process, of which this one's cache knows nothing yet.
+    let resend = ResendInvitation { invitation, catalogue: catalogue() };
+    world.elsewhere().execute(&world.request, &resend).await.unwrap();
+    let ada = world.done_as(&provider_of(&world), &admit(None, &[], &[])).await;
+    assert_eq!(world.state(ada).await.invitation, Some(invitation));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use user_commands::{
     SetRegistrationPolicy, VerifyDomain,
 };
 
+use super::admitting::{admit, provider_of};
 use super::support::*;
 
 fn policy(open_to: OpenTo, domains: &[&str], roles: &[&str]) -> SetRegistrationPolicy {
@@ -93,6 +94,24 @@ async fn who_registers_is_invited_by_the_policy_with_its_roles_once_and_again_af
     let Acceptance::Accepted { user } = world.done_as(&follower, &accept).await else { panic!("it was refused") };
     let state = world.state(user).await;
     assert!(state.email_verified && state.roles.contains("viewer") && state.roles.len() == 1, "{state:?}");
+}
+
+#[tokio::test]
+async fn who_registers_and_comes_by_the_provider_gets_what_the_policy_gives_still() {
+    for (open_to, roles, status) in [
+        (OpenTo::Everybody, &["viewer"][..], InvitationStatus::Accepted),
+        (OpenTo::Nobody, &[], InvitationStatus::Pending),
+    ] {
+        let world = World::new().await;
+        world.done(&policy(OpenTo::Everybody, &[], &["member", "viewer"])).await;
+        world.done_as(&stranger(&world), &asked("ada@example.com")).await;
+        world.done(&policy(open_to, &[], roles)).await;
+        let ada = world.done_as(&provider_of(&world), &admit(None, &["manager"], &["manager"])).await;
+        let expected = [&["manager"][..], roles].concat();
+        assert!(world.state(ada).await.roles.iter().eq(&expected), "{open_to:?}");
+        let [(_, sent)] = &invitations(&world).await[..] else { panic!("not one invitation") };
+        assert_eq!(sent.status, status);
+    }
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ async fn run<C: executor::Command>(case: &Case<'_>, command: &C) -> C::Answer {
 async fn session(case: &Case<'_>) -> SessionId {
     let methods = vec!["pwd".to_owned()];
     let (lifetime, place) = (TimeDelta::days(1), Place::default());
-    let start = StartSession { user: user(case), methods, saml: None, since: None, lifetime, place, replaces: None };
+    let start = StartSession { user: user(case), methods, saml: None, since: None, lifetime, place, before: None };
     run(case, &start).await
 }
 
