@@ -66,6 +66,18 @@ impl Context {
         self.found(Directory::open(&self.config).find(slug_or_id).await)
     }
 
+    /// All tenants that live in this cell, if there are several, by name.
+    pub async fn tenants(&self) -> Result<Vec<Tenant>> {
+        Directory::open(&self.config).list_here().await.with_context(|| self.reachable())
+    }
+
+    /// All deleted tenants.
+    #[expect(clippy::disallowed_methods, reason = "the directory says that these were tenants")]
+    pub async fn deleted_tenants(&self) -> Result<Vec<TenantId>> {
+        let deleted = Placements::of(&Directory::open(&self.config)).deleted().await?;
+        Ok(deleted.into_iter().map(|gone| TenantId::vouched(gone.tenant_id)).collect())
+    }
+
     fn found(&self, found: Result<Tenant, DirectoryError>) -> Result<TenantId> {
         match found {
             Err(error @ DirectoryError::Storage(_)) => Err(error).context(self.reachable()),
@@ -147,15 +159,24 @@ pub struct Whose {
 }
 
 impl Whose {
-    /// The selected services, without those for which `has` is false. Fails if the named service is one of these.
+    /// The selected services, as [`selected`].
     pub fn services(&self, has: impl Fn(&DomainDefinition) -> bool, what: &str) -> Result<Vec<DomainDefinition>> {
-        let named = self.service.as_deref().map(service).transpose()?;
-        let asked = gateway::domains().into_iter().filter(|domain| named.is_none_or(|named| domain.service == named));
-        let found: Vec<_> = asked.filter(has).collect();
-        match named {
-            Some(named) if found.is_empty() => bail!("the service {named} has no {what}"),
-            _ => Ok(found),
-        }
+        selected(self.service.as_deref(), has, what)
+    }
+}
+
+/// The services, or the one with this name, without those for which `has` is false. Fails if the named service is one of these.
+pub fn selected(
+    name: Option<&str>,
+    has: impl Fn(&DomainDefinition) -> bool,
+    what: &str,
+) -> Result<Vec<DomainDefinition>> {
+    let named = name.map(service).transpose()?;
+    let asked = gateway::domains().into_iter().filter(|domain| named.is_none_or(|named| domain.service == named));
+    let found: Vec<_> = asked.filter(has).collect();
+    match named {
+        Some(named) if found.is_empty() => bail!("the service {named} has no {what}"),
+        _ => Ok(found),
     }
 }
 

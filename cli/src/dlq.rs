@@ -13,6 +13,7 @@ use nats::Bus;
 use serde_json::{Value, json};
 
 use crate::context::{Context, Whose, administrator, given};
+use crate::lists::{self, Item, Scope};
 use crate::output::{self, Format};
 
 /// How long to wait for a requested retry.
@@ -21,20 +22,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Manages dead letters: events that a read model, a saga or a webhook could not process
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists a tenant's dead letters, latest event first
+    /// Lists a tenant's dead letters, or those of all tenants, latest event of each service first
     #[command(after_help = "Examples:
   inopsio dlq list --tenant demo
+  inopsio dlq list
   inopsio dlq list --tenant demo --consumer projection.leads --state discarded --format json")]
     List {
         #[command(flatten)]
-        whose: Whose,
+        scope: Scope,
         /// Only dead letters of this consumer, such as projection.leads
         #[arg(long, value_parser = consumer)]
         consumer: Option<Consumer>,
         /// Only dead letters in this state: parked, applied or discarded
         #[arg(long, value_parser = state, default_value = "parked")]
         state: State,
-        /// Maximum number of dead letters
+        /// Maximum number of dead letters of each service
         #[arg(long, default_value_t = 50, value_parser = crate::number::rows)]
         limit: u32,
     },
@@ -107,19 +109,26 @@ impl Command {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::List { whose, consumer, state, limit } => {
-                let domains = services(&whose)?;
+            Self::List { scope, consumer, state, limit } => {
+                let domains = scope.services(|_| true, DEAD_LETTERS)?;
                 if let Some(consumer) = &consumer {
                     known(consumer, &domains)?;
                 }
                 let listing = Listing { consumer, state, after: None, limit };
+                let tenants = scope.tenants(context).await?;
                 let mut found = Vec::new();
                 for domain in domains {
-                    let open = Open::new(context, &whose.tenant, &domain).await?;
-                    let listed = open.dead_letters.list(&open.request.caller, &listing).await?;
-                    found.extend(listed.into_iter().map(|one| (domain.service, one)));
+                    let (dead_letters, _) = Open::dead_letters(context, &domain).await?;
+                    let listed = lists::of_service(
+                        domain.service,
+                        &tenants,
+                        limit,
+                        async |caller| dead_letters.list(caller, &listing).await,
+                        |one: &Letter| one.id.position,
+                    );
+                    found.extend(listed.await?);
                 }
-                list(context, &found)
+                list(context, &scope, &found)
             }
             Self::Show { whose, id } => {
                 let open = Open::with(context, &whose, &id).await?;
@@ -172,8 +181,11 @@ impl Command {
     }
 }
 
+/// What is listed, in messages.
+const DEAD_LETTERS: &str = "dead letters";
+
 fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
-    whose.services(|_| true, "dead letters")
+    whose.services(|_| true, DEAD_LETTERS)
 }
 
 /// A client for the dead letters of a service, with a request in the name of the tenant's administrator.
@@ -198,8 +210,15 @@ impl Open {
     }
 
     async fn new(context: &Context, tenant: &str, domain: &DomainDefinition) -> Result<Self> {
-        let service = domain.service;
         let tenant = context.tenant(tenant).await?;
+        let (dead_letters, bus) = Self::dead_letters(context, domain).await?;
+        let request = Request { caller: administrator(tenant), command_id: None, request_hash: [0; 32] };
+        Ok(Self { dead_letters, request, bus })
+    }
+
+    /// The dead letters of a service, whosever they are, and the connection to NATS.
+    async fn dead_letters(context: &Context, domain: &DomainDefinition) -> Result<(DeadLetters, Option<Bus>)> {
+        let service = domain.service;
         let store = context.store(service).await?;
         // With NATS, consumers are notified at once; without it, they poll within a second.
         let bus = context.bus().await.ok();
@@ -208,8 +227,7 @@ impl Open {
         let dead_letters =
             gateway::dead_letters_of(domain, &context.config.database(service), store, executor, bus.clone())
                 .with_context(|| format!("the service {service} has no permissions for dead letters"))?;
-        let request = Request { caller: administrator(tenant), command_id: None, request_hash: [0; 32] };
-        Ok(Self { dead_letters, request, bus })
+        Ok((dead_letters, bus))
     }
 
     async fn letter(&self, id: &LetterId) -> Result<Letter> {
@@ -281,24 +299,10 @@ fn read(file: PathBuf) -> Result<Value> {
     serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))
 }
 
-fn list(context: &Context, found: &[(Service, Letter)]) -> Result<()> {
-    if context.format == Format::Json {
-        return output::print_json(&output::of_services(found)?);
-    }
-    let mut table = output::table([
-        "service",
-        "id",
-        "event",
-        "aggregate",
-        "state",
-        "attempts",
-        "waiting",
-        "next retry at",
-        "reason",
-    ]);
-    for (service, one) in found {
-        table.add_row([
-            service.to_string(),
+fn list(context: &Context, scope: &Scope, found: &[Item<Letter>]) -> Result<()> {
+    let columns = ["id", "event", "aggregate", "state", "attempts", "waiting", "next retry at", "reason"];
+    lists::print(context, scope, found, columns, |one| {
+        [
             one.id.to_string(),
             one.event_type.clone(),
             format!("{} {}", one.aggregate_type, one.aggregate_id),
@@ -307,9 +311,8 @@ fn list(context: &Context, found: &[(Service, Letter)]) -> Result<()> {
             one.waiting.to_string(),
             one.next_attempt_at.map(output::time).unwrap_or_default(),
             one.errors.first().cloned().unwrap_or_default(),
-        ]);
-    }
-    output::print(table)
+        ]
+    })
 }
 
 fn show(service: Service, shown: &LetterDetails) -> Result<()> {

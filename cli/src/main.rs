@@ -22,6 +22,7 @@ mod events;
 mod help;
 mod job;
 mod key;
+mod lists;
 mod migrate;
 mod number;
 mod output;

@@ -23,7 +23,7 @@ pub enum Format {
 }
 
 /// A table with these columns.
-pub fn table<const N: usize>(columns: [&'static str; N]) -> Table {
+pub fn table(columns: impl IntoIterator<Item = &'static str>) -> Table {
     Table::new(columns)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use coordinator::{Instances, Listed, Listing, State, Status};
+use eventstore::EventStore;
 use executor::{Executor, Request, Settings};
 use gateway::DomainDefinition;
 use kernel::{Kind, Service, SystemClock, SystemIds};
@@ -12,18 +13,20 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::context::{Context, Whose, administrator, given};
+use crate::lists::{self, Item, Scope};
 use crate::output::{self, Format};
 
 /// Manages sagas: processes of several steps that can be undone
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists a tenant's sagas, newest first
+    /// Lists a tenant's sagas, or those of all tenants, newest first in each service
     #[command(after_help = "Examples:
   inopsio saga list --tenant demo
+  inopsio saga list --state stuck
   inopsio saga list --tenant demo --state stuck --format json")]
     List {
         #[command(flatten)]
-        whose: Whose,
+        scope: Scope,
         /// Only sagas of this name
         #[arg(long)]
         saga: Option<String>,
@@ -33,7 +36,7 @@ pub enum Command {
         /// Only sagas about this id
         #[arg(long)]
         key: Option<String>,
-        /// Maximum number of sagas
+        /// Maximum number of sagas of each service
         #[arg(long, default_value_t = 50, value_parser = crate::number::rows)]
         limit: u32,
     },
@@ -78,21 +81,29 @@ impl Command {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::List { whose, saga, state, key, limit } => {
+            Self::List { scope, saga, state, key, limit } => {
                 let status = state.as_deref().map(named).transpose()?;
-                let domains = services(&whose)?;
+                let domains = scope.services(has_sagas, SAGAS)?;
                 if let Some(saga) = saga.as_deref() {
                     known(saga, &domains)?;
                 }
                 let listing = Listing { saga, status, key, after: None, limit };
+                let tenants = scope.tenants_and_deleted(context).await?;
                 let mut found = Vec::new();
                 for domain in domains {
-                    let open = Open::new(context, &whose.tenant, &domain).await?;
-                    let listed = open.instances.list(&open.request.caller, &listing).await;
-                    open.close().await;
-                    found.extend(listed?.into_iter().map(|one| (domain.service, one)));
+                    let (instances, _, store) = Open::instances(context, &domain).await?;
+                    let listed = lists::of_service(
+                        domain.service,
+                        &tenants,
+                        limit,
+                        async |caller| instances.list(caller, &listing).await,
+                        |one: &Listed| (one.started_at, one.id),
+                    );
+                    let listed = listed.await;
+                    store.close().await;
+                    found.extend(listed?);
                 }
-                list(context, &found)
+                list(context, &scope, &found)
             }
             Self::Show { whose, id } => {
                 let open = Open::with(context, &whose, id).await?;
@@ -128,15 +139,22 @@ fn known(saga: &str, domains: &[DomainDefinition]) -> Result<()> {
     bail!("there are no sagas {saga:?}; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
+/// What is listed, in messages.
+const SAGAS: &str = "sagas";
+
+fn has_sagas(domain: &DomainDefinition) -> bool {
+    domain.sagas.is_some()
+}
+
 fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
-    whose.services(|domain| domain.sagas.is_some(), "sagas")
+    whose.services(has_sagas, SAGAS)
 }
 
 /// A client for the sagas of a service, with a request in the name of the tenant's administrator.
 struct Open {
     instances: Instances,
     request: Request,
-    store: eventstore::EventStore,
+    store: EventStore,
 }
 
 impl Open {
@@ -158,15 +176,21 @@ impl Open {
     }
 
     async fn new(context: &Context, tenant: &str, domain: &DomainDefinition) -> Result<Self> {
+        let tenant = context.tenant_or_deleted(tenant).await?;
+        let (instances, executor, store) = Self::instances(context, domain).await?;
+        let request = executor.internal_request(&administrator(tenant), None);
+        Ok(Self { instances, request, store })
+    }
+
+    /// The sagas of a service, whosever they are.
+    async fn instances(context: &Context, domain: &DomainDefinition) -> Result<(Instances, Executor, EventStore)> {
         let service = domain.service;
         let sagas = domain.sagas.as_ref().with_context(|| format!("the service {service} has no sagas"))?;
-        let tenant = context.tenant_or_deleted(tenant).await?;
         let store = context.store(service).await?;
         let settings = Settings::without_claims();
         let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
-        let request = executor.internal_request(&administrator(tenant), None);
-        let instances = Instances::new(&context.config.database(service), sagas.clone(), sagas.repository(executor));
-        Ok(Self { instances, request, store })
+        let repository = sagas.repository(executor.clone());
+        Ok((Instances::new(&context.config.database(service), sagas.clone(), repository), executor, store))
     }
 
     async fn close(self) {
@@ -195,19 +219,14 @@ fn shown(service: Service, id: Uuid, found: &State) -> Result<Value> {
     Ok(shown)
 }
 
-fn list(context: &Context, found: &[(Service, Listed)]) -> Result<()> {
-    if context.format == Format::Json {
-        return output::print_json(&output::of_services(found)?);
-    }
-    let mut table =
-        output::table(["service", "id", "saga", "about", "state", "step", "attempt", "continues at", "reason"]);
-    for (service, one) in found {
+fn list(context: &Context, scope: &Scope, found: &[Item<Listed>]) -> Result<()> {
+    let columns = ["id", "saga", "about", "state", "step", "attempt", "continues at", "reason"];
+    lists::print(context, scope, found, columns, |one| {
         let step = one
             .step
             .as_deref()
             .map_or_else(String::new, |step| if one.undo { format!("undo {step}") } else { step.to_owned() });
-        table.add_row([
-            service.to_string(),
+        [
             one.id.to_string(),
             format!("{} v{}", one.saga, one.definition),
             one.key.clone(),
@@ -216,9 +235,8 @@ fn list(context: &Context, found: &[(Service, Listed)]) -> Result<()> {
             one.attempt.to_string(),
             one.wake_at.map(output::time).unwrap_or_default(),
             one.code.clone().unwrap_or_default(),
-        ]);
-    }
-    output::print(table)
+        ]
+    })
 }
 
 fn changed(context: &Context, id: Uuid, what: &str, position: u64) -> Result<()> {

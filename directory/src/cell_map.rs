@@ -1,6 +1,5 @@
 //! A cache of which tenant is in which cell, for the front process of several cells. A tenant is looked up once; later changes are polled.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,9 +9,8 @@ use quick_cache::sync::Cache;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::look_ups::LookUps;
 use crate::placements::{PlacementChange, Placements};
-use crate::tenants::ANSWER;
+use crate::tenants::{ANSWER, DirectoryError};
 
 /// How often changes are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -46,7 +44,6 @@ pub struct Destination {
 /// The cache of cells by tenant, filled from [`Placements`].
 pub struct CellMap {
     placements: Placements,
-    look_ups: LookUps,
     /// The cells of tenants.
     known: Cache<Uuid, Option<String>>,
     /// The tenants of short names.
@@ -61,8 +58,7 @@ impl CellMap {
     /// An empty cache.
     pub fn new(placements: Placements) -> Self {
         let (known, names, unknown) = (Cache::new(CACHE_SIZE), Cache::new(CACHE_SIZE), Cache::new(CACHE_SIZE / 10));
-        let look_ups = LookUps::new(placements.clone());
-        Self { placements, look_ups, known, names, unknown, head: AtomicI64::new(-1) }
+        Self { placements, known, names, unknown, head: AtomicI64::new(-1) }
     }
 
     /// Polls and applies changes until `shutdown`.
@@ -128,7 +124,7 @@ impl CellMap {
     ///
     /// # Errors
     /// When the directory has to be queried and does not answer.
-    pub async fn find(&self, hint: &TenantHint) -> Result<Option<Destination>, Arc<sqlx::Error>> {
+    pub async fn find(&self, hint: &TenantHint) -> Result<Option<Destination>, DirectoryError> {
         let (name, tenant) = match hint {
             TenantHint::Absent => return Ok(None),
             // It can't be anybody's, and may be as long as a path.
@@ -147,7 +143,7 @@ impl CellMap {
         let mut tenant = tenant;
         loop {
             let head = self.head.load(Ordering::Acquire);
-            let Some((found, cell)) = self.look_ups.find(name.clone()).await? else {
+            let Some((found, cell)) = self.placements.find(&name).await? else {
                 // The tenant may have been deleted, and cached by another request just before.
                 self.forget(&name, tenant);
                 self.unknown.insert(name, Instant::now());

@@ -2,11 +2,11 @@
 //! Postgres cluster, one nats-server or cluster, and the processes that work with these.)
 //!
 //! It has its own database ([`migrate`]), because it belongs to no service. Requests query it only for tenants that the process has not
-//! cached.
+//! cached, and `look_ups` asks once for all who wait.
 //!
 //! - [`Directory`] is its table of tenants, and of the domains that they have verified.
 //! - [`place`] is the aggregate of a tenant's place (its cell), without I/O. [`placements`] stores its events, in order. The front process
-//!   of several cells follows these events in a [`cell_map`], for which `look_ups` asks for tenants that it does not know.
+//!   of several cells follows these events in a [`cell_map`].
 //! - [`lifecycle`] creates, suspends and deletes tenants, by commands to the user service, for operators of the platform.
 //! - [`Installation`] does what is outside of that service's log, for the sagas `provision_tenant`, `note_tenant_status` and
 //!   `delete_tenant`: it reserves names, checks databases and streams, makes keys, and in the end destroys all data of a tenant.

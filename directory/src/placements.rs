@@ -4,8 +4,7 @@ use chrono::{DateTime, Utc};
 use eventstore::LockKey;
 use kernel::{Clock, TenantId};
 use serde::Serialize;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Row, Transaction};
+use sqlx::{PgConnection, PgExecutor, Postgres, Row, Transaction};
 use uuid::Uuid;
 
 use crate::place::{DeletedHistory, Place, Placed, PlacingError};
@@ -36,7 +35,7 @@ impl From<sqlx::Error> for PlacementsError {
 
 /// The directory's table of placements. Cheap to clone.
 #[derive(Clone)]
-pub struct Placements(PgPool);
+pub struct Placements(Directory);
 
 /// A change of a placement that affects the routing of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,44 +72,18 @@ pub struct DeletedTenant {
 impl Placements {
     /// The placements of a directory.
     pub fn of(directory: &Directory) -> Self {
-        Self(directory.pool().clone())
+        Self(directory.clone())
     }
 
     /// The id of a tenant, given by id or short name, and the cell in which it lives. `None` if there is no such tenant; the inner `None`
     /// if no cell was ever recorded for it.
-    pub async fn find(&self, tenant: &str) -> Result<Option<(Uuid, Option<String>)>, sqlx::Error> {
-        Ok(self.find_all(&[tenant.to_owned()]).await?.pop().flatten())
-    }
-
-    /// As [`find`](Self::find), for several tenants at once: an answer for each, in their order.
-    pub(crate) async fn find_all(
-        &self,
-        tenants: &[String],
-    ) -> Result<Vec<Option<(Uuid, Option<String>)>>, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT t.tenant_id, t.cell
-             FROM UNNEST($1::text[], $2::uuid[]) WITH ORDINALITY AS a (slug, id, nth)
-             LEFT JOIN LATERAL (
-                 SELECT tenant_id, cell FROM tenants
-                 WHERE (slug = a.slug OR tenant_id = a.id) AND status <> 'reserved'
-                 ORDER BY (tenant_id = a.id) IS TRUE DESC LIMIT 1
-             ) t ON true
-             ORDER BY a.nth",
-        )
-        .bind(tenants)
-        .bind(tenants.iter().map(|tenant| tenant.parse().ok()).collect::<Vec<Option<Uuid>>>())
-        .fetch_all(&self.0)
-        .await?;
-        let found = |row: &PgRow| {
-            let tenant: Option<Uuid> = row.try_get(0)?;
-            tenant.map(|tenant| Ok((tenant, row.try_get(1)?))).transpose()
-        };
-        rows.iter().map(found).collect()
+    pub async fn find(&self, tenant: &str) -> Result<Option<(Uuid, Option<String>)>, DirectoryError> {
+        Ok(self.0.look_up(tenant).await?.map(|(tenant, cell)| (tenant.tenant_id.uuid(), cell)))
     }
 
     /// The state of a tenant's place.
     pub async fn place(&self, tenant: TenantId) -> Result<Place, PlacementsError> {
-        place(&self.0, tenant).await
+        place(self.0.pool(), tenant).await
     }
 
     /// Appends an event to a tenant's place, if its version is still that of `place`, and updates the tenant's cell. Returns the new state.
@@ -159,7 +132,7 @@ impl Placements {
     /// Begins a transaction that appends events. Only one can run at a time, so that positions are visible in order and followers miss
     /// none.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        let mut transaction = self.0.begin().await?;
+        let mut transaction = self.0.pool().begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(LockKey::Placing.number())
             .execute(&mut *transaction)
@@ -173,7 +146,7 @@ impl Placements {
         let rows = sqlx::query(
             "SELECT tenant_id, event, recorded_at FROM placements WHERE event->>'event' = 'deleted' ORDER BY position",
         )
-        .fetch_all(&self.0)
+        .fetch_all(self.0.pool())
         .await?;
         let mut gone = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -193,7 +166,7 @@ impl Placements {
 
     /// The position of the last event of all places.
     pub async fn head(&self) -> Result<i64, sqlx::Error> {
-        sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM placements").fetch_one(&self.0).await
+        sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM placements").fetch_one(self.0.pool()).await
     }
 
     /// The changes after a position, and the position of the last event.
@@ -203,7 +176,7 @@ impl Placements {
              FROM placements WHERE position > $1 ORDER BY position",
         )
         .bind(after)
-        .fetch_all(&self.0)
+        .fetch_all(self.0.pool())
         .await?;
         let mut head = after;
         let mut changes = Vec::new();

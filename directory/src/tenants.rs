@@ -1,6 +1,7 @@
 //! The table of tenants with their names and status, and the table of their verified domains.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,10 +15,13 @@ use sqlx::{Postgres, Row};
 use user_sagas::TenantStanding;
 use uuid::Uuid;
 
+use crate::look_ups::{Located, LookUps};
+
 /// The directory of tenants.
 #[derive(Clone)]
 pub struct Directory {
     pool: PgPool,
+    look_ups: LookUps,
     waits: Waits,
     /// The cell in which new tenants are created.
     cell: Option<String>,
@@ -103,7 +107,7 @@ pub enum DirectoryError {
     Admin(String),
     /// Postgres refused.
     #[error("the directory of tenants: {}", by_postgres(.0))]
-    Storage(sqlx::Error),
+    Storage(Arc<sqlx::Error>),
 }
 
 /// The message of an error of Postgres, with advice when it gives no connection.
@@ -119,7 +123,7 @@ fn by_postgres(error: &sqlx::Error) -> String {
 // Not derived by `#[from]`, because the message contains the error of Postgres, which must not be reported again as its source.
 impl From<sqlx::Error> for DirectoryError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Storage(error)
+        Self::Storage(Arc::new(error))
     }
 }
 
@@ -174,7 +178,8 @@ impl Directory {
         let shared = config.directory.url.reveal();
         let options = if shared.is_empty() { options } else { PgConnectOptions::from_str(shared).unwrap_or(options) };
         let pool = eventstore::database::pool(options, 2, waits.connections);
-        Self { pool, waits, cell: config.directory.cell.clone() }
+        let look_ups = LookUps::new(pool.clone(), waits.answer);
+        Self { pool, look_ups, waits, cell: config.directory.cell.clone() }
     }
 
     /// Locks a tenant's place, so that no other process moves or deletes the tenant. The lock is held as long as the returned connection.
@@ -298,7 +303,7 @@ impl Directory {
 
     /// The tenant with this slug or id.
     pub async fn find(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
-        Ok(tenant(&self.row(slug_or_id).await?)?)
+        Ok(self.located(slug_or_id).await?.0)
     }
 
     /// Like [`find`](Self::find), but the tenant has to live in this cell, if there are several.
@@ -306,24 +311,24 @@ impl Directory {
     /// # Errors
     /// As [`find`](Self::find); [`DirectoryError::Elsewhere`] if it lives in another cell.
     pub async fn find_here(&self, slug_or_id: &str) -> Result<Tenant, DirectoryError> {
-        let row = self.row(slug_or_id).await?;
-        let lives: Option<String> = row.try_get("cell")?;
-        match (lives, &self.cell) {
-            (Some(lives), Some(here)) if lives != *here => Err(DirectoryError::Elsewhere(lives)),
-            _ => Ok(tenant(&row)?),
+        match self.located(slug_or_id).await? {
+            (_, Some(cell)) if self.is_another(&cell) => Err(DirectoryError::Elsewhere(cell)),
+            (tenant, _) => Ok(tenant),
         }
     }
 
-    async fn row(&self, slug_or_id: &str) -> Result<sqlx::postgres::PgRow, DirectoryError> {
-        let row = sqlx::query(
-            "SELECT tenant_id, slug, name, created_at, cell FROM tenants
-             WHERE (slug = $1 OR tenant_id = $2) AND status <> 'reserved'",
-        )
-        .bind(slug_or_id)
-        .bind(Uuid::from_str(slug_or_id).ok())
-        .fetch_optional(&self.pool)
-        .await?;
-        row.ok_or_else(|| DirectoryError::Unknown(slug_or_id.to_owned()))
+    /// Whether a cell is not this one, if there are several.
+    fn is_another(&self, cell: &str) -> bool {
+        self.cell.as_deref().is_some_and(|here| here != cell)
+    }
+
+    async fn located(&self, slug_or_id: &str) -> Result<Located, DirectoryError> {
+        self.look_up(slug_or_id).await?.ok_or_else(|| DirectoryError::Unknown(slug_or_id.to_owned()))
+    }
+
+    /// The tenant with this slug or id, with its cell; `None` if there is no such tenant.
+    pub(crate) async fn look_up(&self, slug_or_id: &str) -> Result<Option<Located>, DirectoryError> {
+        self.look_ups.find(slug_or_id.to_owned()).await.map_err(DirectoryError::Storage)
     }
 
     /// Checks that a slug is valid and free.
@@ -431,6 +436,12 @@ impl Directory {
         Ok(self.listed().await?.into_iter().map(|listed| listed.tenant).collect())
     }
 
+    /// The tenants that live in this cell, if there are several, by slug.
+    pub async fn list_here(&self) -> Result<Vec<Tenant>, DirectoryError> {
+        let is_here = |listed: &Listed| !listed.cell.as_deref().is_some_and(|cell| self.is_another(cell));
+        Ok(self.listed().await?.into_iter().filter(is_here).map(|listed| listed.tenant).collect())
+    }
+
     /// All tenants with their status and cell, by slug.
     pub async fn listed(&self) -> Result<Vec<Listed>, DirectoryError> {
         let rows = sqlx::query(
@@ -458,7 +469,7 @@ fn check_slug(slug: &str) -> Result<(), DirectoryError> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the directory is where tenants come from")]
-fn tenant(row: &sqlx::postgres::PgRow) -> Result<Tenant, sqlx::Error> {
+pub(crate) fn tenant(row: &sqlx::postgres::PgRow) -> Result<Tenant, sqlx::Error> {
     Ok(Tenant {
         tenant_id: TenantId::vouched(row.try_get("tenant_id")?),
         slug: row.try_get("slug")?,

@@ -71,6 +71,9 @@ async fn fault_deletion_killed_at_each_step_goes_on_and_leaves_nothing_but_histo
             .await;
             let by_name = tokio::task::block_in_place(|| world.run(&["saga", "list", "--tenant", "globex"]));
             assert!(String::from_utf8_lossy(&by_name.stderr).contains("there is no tenant"), "{by_name:?}");
+            let of_all = ["--format", "json", "saga", "list", "--saga", "delete_tenant"];
+            let of_all = tokio::task::block_in_place(|| world.ok(&of_all));
+            assert!(of_all.contains(&format!("\"tenant\": \"{by_id}\"")), "{of_all}");
         }
         world.kill(0);
         hold.end().await;

@@ -147,13 +147,17 @@ impl Webhooks {
     }
 
     /// Sends a test message to an endpoint at once, whatever its state, and returns the result.
+    ///
+    /// # Errors
+    /// `not_found`, `tenant_moving`; the database does not answer.
     pub async fn ping(&self, tenant: TenantId, id: Uuid) -> Result<Outcome, Refusal> {
         let inner = &*self.inner;
         let found = {
             let mut transaction = self.begin(tenant).await?;
-            sqlx::query_as::<_, (String, Vec<u8>, Option<Vec<u8>>, Option<DateTime<Utc>>)>(
-                "SELECT url, secret, former_secret, former_until FROM webhooks.endpoints
-                 WHERE tenant_id = $1 AND endpoint_id = $2",
+            sqlx::query_as::<_, (String, Vec<u8>, Option<Vec<u8>>, Option<DateTime<Utc>>, bool)>(
+                "SELECT url, secret, former_secret, former_until,
+                        (tenant_id = ANY ((SELECT log.closed_now())::uuid[])) IS TRUE
+                 FROM webhooks.endpoints WHERE tenant_id = $1 AND endpoint_id = $2",
             )
             .bind(tenant.uuid())
             .bind(id)
@@ -161,7 +165,10 @@ impl Webhooks {
             .await
             .map_err(unavailable)?
         };
-        let (url, secret, former, until) = found.ok_or_else(|| unknown(id))?;
+        let (url, secret, former, until, moving) = found.ok_or_else(|| unknown(id))?;
+        if moving {
+            return Err(eventstore::tenant_moving());
+        }
         let (at, message) = (inner.clock.now(), inner.ids.next());
         let secrets: Vec<Secret> = [Some(secret), former.filter(|_| until.is_some_and(|until| until > at))]
             .into_iter()
@@ -181,7 +188,12 @@ impl Webhooks {
         let body = body.to_string();
         let outcome = inner.sender.send(&url, &secrets, Message { id: message, at, body: body.as_bytes() }).await;
         let mut transaction = self.begin(tenant).await?;
-        note(&mut transaction, tenant, id, inner.ids.next(), message, at, &outcome).await.map_err(unavailable)?;
+        match note(&mut transaction, tenant, id, inner.ids.next(), message, at, &outcome).await {
+            Ok(()) => {}
+            // The tenant's move began meanwhile. The message was sent all the same.
+            Err(error) if eventstore::refused_as_moving(&error).is_some() => return Ok(outcome),
+            Err(error) => return Err(unavailable(error)),
+        }
         // A disabled endpoint has no worker that would do it.
         attempts::trim(&mut *transaction, tenant, id, inner.settings.kept).await.map_err(unavailable)?;
         transaction.commit().await.map_err(unavailable)?;

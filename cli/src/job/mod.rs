@@ -20,19 +20,21 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::context::{Context, Whose, administrator};
+use crate::lists::{self, Item, Scope};
 use crate::output::{self, Format};
 use crate::sink::Sink;
 
 /// Manages background jobs
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Lists a tenant's jobs of all services, newest first
+    /// Lists a tenant's jobs of all services, or those of all tenants, newest first
     #[command(after_help = "Examples:
   inopsio job list --tenant demo
+  inopsio job list --state discarded
   inopsio job list --tenant demo --state discarded --format json")]
     List {
         #[command(flatten)]
-        whose: Whose,
+        scope: Scope,
         /// Only jobs of this kind
         #[arg(long)]
         kind: Option<String>,
@@ -142,18 +144,30 @@ impl Command {
     /// Runs the command.
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
-            Self::List { whose, kind, state, queue, batch, schedule, after, limit } => {
+            Self::List { scope, kind, state, queue, batch, schedule, after, limit } => {
                 let state = state.as_deref().map(named).transpose()?;
+                let domains = scope.services(|_| true, JOBS)?;
                 if let Some(kind) = kind.as_deref() {
-                    known(context, &whose, kind)?;
+                    known(context, &domains, kind)?;
                 }
                 let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
-                let mut found =
-                    Open::listed(context, &whose, async |jobs, caller| jobs.list(caller, &listing).await).await?;
                 // Ids sort by creation time.
-                found.sort_by_key(|(_, job)| std::cmp::Reverse(job.id));
-                found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-                list(context, &found)
+                let by_id = |job: &Job| job.id;
+                let tenants = scope.tenants(context).await?;
+                let mut found = Vec::new();
+                for domain in domains {
+                    let (jobs, _) = Open::jobs(context, &domain).await;
+                    let listed = lists::of_service(
+                        domain.service,
+                        &tenants,
+                        limit,
+                        async |caller| jobs.list(caller, &listing).await,
+                        by_id,
+                    );
+                    found.extend(listed.await?);
+                }
+                lists::first(&mut found, limit, by_id);
+                list(context, &scope, &found)
             }
             Self::Create { whose, at, kind, arguments } => {
                 let wanted = Wanted { arguments: schedule::json(&arguments)?, kind };
@@ -188,15 +202,18 @@ impl Command {
     }
 }
 
+/// What is listed, in messages.
+const JOBS: &str = "jobs";
+
 fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
-    whose.services(|_| true, "jobs")
+    whose.services(|_| true, JOBS)
 }
 
-/// Checks that a selected service has jobs of this kind.
-fn known(context: &Context, whose: &Whose, kind: &str) -> Result<()> {
+/// Checks that one of these services has jobs of this kind.
+fn known(context: &Context, domains: &[DomainDefinition], kind: &str) -> Result<()> {
     let mut names = BTreeSet::from([gateway::REBUILD_READ_MODEL]);
-    for domain in services(whose)? {
-        names.extend(jobs_of(&domain, &context.config.database(domain.service)).names());
+    for domain in domains {
+        names.extend(jobs_of(domain, &context.config.database(domain.service)).names());
     }
     if names.contains(kind) {
         return Ok(());
@@ -367,15 +384,10 @@ async fn write(open: &Open, id: Uuid, out: Option<PathBuf>) -> Result<()> {
     sink.finish()
 }
 
-fn list(context: &Context, found: &[(Service, Job)]) -> Result<()> {
-    if context.format == Format::Json {
-        return output::print_json(&output::of_services(found)?);
-    }
-    let mut table =
-        output::table(["service", "id", "kind", "queue", "state", "attempt", "done", "due at", "requester", "reason"]);
-    for (service, one) in found {
-        table.add_row([
-            service.to_string(),
+fn list(context: &Context, scope: &Scope, found: &[Item<Job>]) -> Result<()> {
+    let columns = ["id", "kind", "queue", "state", "attempt", "done", "due at", "requester", "reason"];
+    lists::print(context, scope, found, columns, |one| {
+        [
             one.id.to_string(),
             one.kind.clone(),
             one.queue.clone(),
@@ -385,9 +397,8 @@ fn list(context: &Context, found: &[(Service, Job)]) -> Result<()> {
             output::time(one.run_at),
             one.actor.clone(),
             one.code.clone().unwrap_or_default(),
-        ]);
-    }
-    output::print(table)
+        ]
+    })
 }
 
 fn changed(context: &Context, id: Uuid, what: &str) -> Result<()> {

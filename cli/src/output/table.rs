@@ -31,8 +31,9 @@ struct Column {
 
 impl Table {
     /// A table without rows.
-    pub fn new<const N: usize>(names: [&'static str; N]) -> Self {
-        Self { columns: names.map(|name| Column { name, alignment: CellAlignment::Left, cells: Vec::new() }).into() }
+    pub fn new(names: impl IntoIterator<Item = &'static str>) -> Self {
+        let column = |name| Column { name, alignment: CellAlignment::Left, cells: Vec::new() };
+        Self { columns: names.into_iter().map(column).collect() }
     }
 
     /// Adds a row. Control characters in it are escaped, except for line breaks.

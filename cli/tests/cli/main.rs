@@ -5,6 +5,7 @@
 mod demo;
 mod dev;
 mod history;
+mod lists;
 mod offline;
 mod proof;
 mod rerun;

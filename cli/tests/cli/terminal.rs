@@ -28,6 +28,7 @@ fn a_list_fits_a_terminal_of_eighty_columns_with_whole_ids_and_is_a_line_a_row_i
         (&["tenant", "list"][..], "tenant_id"),
         (&sagas, "id"),
         (&["job", "list", "--tenant", "demo", "--service", "crm"], "id"),
+        (&["job", "list", "--kind", "import_leads"], "id"),
         (&["job", "schedule", "list", "--tenant", "demo"], "id"),
         (&["job", "queue", "list", "--tenant", "demo"], "name"),
         (&["webhook", "list", "--tenant", "demo"], "id"),

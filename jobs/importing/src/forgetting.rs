@@ -15,7 +15,7 @@ const ATTEMPTS: u32 = 200;
 /// A kind of job that removes the files of jobs of these kinds. The append that erases a person submits it, without arguments.
 #[must_use]
 pub fn forgetting(name: &'static str, of: &'static [&'static str], read_models: ReadModels) -> Kind {
-    Kind::new(name, move |work| forget(of, read_models.clone(), work)).attempts(ATTEMPTS)
+    Kind::new(name, move |work| forget(of, read_models.clone(), work)).attempts(ATTEMPTS).even_if_suspended()
 }
 
 async fn forget(of: &[&str], read_models: ReadModels, work: Work) -> Result<Value, Fault> {

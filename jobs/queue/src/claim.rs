@@ -11,6 +11,8 @@ use sqlx::{PgConnection, PgPool, Row};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::jobs::Inner;
+use crate::pausing::Suspended;
 use crate::row::from_row;
 
 /// A job that this process may execute while its lease is valid.
@@ -35,10 +37,27 @@ pub(crate) struct Claimed {
 }
 
 /// The parameters of a claim.
-pub(crate) struct Claim<'a> {
-    pub(crate) kinds: &'a [&'static str],
-    pub(crate) per_tenant: u32,
-    pub(crate) length: Duration,
+pub(crate) struct Claim {
+    pub(crate) kinds: Vec<&'static str>,
+    /// The tenants of which only jobs [of these kinds](crate::Kind::even_if_suspended) are claimed.
+    pub(crate) suspended: Vec<Uuid>,
+    even_if_suspended: Vec<&'static str>,
+    per_tenant: u32,
+    length: Duration,
+}
+
+impl Claim {
+    /// What a runner of this process may claim now.
+    pub(crate) fn of(inner: &Inner, suspended: &Suspended) -> Self {
+        let even_if_suspended = inner.kinds.even_if_suspended();
+        let (kinds, suspended) = match suspended.ids() {
+            Some(suspended) => (inner.kinds.names(), suspended),
+            // Anybody may be suspended.
+            None => (even_if_suspended.clone(), Vec::new()),
+        };
+        let (per_tenant, length) = (inner.settings.per_tenant, inner.settings.lease);
+        Self { kinds, suspended, even_if_suspended, per_tenant, length }
+    }
 }
 
 /// The condition that a tenant may start a job in a queue: neither the tenant's own limits (`o`) nor those of all tenants together (`g`)
@@ -79,7 +98,7 @@ fn claimable(of: &str) -> String {
          CROSS JOIN LATERAL (
              SELECT j.run_at FROM jobs.jobs j
              WHERE j.tenant_id = w.tenant_id AND j.queue = w.queue AND j.state = 'waiting' AND j.run_at <= statement_timestamp()
-               AND j.kind = ANY($1)
+               AND j.kind = ANY($1) AND (j.tenant_id <> ALL($4) OR j.kind = ANY($5))
              ORDER BY j.run_at LIMIT 1) d
          {LIMITS}
          WHERE (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = w.tenant_id AND r.state = 'running') < $2
@@ -97,7 +116,7 @@ const TAKE: &str = "
         CROSS JOIN LATERAL (
             SELECT j.tenant_id, j.job_id FROM jobs.jobs j
             WHERE j.tenant_id = w.tenant_id AND j.queue = w.queue AND j.state = 'waiting'
-              AND j.run_at <= statement_timestamp() AND j.kind = ANY($4)
+              AND j.run_at <= statement_timestamp() AND j.kind = ANY($4) AND (j.tenant_id <> ALL($7) OR j.kind = ANY($8))
             ORDER BY j.run_at, j.job_id LIMIT 1 FOR UPDATE SKIP LOCKED) f
         WHERE (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = w.tenant_id AND r.state = 'running') < $5
     )
@@ -122,7 +141,7 @@ from_row!(Turn { tenant_id, queue, limited });
 pub(crate) async fn claim(
     pool: &PgPool,
     ids: &dyn IdSource,
-    claim: &Claim<'_>,
+    claim: &Claim,
     most: usize,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     // The leases begin later than now by the database's clock, so they end later there than `until`.
@@ -131,9 +150,11 @@ pub(crate) async fn claim(
     let mut transaction = pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
     // The locks on the rows of `jobs.turns` ensure that two concurrent claims never consider the same tenant.
     let mut turns: Vec<Turn> = sqlx::query_as(&format!("{} FOR UPDATE OF t SKIP LOCKED", claimable("")))
-        .bind(claim.kinds)
+        .bind(&claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .bind(&claim.suspended)
+        .bind(&claim.even_if_suspended)
         .fetch_all(&mut *transaction)
         .await?;
     let mut seen = HashSet::new();
@@ -160,7 +181,7 @@ pub(crate) async fn claim(
 async fn take(
     transaction: &mut PgConnection,
     ids: &dyn IdSource,
-    claim: &Claim<'_>,
+    claim: &Claim,
     turns: &[Turn],
     until: Instant,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
@@ -182,9 +203,11 @@ async fn take(
         .bind(&tenants)
         .bind(&queues)
         .bind(&leases)
-        .bind(claim.kinds)
+        .bind(&claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(claim.length)
+        .bind(&claim.suspended)
+        .bind(&claim.even_if_suspended)
         .fetch_all(transaction)
         .await?;
     rows.iter().map(|row| read(row, until)).collect()
@@ -222,11 +245,13 @@ async fn has_room(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> 
 }
 
 /// Whether a job could be claimed. A claim that found none may have skipped rows that another claim had locked.
-pub(crate) async fn can_claim(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, sqlx::Error> {
+pub(crate) async fn can_claim(pool: &PgPool, claim: &Claim) -> Result<bool, sqlx::Error> {
     let left = sqlx::query(&claimable(""))
-        .bind(claim.kinds)
+        .bind(&claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(1_i64)
+        .bind(&claim.suspended)
+        .bind(&claim.even_if_suspended)
         .fetch_optional(pool)
         .await?;
     Ok(left.is_some())
@@ -234,16 +259,18 @@ pub(crate) async fn can_claim(pool: &PgPool, claim: &Claim<'_>) -> Result<bool, 
 
 /// Restricts [`claimable`] to tenants with fewer running jobs than this one.
 const WITH_FEWER_RUNNING: &str = "
-          AND w.tenant_id <> $4
+          AND w.tenant_id <> $6
           AND (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = w.tenant_id AND r.state = 'running')
-            < (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = $4 AND r.state = 'running')";
+            < (SELECT count(*) FROM jobs.jobs r WHERE r.tenant_id = $6 AND r.state = 'running')";
 
 /// Whether other tenants with fewer running jobs than this one have a job that can be claimed.
-pub(crate) async fn others_wait(pool: &PgPool, claim: &Claim<'_>, tenant: Uuid) -> Result<bool, sqlx::Error> {
+pub(crate) async fn others_wait(pool: &PgPool, claim: &Claim, tenant: Uuid) -> Result<bool, sqlx::Error> {
     let waiting = sqlx::query(&claimable(WITH_FEWER_RUNNING))
-        .bind(claim.kinds)
+        .bind(&claim.kinds)
         .bind(i64::from(claim.per_tenant))
         .bind(1_i64)
+        .bind(&claim.suspended)
+        .bind(&claim.even_if_suspended)
         .bind(tenant)
         .fetch_optional(pool)
         .await?;

@@ -2,7 +2,7 @@
 //!
 //! A schedule's row has its next time. The process that locks the row when this time has come creates the job and sets the next time in one
 //! transaction, so a process that is killed has done both or neither. Other processes skip the locked row. Due times are compared with the
-//! database's clock, so a process with a wrong clock creates nothing early or twice.
+//! database's clock, so a process with a wrong clock creates nothing early or twice. The schedules of suspended tenants stay due.
 
 use chrono::{DateTime, Utc};
 use kernel::TenantId;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::claim::Claim;
 use crate::enqueue::{Entry, insert};
 use crate::row::from_row;
 use crate::unique::Uniqueness;
@@ -31,21 +32,22 @@ struct Due {
 
 from_row!(Due { tenant_id, schedule_id, kind, arguments, actor, cron, time_zone, overlap, next_at, now });
 
-/// Creates the jobs of all due schedules. Returns the time of the database when it looked first: what becomes due after that may have been
-/// missed.
-pub(crate) async fn fire(jobs: &Jobs, kinds: &[&'static str]) -> Result<DateTime<Utc>, sqlx::Error> {
+/// Creates the jobs of all due schedules, of the kinds and tenants whose jobs may be claimed. Returns the time of the database when it looked
+/// first: what becomes due after that may have been missed.
+pub(crate) async fn fire(jobs: &Jobs, claim: &Claim) -> Result<DateTime<Utc>, sqlx::Error> {
     let inner = &*jobs.inner;
-    let (checked_at, mut due) = is_due(&inner.work, kinds).await?;
+    let (checked_at, mut due) = is_due(&inner.work, claim).await?;
     // Usually nothing is due, and then no transaction is needed.
     while due {
         let mut tables = inner.work.begin().await?;
         let schedule: Option<Due> = sqlx::query_as(
             "SELECT tenant_id, schedule_id, kind, arguments, actor, cron, time_zone, overlap, next_at, clock_timestamp() AS now
              FROM jobs.schedules
-             WHERE next_at <= clock_timestamp() AND kind = ANY($1)
+             WHERE next_at <= clock_timestamp() AND kind = ANY($1) AND tenant_id <> ALL($2)
              ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED",
         )
-        .bind(kinds)
+        .bind(&claim.kinds)
+        .bind(&claim.suspended)
         .fetch_optional(&mut *tables)
         .await?;
         let Some(schedule) = schedule else { break };
@@ -71,18 +73,21 @@ pub(crate) async fn fire(jobs: &Jobs, kinds: &[&'static str]) -> Result<DateTime
         .execute(&mut *tables)
         .await?;
         tables.commit().await?;
-        (_, due) = is_due(&inner.work, kinds).await?;
+        (_, due) = is_due(&inner.work, claim).await?;
     }
     Ok(checked_at)
 }
 
 /// Whether a schedule is due, and at what time of the database that was asked.
-async fn is_due(pool: &PgPool, kinds: &[&'static str]) -> Result<(DateTime<Utc>, bool), sqlx::Error> {
+async fn is_due(pool: &PgPool, claim: &Claim) -> Result<(DateTime<Utc>, bool), sqlx::Error> {
     sqlx::query_as(
         "SELECT statement_timestamp(),
-                EXISTS (SELECT FROM jobs.schedules WHERE next_at <= clock_timestamp() AND kind = ANY($1))",
+                EXISTS (
+                    SELECT FROM jobs.schedules
+                    WHERE next_at <= clock_timestamp() AND kind = ANY($1) AND tenant_id <> ALL($2))",
     )
-    .bind(kinds)
+    .bind(&claim.kinds)
+    .bind(&claim.suspended)
     .fetch_one(pool)
     .await
 }

@@ -33,8 +33,8 @@ pub enum Fault {
     /// The job was cancelled, and the handler stopped.
     #[error("it was cancelled")]
     Cancelled,
-    /// The job gave up its slot to a tenant with fewer running jobs. It continues from its last step in a later turn. The attempt does not
-    /// count.
+    /// The job gave up its slot to a tenant with fewer running jobs, or because its tenant is suspended. It continues from its last step in a
+    /// later turn. The attempt does not count.
     #[error("it gives way to others")]
     GaveWay,
     /// The lease was lost, so the job may run in another process. This attempt writes nothing more.
@@ -77,6 +77,7 @@ pub struct Kind {
     guard: Option<&'static str>,
     offer: Option<Offer>,
     once: bool,
+    even_if_suspended: bool,
     tenants: Tenants,
     pub(crate) handler: Handler,
 }
@@ -133,6 +134,7 @@ impl Kind {
             guard: None,
             offer: None,
             once: false,
+            even_if_suspended: false,
             tenants,
             handler,
         }
@@ -193,6 +195,13 @@ impl Kind {
     #[must_use]
     pub fn once_at_a_time(self) -> Self {
         Self { once: true, ..self }
+    }
+
+    /// Jobs of this kind are executed for suspended tenants, too: those that are owed to others, such as the removal of what was stored about
+    /// a person.
+    #[must_use]
+    pub fn even_if_suspended(self) -> Self {
+        Self { even_if_suspended: true, ..self }
     }
 
     /// Only this tenant may submit it by name, because it affects all tenants. `None`: nobody may.
@@ -303,6 +312,11 @@ impl Kinds {
     /// The names of those that can be submitted by name.
     pub fn offered(&self) -> Vec<&'static str> {
         self.all.iter().filter(|kind| kind.offer.is_some()).map(|kind| kind.name).collect()
+    }
+
+    /// The names of those that are executed for suspended tenants, too.
+    pub(crate) fn even_if_suspended(&self) -> Vec<&'static str> {
+        self.all.iter().filter(|kind| kind.even_if_suspended).map(|kind| kind.name).collect()
     }
 
     /// Their names.

@@ -1,13 +1,17 @@
 //! The runner of a service's jobs. Each process has one, with a limited number of slots.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use eventstore::supervised;
+use kernel::TenantId;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Claim, can_claim, claim, free_expired, next};
+use crate::pausing::Suspended;
 use crate::wakes::{Wake, WakeListener};
 use crate::{Jobs, firing, leases, running, sweep};
 
@@ -18,6 +22,7 @@ const CONTENTION_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub struct Runner {
     jobs: Jobs,
+    suspended: Suspended,
 }
 
 impl Runner {
@@ -27,7 +32,14 @@ impl Runner {
         metrics::describe_histogram!("inopsio_job_seconds", "Duration of attempts to run jobs");
         metrics::describe_histogram!("inopsio_job_lateness_seconds", "Delay between a job's due time and its start");
         metrics::describe_gauge!("inopsio_jobs", "Waiting and running jobs of all tenants");
-        Self { jobs }
+        Self { jobs, suspended: Suspended::nobody() }
+    }
+
+    /// The same runner; the jobs and schedules of these tenants, which are suspended or to be deleted, wait, and everybody's as long as they
+    /// are not known (`None`). Jobs that run stop at their next step and continue there when their tenant is not among them any more.
+    #[must_use]
+    pub fn pausing(self, suspended: watch::Receiver<Option<HashSet<TenantId>>>) -> Self {
+        Self { suspended: Suspended::new(suspended), ..self }
     }
 
     /// Runs until `shutdown`, and then releases its running jobs. Tolerates outages of the database and the bus.
@@ -48,6 +60,7 @@ impl Runner {
         let mut running = JoinSet::new();
         let mut listener = WakeListener::new(inner.bus.clone(), inner.service);
         let mut last_sweep: Option<Instant> = None;
+        let mut suspended = self.suspended.clone();
         while !shutdown.is_cancelled() {
             // Subscribe before looking for work, so that no message is missed in between.
             listener.listen().await;
@@ -62,6 +75,7 @@ impl Runner {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = woken => {}
+                () = suspended.changed() => {}
                 wake = listener.recv() => if let Wake::Stop = wake { inner.wakes.stop.notify_one(); },
                 Some(_) = running.join_next(), if !running.is_empty() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -79,12 +93,11 @@ impl Runner {
     ) -> Result<Duration, sqlx::Error> {
         let inner = &*self.jobs.inner;
         while running.try_join_next().is_some() {}
-        let names = inner.kinds.names();
+        let wanted = Claim::of(inner, &self.suspended);
         free_expired(&inner.work, inner.clock.now()).await?;
         // `next` also considers what becomes due from then on. It is a time of the database: after a time of ours, counted backwards
         // from when the database gets the statement, a schedule that became due while a connection was being waited for was missed.
-        let checked_at = firing::fire(&self.jobs, &names).await?;
-        let wanted = Claim { kinds: &names, per_tenant: inner.settings.per_tenant, length: inner.settings.lease };
+        let checked_at = firing::fire(&self.jobs, &wanted).await?;
         while running.len() < inner.settings.concurrency && !shutdown.is_cancelled() {
             let room = inner.settings.concurrency - running.len();
             let claimed = claim(&inner.work, &*inner.ids, &wanted, room).await?;
@@ -97,7 +110,7 @@ impl Runner {
             for claimed in claimed {
                 // The claim selects only these kinds.
                 let Some(kind) = inner.kinds.find(&claimed.kind).cloned() else { continue };
-                running.spawn(running::run(self.jobs.clone(), kind, claimed, shutdown.clone()));
+                running.spawn(running::run(self.jobs.clone(), kind, claimed, self.suspended.clone(), shutdown.clone()));
             }
             while running.try_join_next().is_some() {}
         }

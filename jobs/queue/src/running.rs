@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::Claimed;
 use crate::leases::LeaseState;
+use crate::pausing::Suspended;
 use crate::settle::{Ending, settle};
 use crate::{Fault, Jobs, Kind, Work};
 
@@ -17,13 +18,15 @@ use crate::{Fault, Jobs, Kind, Work};
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Executes an attempt, and writes its outcome.
-pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, shutdown: CancellationToken) {
+pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, suspended: Suspended, shutdown: CancellationToken) {
     let inner = &*jobs.inner;
     let begun = Instant::now();
     let mut held = inner.leases.hold(&claimed);
     metrics::histogram!("inopsio_job_lateness_seconds", "service" => inner.service.name(), "kind" => kind.name)
         .record(claimed.late.as_secs_f64());
-    let ending = attempt(&jobs, &kind, &claimed, &mut held.state, &shutdown).await;
+    let cancelled = CancellationToken::new();
+    let work = Work { jobs: jobs.clone(), claimed: claimed.clone(), suspended, cancelled, begun };
+    let ending = attempt(&jobs, &kind, work, &mut held.state, &shutdown).await;
     let outcome = write(&jobs, &claimed, ending).await;
     if outcome == "discarded" {
         // Without the reason, which may quote personal data. It is stored with the job.
@@ -47,13 +50,11 @@ pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, shutdown: Canc
 async fn attempt(
     jobs: &Jobs,
     kind: &Kind,
-    claimed: &Claimed,
+    work: Work,
     lease: &mut watch::Receiver<LeaseState>,
     shutdown: &CancellationToken,
 ) -> Ending {
-    let cancelled = CancellationToken::new();
-    let begun = Instant::now();
-    let work = Work { jobs: jobs.clone(), claimed: claimed.clone(), cancelled: cancelled.clone(), begun };
+    let cancelled = work.cancelled.clone();
     let mut handler = AssertUnwindSafe((kind.handler)(work)).catch_unwind().boxed();
     let limit = tokio::time::sleep(kind.time_limit);
     tokio::pin!(limit);

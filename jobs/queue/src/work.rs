@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::claim::{Claim, Claimed, others_wait};
+use crate::pausing::Suspended;
 use crate::{Fault, Jobs};
 
 /// The maximum number of lines in a job's log; later ones are dropped.
@@ -34,6 +35,7 @@ pub(crate) const INPUT_NOT_IN_BACKUP_REASON: &str = "the job's file was not in t
 pub struct Work {
     pub(crate) jobs: Jobs,
     pub(crate) claimed: Claimed,
+    pub(crate) suspended: Suspended,
     pub(crate) cancelled: CancellationToken,
     /// When this attempt began.
     pub(crate) begun: Instant,
@@ -128,12 +130,12 @@ impl Work {
     /// Writes a progress report, and renews the lease.
     ///
     /// # Errors
-    /// [`Fault::Cancelled`] if the job was asked to stop, and [`Fault::GaveWay`] if another tenant needs its slot. In both cases the step
-    /// was written; return the fault, and the handler will be called again from this step (unless cancelled). [`Fault::Lost`] if the lease
-    /// was lost; then nothing was written.
+    /// [`Fault::Cancelled`] if the job was asked to stop, and [`Fault::GaveWay`] if another tenant needs its slot, or if its own is suspended.
+    /// In all cases the step was written; return the fault, and the handler will be called again from this step (unless cancelled).
+    /// [`Fault::Lost`] if the lease was lost; then nothing was written.
     pub async fn step(&self, step: Step) -> Result<(), Fault> {
         self.report(step).await?;
-        if self.must_give_way().await? { Err(Fault::GaveWay) } else { Ok(()) }
+        if self.has_to_wait() || self.must_give_way().await? { Err(Fault::GaveWay) } else { Ok(()) }
     }
 
     /// Like [`step`](Self::step), but the job keeps its slot. For jobs that can't continue from a step: whoever gives way would do
@@ -176,14 +178,19 @@ impl Work {
         }
     }
 
+    /// Whether the tenant is suspended, and the job waits until it is not.
+    fn has_to_wait(&self) -> bool {
+        let continues = |kind: &'static str| kind == self.claimed.kind;
+        self.suspended.contains(self.tenant()) && !self.jobs.inner.kinds.even_if_suspended().into_iter().any(continues)
+    }
+
     /// Whether the job has used up its time slice, while this process has no free slot and tenants with fewer running jobs wait.
     async fn must_give_way(&self) -> Result<bool, Fault> {
         let inner = &*self.jobs.inner;
         if self.begun.elapsed() < inner.settings.time_slice || !inner.is_full() {
             return Ok(false);
         }
-        let names = inner.kinds.names();
-        let claim = Claim { kinds: &names, per_tenant: inner.settings.per_tenant, length: inner.settings.lease };
+        let claim = Claim::of(inner, &self.suspended);
         others_wait(&inner.work, &claim, self.tenant().uuid()).await.map_err(unavailable)
     }
 

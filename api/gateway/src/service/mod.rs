@@ -175,7 +175,7 @@ pub async fn open(
     let webhooks = starting.webhooks(adapters)?;
     let (permissions, machines) = (adapters.permission_resolver.clone(), adapters.machines.clone());
     let write_side = WriteSide { executor: starting.executor.clone(), grants: grants.clone(), permissions, machines };
-    let jobs = starting.jobs((domain.jobs)(&read_models, Some(&write_side)));
+    let jobs = starting.jobs(adapters, (domain.jobs)(&read_models, Some(&write_side)));
     let sagas = starting.sagas();
     let dead_letters = starting.dead_letters();
 
@@ -279,14 +279,14 @@ impl Starting<'_> {
     }
 
     /// Runs jobs of the service's own kinds, and the kind that rebuilds read models.
-    fn jobs(&self, kinds: Kinds) -> Jobs {
+    fn jobs(&self, adapters: &Adapters, kinds: Kinds) -> Jobs {
         let sources = jobs::Sources { clock: self.clock.clone(), ids: self.ids.clone() };
         let kinds = match rebuilding::kind(self.config, self.domain, &self.store) {
             Some(rebuild) => kinds.with(rebuild),
             None => kinds,
         };
         let jobs = Jobs::open(&self.database, Some(self.bus.clone()), kinds, jobs::Settings::default(), sources);
-        let runner = Runner::new(jobs.clone());
+        let runner = Runner::new(jobs.clone()).pausing(adapters.suspended.subscribe());
         self.spawn("jobs", move |shutdown| runner.clone().run(shutdown));
         jobs
     }

@@ -4,15 +4,18 @@ use config::SecretText;
 use directory::{Directory, TenantStanding};
 use gateway::{Server, Services};
 use kernel::Role;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
 use sqlx::{ConnectOptions, Connection, Executor};
 use testbed::eventually;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use crate::jobs::until_at;
 use crate::personal::Logged;
-use crate::provisioning::town;
+use crate::provisioning::{town, within_a_second};
+use crate::webhooks::is_shut_out;
 use crate::world::{Answer, token};
 
 const LEAD: &str = "/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001";
@@ -91,4 +94,46 @@ async fn a_start_that_waits_for_the_directory_is_not_ready_before_it_answers_and
     })
     .await;
     lost.shutdown().await;
+}
+
+#[tokio::test]
+async fn attack_218_jobs_and_schedules_of_a_tenant_that_is_shut_out_wait_until_it_is_admitted() {
+    let world = Box::pin(town()).await;
+    let globex = gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    let ours = token(&world.config, globex.tenant_id, &[Role::Admin]);
+    within_a_second(&world, &ours, StatusCode::NOT_FOUND).await;
+    // Neither is due before the test says so.
+    for (path, new) in [
+        ("/v1/jobs/crm", json!({ "kind": "export_leads", "arguments": {}, "run_at": "2090-01-01T06:00:00Z" })),
+        (
+            "/v1/jobs/crm/schedules",
+            json!({ "kind": "export_leads", "arguments": {}, "cron": "0 6 1 1 *", "time_zone": "UTC" }),
+        ),
+    ] {
+        let created = Answer::of(world.anonymous(Method::POST, path).bearer_auth(&ours).json(&new)).await;
+        assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
+    }
+    let mut tables = world.database.superuser().connect().await.unwrap();
+    let make_due = format!(
+        "UPDATE jobs.jobs SET run_at = clock_timestamp() WHERE tenant_id = '{0}' AND state = 'waiting';
+         UPDATE jobs.schedules SET next_at = clock_timestamp() WHERE tenant_id = '{0}'",
+        globex.tenant_id
+    );
+    let states = format!("SELECT state FROM jobs.jobs WHERE tenant_id = '{}' ORDER BY job_id", globex.tenant_id);
+
+    gateway::suspend(&world.config, &globex, "not paid").await.unwrap();
+    is_shut_out(&world, &ours).await;
+    tables.execute(make_due.as_str()).await.unwrap();
+    let neighbours = world.post("/v1/crm/leads/export", json!({})).await;
+    until_at(&world, neighbours.header("location"), "completed").await;
+    let found: Vec<String> = sqlx::query_scalar(&states).fetch_all(&mut tables).await.unwrap();
+    assert_eq!(found, ["waiting"]);
+
+    gateway::resume(&world.config, &globex).await.unwrap();
+    eventually("both are completed", async || {
+        let mut tables = world.database.superuser().connect().await.unwrap();
+        let found: Vec<String> = sqlx::query_scalar(&states).fetch_all(&mut tables).await.unwrap();
+        (found == ["completed", "completed"]).then_some(())
+    })
+    .await;
 }

@@ -329,7 +329,7 @@ async fn a_tenants_owners_are_told_once_by_mail_that_a_webhook_was_disabled_by_i
 }
 
 /// Waits until every process refuses a tenant's token because the tenant is suspended.
-async fn is_shut_out(world: &World, token: &str) {
+pub async fn is_shut_out(world: &World, token: &str) {
     for server in [&world.server, &world.behind].into_iter().flatten() {
         let url = format!("http://{}/v1/crm/leads/0197a8a0-0000-7000-8000-000000000001", server.addr());
         eventually("it is shut out", async || {
@@ -352,7 +352,7 @@ async fn attack_215_webhooks_of_a_tenant_that_is_shut_out_get_nothing_until_it_i
         let created = Answer::of(create.json(&json!({ "service": "crm", "url": url }))).await;
         assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
     }
-    // As sagas and jobs do for a tenant that is shut out, too.
+    // As sagas do for a tenant that is shut out, too.
     let (settings, clock) = (world.config.log_settings(), Arc::new(SystemClock));
     let store = EventStore::open(&world.database, settings, clock).await.unwrap();
     let happens = async || {

@@ -14,4 +14,5 @@ mod queues;
 mod restored;
 mod running;
 mod schedules;
+mod suspending;
 mod world;

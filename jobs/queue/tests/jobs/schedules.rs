@@ -20,16 +20,16 @@ fn minutely(kind: &str, arguments: Value) -> NewSchedule {
 }
 
 /// A schedule that does not become due by itself while a test runs.
-fn yearly(kind: &str, arguments: Value) -> NewSchedule {
+pub fn yearly(kind: &str, arguments: Value) -> NewSchedule {
     NewSchedule { cron: "0 6 1 1 *".to_owned(), ..minutely(kind, arguments) }
 }
 
-async fn schedule(world: &World, new: &NewSchedule) -> Uuid {
+pub async fn schedule(world: &World, new: &NewSchedule) -> Uuid {
     world.jobs.schedule(&world.request(), new).await.unwrap().id
 }
 
 /// Sets its next time to `ago` seconds before now (in the past if positive), and returns that time.
-async fn due(world: &World, schedule: Uuid, ago: f64) -> DateTime<Utc> {
+pub async fn due(world: &World, schedule: Uuid, ago: f64) -> DateTime<Utc> {
     let at = world
         .strings(&format!(
             "UPDATE jobs.schedules SET next_at = clock_timestamp() - make_interval(secs => {ago}) WHERE schedule_id = '{schedule}'
@@ -40,12 +40,12 @@ async fn due(world: &World, schedule: Uuid, ago: f64) -> DateTime<Utc> {
     at[0].parse().unwrap()
 }
 
-async fn jobs_of(world: &World, schedule: Uuid) -> Vec<jobs::Job> {
+pub async fn jobs_of(world: &World, schedule: Uuid) -> Vec<jobs::Job> {
     let listing = Listing { schedule: Some(schedule), limit: 200, ..Listing::default() };
     world.jobs.list(&world.request().caller, &listing).await.unwrap()
 }
 
-async fn find(world: &World, schedule: Uuid) -> jobs::Schedule {
+pub async fn find(world: &World, schedule: Uuid) -> jobs::Schedule {
     world.jobs.find_schedule(&world.request().caller, schedule).await.unwrap()
 }
 

@@ -220,7 +220,7 @@ pub fn kinds(stage: &Stage) -> Kinds {
             play("lend", Act::Lend),
             play("deaf", Act::Deaf),
             play("write", Act::Write).output("text/plain", "demo:file:read"),
-            play("forget", Act::Forget).attempts(10_000).guarded("demo:file:read"),
+            play("forget", Act::Forget).attempts(10_000).guarded("demo:file:read").even_if_suspended(),
         ],
     )
 }
