@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crm_aggregates::LeadSource;
+use crm_aggregates::{ImportBatchError, LeadSource};
 use crm_commands::{IMPORT, LeadImport, RequesterLookup, importer};
 use jobs::{Fault, Kind, Work};
+use kernel::Refusal;
 use projector::ReadModels;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,5 +39,13 @@ async fn import(read_models: ReadModels, importers: Option<Importers>, work: Wor
     let ImportLeads { mapping, source, backdate } = work.arguments()?;
     let caller = importer(work.tenant(), work.actor(), backdate);
     let requester = Some(RequesterLookup { age: import_jobs::age(&work).await?, subjects });
-    import_jobs::run(&executor, &read_models, &work, caller, &LeadImport { mapping, source, requester }).await
+    let options = LeadImport { mapping, source, requester };
+    match import_jobs::run(&executor, &read_models, &work, caller, &options).await {
+        // A person decided so: there is nothing to try again, and nothing that operators have to mend.
+        Err(Fault::Failed { code, .. }) if code == Refusal::from(ImportBatchError::AlreadyReverted).code() => {
+            work.log("the import is reverted, so no further rows are imported").await?;
+            Err(Fault::Cancelled)
+        }
+        ended => ended,
+    }
 }

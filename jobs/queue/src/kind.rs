@@ -30,7 +30,7 @@ pub enum Fault {
         /// A sentence, for people.
         reason: String,
     },
-    /// The job was cancelled, and the handler stopped.
+    /// The job was cancelled, and the handler stopped; or what a person did elsewhere ends it, which the handler has to log.
     #[error("it was cancelled")]
     Cancelled,
     /// The job gave up its slot to a tenant with fewer running jobs, or because its tenant is suspended. It continues from its last step in a

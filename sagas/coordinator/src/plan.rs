@@ -99,15 +99,20 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
     let failures = current.failures + 1;
     let pause = Duration::from_std(step.retry.backoff.pause(failures)).unwrap_or(Duration::hours(1));
     let over = failures >= step.retry.attempts || now + pause >= limit;
-    match kind {
-        FaultKind::Transient if !over => {
-            vec![StepFailed { step: name, undo, code, reason, retry_at: now + pause }.into()]
-        }
-        FaultKind::Transient if step.retry.park => vec![stuck(&code, reason)],
-        FaultKind::Transient | FaultKind::Refused if undo || step.is_past_pivot => vec![stuck(&code, reason)],
-        FaultKind::Transient | FaultKind::Refused => vec![Unwinding { code, reason }.into()],
-        FaultKind::Broken => vec![stuck(&code, reason)],
+    let retry_at = match kind {
+        FaultKind::Transient if !over => Some(now + pause),
+        FaultKind::Postponed(until) if now < limit => Some(until.min(limit)),
+        _ => None,
+    };
+    if let Some(retry_at) = retry_at {
+        return vec![StepFailed { step: name, undo, code, reason, retry_at }.into()];
     }
+    let parks = match kind {
+        FaultKind::Transient | FaultKind::Postponed(_) => step.retry.park || undo || step.is_past_pivot,
+        FaultKind::Refused => undo || step.is_past_pivot,
+        FaultKind::Broken => true,
+    };
+    if parks { vec![stuck(&code, reason)] } else { vec![Unwinding { code, reason }.into()] }
 }
 
 /// The fact that parks an instance.
@@ -312,6 +317,26 @@ mod tests {
         run(&mut state, transient(), late);
         assert_eq!(state.status, Status::Unwinding, "the pause would end after its limit");
         assert_eq!(state.why.unwrap().0, "later");
+    }
+
+    #[test]
+    fn what_is_postponed_is_tried_again_at_its_time_as_often_as_its_limit_allows() {
+        let postponed =
+            |minutes| Err(Fault::postponed("nobody", "nobody is there", now() + Duration::minutes(minutes)));
+        let mut state = started();
+        // More often than the step has attempts.
+        for minutes in [10, 20, 30, 40] {
+            run(&mut state, postponed(minutes), now() + Duration::minutes(minutes - 10));
+            let again = now() + Duration::minutes(minutes);
+            assert_eq!(next(&state, &definition(), now(), true), Plan::Wait(Some(again)));
+            let why = state.why.as_ref().map(|(code, _)| code.as_str());
+            assert_eq!((state.status, why), (Status::Running, Some("nobody")));
+        }
+        let limit = now() + Duration::hours(1);
+        run(&mut state, postponed(100), now() + Duration::minutes(40));
+        assert_eq!(next(&state, &definition(), now(), true), Plan::Wait(Some(limit)));
+        run(&mut state, postponed(100), limit);
+        assert_eq!(state.status, Status::Unwinding);
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// Temporary: retry.
     Transient,
+    /// Nobody can help soon, but somebody may later: try again at this time, however often that was, within the step's time limit.
+    Postponed(DateTime<Utc>),
     /// Refused for good: unwind the saga, or park it past the pivot.
     Refused,
     /// Park the saga: only a person can help.
@@ -78,6 +80,11 @@ impl Fault {
     /// A temporary fault.
     pub fn transient(code: &str, reason: impl Into<String>) -> Self {
         Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Transient }
+    }
+
+    /// A fault that may be gone at this time, and not before: the step is tried again then.
+    pub fn postponed(code: &str, reason: impl Into<String>, until: DateTime<Utc>) -> Self {
+        Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Postponed(until) }
     }
 
     /// A refusal.

@@ -3,11 +3,11 @@
 //! Each event of the lead that this saga did not cause counts as activity, and restarts the count of days. The saga ends when the lead is
 //! no longer qualified (converted, recycled, disqualified). The tenant's settings (`crm.follow_up`) are read when the lead is qualified,
 //! and apply to it from then on. If those whom they name can't sign in any more, the lead goes to those whom today's settings name; if
-//! these can't either, the saga waits for a person, so that no lead goes to nobody.
+//! these can't either, the step looks again each day, so that no lead goes to nobody. After a month the saga ends, and the lead stays.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Days, Utc};
+use chrono::{DateTime, Days, TimeDelta, Utc};
 use coordinator::{Definition, Fault, Limits, Next, Start, StartContext, Step, StepContext};
 use crm_aggregates::{FollowUp, FollowUpPolicy, Lead, LeadEvent, LeadId, LeadStatus};
 use crm_commands::{EscalateLead, HandLeadOver, WithdrawLeadEscalation};
@@ -17,6 +17,10 @@ use serde::{Deserialize, Serialize};
 
 const REASSIGN: &str = "reassign";
 const NOT_QUALIFIED: &str = "the lead is not qualified any more";
+const NOBODY: &str = "nobody whom a follow-up names could sign in";
+
+/// For how many days after a step is due it looks again for somebody who can get the lead.
+const DAYS_OF_LOOKING: u32 = 30;
 
 #[derive(Serialize, Deserialize)]
 struct Parameters {
@@ -57,7 +61,8 @@ async fn escalate(subjects: Subjects, context: StepContext, parameters: Paramete
     if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let to = recipient(&context, &subjects, &policy, |policy| policy.escalate_to.as_str()).await?;
+    let to = recipient(&context, &subjects, &policy, |policy| policy.escalate_to.as_str(), due).await?;
+    let Some(to) = to else { return Ok(Next::End(NOBODY)) };
     let escalate = EscalateLead { lead, to, untouched_since: unattended.since };
     unless_touched(&context, context.execute_at(Some(unattended.version), &escalate).await)
 }
@@ -74,7 +79,8 @@ async fn reassign(subjects: Subjects, context: StepContext, parameters: Paramete
     if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let to = recipient(&context, &subjects, &policy, |policy| policy.reassign_to.as_str()).await?;
+    let to = recipient(&context, &subjects, &policy, |policy| policy.reassign_to.as_str(), due).await?;
+    let Some(to) = to else { return Ok(Next::End(NOBODY)) };
     let hand_over = HandLeadOver { lead, from: unattended.owner, to };
     unless_touched(&context, context.execute_at(Some(unattended.version), &hand_over).await)
 }
@@ -96,27 +102,31 @@ async fn undo_reassign(context: StepContext, Parameters { lead, .. }: Parameters
     Ok(Next::done())
 }
 
-/// To whom a step gives the lead: to whom the policy from its qualification names, or else today's, if they can sign in.
+/// To whom a step gives the lead: to whom the policy from its qualification names, or else today's, if they can sign in. As long as nobody
+/// can, the step is postponed, until it has been due for too long (`None`). It does not get stuck: a person would have to resume the saga
+/// of each lead, and the operators would be told of a matter that only the tenant can settle.
 async fn recipient(
     context: &StepContext,
     subjects: &Subjects,
     policy: &FollowUpPolicy,
     named_by: fn(&FollowUpPolicy) -> &str,
-) -> Result<String, Fault> {
+    due: DateTime<Utc>,
+) -> Result<Option<String>, Fault> {
     let (tenant, named) = (context.tenant(), named_by(policy));
     if subjects.can_sign_in(tenant, named).await? {
-        return Ok(named.to_owned());
+        return Ok(Some(named.to_owned()));
     }
     if let Some((today, _)) = context.load::<FollowUp>(tenant).await?
         && let Some(named) = today.policy.as_ref().map(named_by)
         && subjects.can_sign_in(tenant, named).await?
     {
-        return Ok(named.to_owned());
+        return Ok(Some(named.to_owned()));
     }
-    let reason = format!(
-        "{named}, who should get the lead, can't sign in; set a follow-up with somebody else and resume the saga, or cancel it"
-    );
-    Err(Fault::parked("cannot_sign_in", reason))
+    if context.now() >= after(due, DAYS_OF_LOOKING) {
+        return Ok(None);
+    }
+    let reason = format!("{named}, who should get the lead, can't sign in; set a follow-up that names somebody else");
+    Err(Fault::postponed("cannot_sign_in", reason, context.now() + TimeDelta::days(1)))
 }
 
 /// If the lead changed since the step read it, the step runs again.

@@ -1,11 +1,13 @@
 //! Reverts an import in batches: withdraws the imported leads that nobody has changed since; the others stay.
 //!
 //! The leads are searched in the log, backwards from the request to revert, one window of positions at a time, until as many are found as
-//! were imported; of an import that was not completed, nobody knows how many, and the whole log is searched. A batch is one window with
-//! leads. The step's progress has the counts and the position of the search, so an interrupted revert continues with the next window.
+//! were imported; of an import that was not completed, nobody knows how many, and all is searched that was recorded since it began. A batch
+//! is one window with leads. The step's progress has the counts and the position of the search, so an interrupted revert continues with the
+//! next window.
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
 use crm_aggregates::{ImportBatch, ImportId, LeadEvent, LeadId};
 use crm_commands::{CompleteImportRevert, RequestImportRevert, RestoreLeads, WithdrawImportRevert, WithdrawLeads};
@@ -123,21 +125,25 @@ impl Progress {
 
     /// The imported leads in the next window that has any.
     async fn search(&mut self, context: &StepContext, parameters: &Parameters) -> Result<Vec<LeadId>, Fault> {
-        let mut leads = Vec::new();
+        let (mut leads, began_at) = (Vec::new(), not_before(parameters.import));
         for _ in 0..EMPTY_WINDOWS {
             if self.at == 0 || !leads.is_empty() {
                 break;
             }
             let from = self.at.saturating_sub(WINDOW);
             let (mut after, end) = (Position(from), Position(self.at));
+            self.at = from;
             while after < end {
                 let slice = context.events(after, end, WINDOW as u32).await?;
                 for event in &slice.events {
                     leads.extend(lead_of(event, parameters.import)?);
+                    // The log's times never go back, so everything before this event is older.
+                    if event.recorded_at < began_at {
+                        self.at = 0;
+                    }
                 }
                 after = slice.last;
             }
-            self.at = from;
         }
         self.found += leads.len() as u64;
         Ok(leads)
@@ -149,6 +155,14 @@ impl Progress {
         }
         Next::continue_from(self)
     }
+}
+
+/// No lead of the import was recorded before this time. The import's id was made with its first leads, and says when; there is a day to
+/// spare, because another process with another clock may have recorded them. An id that does not say it sets no limit.
+fn not_before(import: ImportId) -> DateTime<Utc> {
+    let made_at = import.uuid().get_timestamp().map(|at| at.to_unix());
+    let made_at = made_at.and_then(|(seconds, nanos)| DateTime::from_timestamp(seconds.cast_signed(), nanos));
+    made_at.map_or(DateTime::<Utc>::MIN_UTC, |made_at| made_at - TimeDelta::days(1))
 }
 
 /// The id of the lead, if this event created it and belongs to this import.

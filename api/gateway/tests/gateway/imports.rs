@@ -133,12 +133,11 @@ async fn of_a_file_without_a_good_row_nothing_is_written_and_all_is_said() {
     assert_eq!(world.head().await, head);
 }
 
-#[tokio::test]
-async fn an_import_that_was_cancelled_is_reverted_like_any_other() {
-    let world = World::start().await;
-    // So many that it is still being imported when it is cancelled.
+/// Begins an import of 30,000 leads, so many that it is still being imported when something happens to it. Returns the path of its job and
+/// the id of the import.
+async fn long_import(world: &World) -> (String, String) {
     let names: Vec<_> = (0..30_000).map(|n| format!("Lead {n}\n")).collect();
-    let asked = Answer::of(upload(&world, format!("name\n{}", names.concat()))).await;
+    let asked = Answer::of(upload(world, format!("name\n{}", names.concat()))).await;
     let job = asked.header("location").to_owned();
     let import = eventually("the job says the id of its import", async || {
         let log = world.get(&job).await.body["log"].clone();
@@ -146,6 +145,33 @@ async fn an_import_that_was_cancelled_is_reverted_like_any_other() {
         messages.find_map(|message| message.strip_prefix("the id of the import is ").map(str::to_owned))
     })
     .await;
+    (job, import)
+}
+
+/// Reverts an import that is known by its leads only.
+async fn revert_unrecorded(world: &World, path: &str) {
+    eventually("the read models show its leads", async || {
+        let asked = world.post(&format!("{path}/revert"), json!({ "reason": "the wrong list" })).await;
+        (asked.status == StatusCode::OK).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_running_import_that_is_reverted_ends_its_job_at_once_as_cancelled() {
+    let world = World::start().await;
+    let (job, import) = long_import(&world).await;
+    revert_unrecorded(&world, &format!("/v1/crm/imports/{import}")).await;
+    let ended = until_at(&world, &job, "cancelled").await;
+    let log = ended["log"].to_string();
+    assert!(log.contains("the import is reverted, so no further rows are imported"), "{log}");
+    assert!(!log.contains("import_already_reverted"), "it was tried again: {log}");
+}
+
+#[tokio::test]
+async fn an_import_that_was_cancelled_is_reverted_like_any_other() {
+    let world = World::start().await;
+    let (job, import) = long_import(&world).await;
     done(&world, &format!("{job}/cancel"), json!({})).await;
     let cancelled = until_at(&world, &job, "cancelled").await;
     let rows = cancelled["done"].as_u64().unwrap();
@@ -153,11 +179,7 @@ async fn an_import_that_was_cancelled_is_reverted_like_any_other() {
 
     let path = format!("/v1/crm/imports/{import}");
     assert_eq!(world.get(&path).await.status, StatusCode::NOT_FOUND, "it was not completed");
-    eventually("the read models show its leads", async || {
-        let asked = world.post(&format!("{path}/revert"), json!({ "reason": "the wrong list" })).await;
-        (asked.status == StatusCode::OK).then_some(())
-    })
-    .await;
+    revert_unrecorded(&world, &path).await;
     eventually("it is reverted", async || (world.get(&path).await.body["revert"] == "done").then_some(())).await;
     let leads = |status: &str| {
         format!("{status}: leads(filter: {{importId: \"{import}\", status: {status}}}) {{ totalCount }}")

@@ -51,9 +51,27 @@ const TODAY: &str = "
     WHERE tenant_id = $1 AND captured_at >= $4 AND captured_at < $5 AND withdrawn_at IS NULL
       AND coalesce($2::timestamptz, $3::timestamptz) IS NULL";
 
+/// When each lead had reached its steps, as far as its row tells: a row has the first time of each step. It does not tell whether an imported
+/// lead that changed after that was withdrawn then, and restored later.
+const FROM_ROWS: &str = "
+    SELECT source, captured_at,
+           CASE WHEN assigned_at <= $2::timestamptz THEN assigned_at END AS assigned_at,
+           CASE WHEN started_at <= $2 THEN started_at END AS started_at,
+           CASE WHEN qualified_at <= $2 THEN qualified_at END AS qualified_at,
+           CASE WHEN converted_at <= $2 THEN converted_at END AS converted_at,
+           CASE WHEN disqualified_at <= $2 THEN disqualified_at END AS disqualified_at
+    FROM lead
+    WHERE tenant_id = $1 AND captured_at >= $4 AND captured_at < $5 AND captured_at <= $2 AND withdrawn_at IS NULL
+      AND (import_id IS NULL OR changed_at <= $2) AND $3::timestamptz IS NULL";
+
+/// The imported leads of whom the row does not tell it. Those withdrawn by then and never restored do not count.
+const NOT_FROM_ROWS: &str =
+    "AND import_id IS NOT NULL AND changed_at > $2::timestamptz AND (withdrawn_at > $2) IS NOT FALSE";
+
 /// When each lead had reached its steps, by the versions that had begun and were known. One that was not known yet has none. One that was
-/// withdrawn with its import does not count, even if it was erased after that.
-const THEN: &str = "
+/// withdrawn with its import does not count, even if it was erased after that. A lookup for each lead: joined as a whole, each lead is
+/// compared with each version where Postgres has no statistics of the tenant.
+const FROM_HISTORY: &str = "
     SELECT source, captured_at, reached.*
     FROM lead CROSS JOIN LATERAL (
         SELECT min(valid_from) FILTER (WHERE status IN ('assigned', 'in_process', 'qualified', 'converted')) AS assigned_at,
@@ -65,11 +83,15 @@ const THEN: &str = "
         WHERE h.tenant_id = $1 AND h.lead_id = lead.lead_id
           AND h.valid_from <= coalesce($2::timestamptz, 'infinity')
           AND h.known_from <= coalesce($3::timestamptz, 'infinity')
-        HAVING (array_agg(h.status ORDER BY h.version DESC) FILTER (WHERE h.status <> 'erased'))[1] <> 'withdrawn'
+        HAVING max(version) FILTER (WHERE status NOT IN ('withdrawn', 'erased'))
+             > coalesce(max(version) FILTER (WHERE status = 'withdrawn'), 0)
     ) reached
-    WHERE lead.tenant_id = $1 AND captured_at >= $4 AND captured_at < $5";
+    WHERE lead.tenant_id = $1 AND captured_at >= $4 AND captured_at < $5
+      AND captured_at <= coalesce($2::timestamptz, 'infinity')";
 
 /// The funnel of the leads captured from `from` until before `to`, as of a moment, without sources that have no leads.
+///
+/// The history of each lead is read if it matters when something was recorded. Otherwise the rows of leads tell nearly everything.
 pub async fn funnel(
     tables: &mut PgConnection,
     tenant: TenantId,
@@ -77,7 +99,11 @@ pub async fn funnel(
     to: DateTime<Utc>,
     as_of: AsOf,
 ) -> Result<Vec<FunnelOfSource>, sqlx::Error> {
-    let leads = if as_of == AsOf::TODAY { TODAY } else { THEN };
+    let leads = match (as_of.at, as_of.known) {
+        (None, None) => TODAY.to_owned(),
+        (Some(_), None) => format!("{FROM_ROWS} UNION ALL {FROM_HISTORY} {NOT_FROM_ROWS}"),
+        (_, Some(_)) => FROM_HISTORY.to_owned(),
+    };
     let sql = format!("{FUNNEL} FROM ({leads}) leads GROUP BY source ORDER BY captured DESC, source");
     sqlx::query_as(&sql)
         .bind(tenant.uuid())

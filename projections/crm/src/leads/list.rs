@@ -46,7 +46,6 @@ pub enum LeadOrder {
 
 /// A lead that this import created.
 pub async fn of_import(tables: &mut PgConnection, tenant: TenantId, import: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
-    // No index, because it is needed only to revert an import that was not completed.
     sqlx::query_scalar("SELECT lead_id FROM lead WHERE tenant_id = $1 AND import_id = $2 LIMIT 1")
         .bind(tenant.uuid())
         .bind(import)

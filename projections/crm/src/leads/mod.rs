@@ -17,6 +17,6 @@ pub use row::{LeadHistoryRow, LeadRow};
 
 projection! {
     /// Projects leads.
-    pub struct Leads = "leads" @ 3, tables ["lead", "lead_history"], events "crm.lead." by reducer::apply,
+    pub struct Leads = "leads" @ 4, tables ["lead", "lead_history"], events "crm.lead." by reducer::apply,
     counts "lead_id" in ["lead", "lead_history"], forgets by reducer::forget
 }

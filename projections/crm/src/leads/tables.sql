@@ -34,6 +34,8 @@ CREATE TABLE lead (
 -- index, so that updates of a lead stay within their page (HOT). Filters on them are checked while this index is read.
 CREATE INDEX lead_by_captured_at ON lead (tenant_id, captured_at, lead_id);
 CREATE INDEX lead_by_email ON lead (tenant_id, email) WHERE email IS NOT NULL;
+-- For the leads of an import, also of one that is not recorded. It never changes, so it keeps updates within their page, too.
+CREATE INDEX lead_by_import ON lead (tenant_id, import_id) WHERE import_id IS NOT NULL;
 
 CREATE TABLE lead_history (
     tenant_id  uuid        NOT NULL,

@@ -1,8 +1,8 @@
 //! Queries use indexes under row level security: they read about as much as they return, not the whole tenant or table.
 
 use crm_aggregates::{
-    ContactCreated, ContactDetails, ContactEvent, LeadEvent, LeadQualified, LeadSource, OpportunityEvent,
-    OpportunityWon, StageId,
+    ContactCreated, ContactDetails, ContactEvent, ImportId, LeadCaptured, LeadEvent, LeadQualified, LeadSource,
+    OpportunityEvent, OpportunityWon, StageId,
 };
 use crm_projections::contacts::{self, ContactFilter, ContactOrder};
 use crm_projections::opportunities::{Span, board, count_moved, moved, movement_sums};
@@ -85,6 +85,39 @@ async fn a_board_and_a_movement_read_the_deals_of_their_time() {
     assert!(full == 0 && by_index > 0 && rows <= 100, "{full} {by_index} {rows}");
 }
 
+#[tokio::test]
+async fn a_funnel_as_of_a_day_reads_the_history_only_of_imported_leads_that_changed_after_it() {
+    let (mut story, import) = (Story::new(), ImportId::new(id()));
+    for n in 0..1_000 {
+        let lead = id();
+        let import = (n % 100 == 0).then_some(import);
+        story.add::<LeadEvent>(lead, day(n), LeadCaptured { import, ..captured("Lead", LeadSource::Event, None) });
+        story.add::<LeadEvent>(lead, day(n + 5), LeadQualified { note: None });
+    }
+    let stage = applied(&story).await;
+    let mut tables = stage.read(story.tenant).await;
+    let funnel = leads::funnel(&mut tables, story.tenant, day(0), day(2_000), AsOf::at(day(903))).await.unwrap();
+    assert_eq!((funnel[0].captured, funnel[0].qualified), (904, 899));
+    let (full, by_index, rows) = scans(&mut tables, "lead_history").await;
+    assert_eq!((full, by_index, rows), (0, 1, 2), "both versions of the lead that was imported three days before");
+}
+
+#[tokio::test]
+async fn a_lead_of_an_import_is_found_by_an_index() {
+    let (mut story, import) = (Story::new(), ImportId::new(id()));
+    for n in 0..2_000 {
+        let import = (n % 500 == 499).then_some(import);
+        story.add::<LeadEvent>(id(), day(n), LeadCaptured { import, ..captured("Lead", LeadSource::Event, None) });
+    }
+    let stage = applied(&story).await;
+    for (import, found) in [(import.uuid(), 1), (id(), 0)] {
+        let mut tables = stage.read(story.tenant).await;
+        assert_eq!(leads::of_import(&mut tables, story.tenant, import).await.unwrap().iter().count(), found);
+        let (full, by_index, rows) = scans(&mut tables, "lead").await;
+        assert!(full == 0 && by_index > 0 && rows <= 4, "{full} {by_index} {rows}");
+    }
+}
+
 /// Runs a query for a tenant and returns how many rows it read from all tables.
 macro_rules! rows_read {
     ($stage:expr, $tenant:expr, $question:path $(, $argument:expr)*) => {{
@@ -144,6 +177,14 @@ async fn asks(stage: &Stage, tenant: TenantId, pipeline: Uuid, count: i64) {
         rows_read!(stage, tenant, moved, span, None, None, 100),
         rows_read!(stage, tenant, board, pipeline, AsOf::at(day(500))),
         rows_read!(stage, tenant, leads::funnel, day(0), day(count), AsOf::at(day(500))),
+        rows_read!(
+            stage,
+            tenant,
+            leads::funnel,
+            day(0),
+            day(count),
+            AsOf { at: Some(day(500)), known: Some(day(700)) }
+        ),
         rows_read!(stage, tenant, contacts::count, &search("left both")),
         rows_read!(stage, tenant, contacts::count, &search("left right")),
         rows_read!(stage, tenant, contacts::list, &search("left both"), ContactOrder::Name, None, 20),

@@ -254,7 +254,10 @@ async fn a_funnel_of_a_past_day_counts_what_was_known_and_not_withdrawn_then() {
         let counts: Vec<_> = counts.iter().map(|f| (f.source, [f.captured, f.assigned, f.qualified])).collect();
         assert_eq!(counts, expected, "as of {at:?}, known at {known:?}");
     }
-    // Today's is read from another table, and is the same as that of a day to come.
+    // Without a day on which it was known it is read from other tables, and is the same.
+    for at in 0..12 {
+        assert_eq!(funnel(Some(at), None).await, funnel(Some(at), Some(100)).await, "as of {at}");
+    }
     let today = funnel(None, None).await;
     assert_eq!(today, funnel(Some(100), None).await);
     assert_eq!(today, funnel(None, Some(100)).await);

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Duration, Utc};
 use coordinator::{Point, Status};
 use crm_aggregates::{Lead, LeadId};
 use crm_commands::{GRANTS, SetFollowUp};
 use executor::{Permissions, Standing, Subjects};
 use kernel::{IdSource, NoMachines, Refusal, SystemIds, TenantId, UserId};
-use sagabed::{Bed, Case, Failing};
+use sagabed::{Bed, Case, Failing, Running};
 
 use crate::follow_up::qualify;
 
@@ -94,26 +95,53 @@ async fn instead_of_who_cant_sign_in_any_more_those_get_it_whom_todays_policy_na
     assert_eq!(stands(&case, lead).await, [here, chief].map(|user| Some(user.to_string())));
 }
 
+/// A lead whose escalation is due, while nobody whom a follow-up names can sign in. Returns when it was due, too.
+async fn due_for_nobody(
+    case: &Case<'_>,
+    running: &Running,
+    users: &Arc<Users>,
+    left: UserId,
+) -> (LeadId, DateTime<Utc>) {
+    set(case, users, [left; 2]).await;
+    let lead = waiting_lead(case).await;
+    lock_out(users, left);
+    case.pass(running).await;
+    let due = case.bed.clock.now();
+    let state = case.until("looking again", |one| case.later(one) == Some(due + Duration::days(1))).await;
+    case.assert_status(&state, Status::Running, "nobody is there");
+    assert_eq!(state.why.unwrap().0, "cannot_sign_in");
+    (lead, due)
+}
+
 #[tokio::test]
-async fn a_lead_that_nobody_could_get_waits_for_a_person() {
+async fn a_lead_that_nobody_could_get_goes_within_a_day_to_whom_a_later_policy_names() {
     let (users, [left, here]) = users::<2>();
     let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
     let case = bed.case("follow_up_lead");
     let running = bed.start();
-    set(&case, &users, [left; 2]).await;
-    let lead = waiting_lead(&case).await;
-    lock_out(&users, left);
-    let state = case.end(&running).await;
-    case.assert_status(&state, Status::Stuck, "nobody is there");
-    assert_eq!(state.why.unwrap().0, "cannot_sign_in");
+    let (lead, due) = due_for_nobody(&case, &running, &users, left).await;
     assert_eq!(stands(&case, lead).await, [Some("ada".to_owned()), None]);
 
     set(&case, &users, [here; 2]).await;
-    bed.instances.resume(&case.request(), case.instance().await.0.id).await.unwrap();
-    case.until("escalated", |one| one.step.as_deref() == Some("reassign") && case.later(one).is_some()).await;
     let state = case.end(&running).await;
-    case.assert_status(&state, Status::Completed, "resumed");
+    case.assert_status(&state, Status::Completed, "a later policy names somebody");
+    assert_eq!(bed.clock.now(), due + Duration::days(1 + 2));
     assert_eq!(stands(&case, lead).await, [here; 2].map(|user| Some(user.to_string())));
+}
+
+#[tokio::test]
+async fn a_lead_that_nobody_could_get_for_a_month_stays_with_its_owner() {
+    let (users, [left]) = users::<1>();
+    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let running = bed.start();
+    let (lead, due) = due_for_nobody(&case, &running, &users, left).await;
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "nobody is there for a month");
+    assert_eq!(state.why.unwrap().0, "nobody whom a follow-up names could sign in");
+    assert_eq!(bed.clock.now(), due + Duration::days(30));
+    assert_eq!(stands(&case, lead).await, [Some("ada".to_owned()), None]);
+    assert_eq!((case.count("crm.lead.escalated").await, case.count("crm.lead.assigned").await), (0, 0));
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use chrono::Duration;
 use coordinator::{Point, Sagas, Status};
 use crm_aggregates::{ImportBatch, ImportId, Lead, LeadStatus, Revert};
 use crm_commands::{AssignLead, GRANTS, LeadImport, RequestImportRevert, import_leads};
 use futures::future::BoxFuture;
+use importing::{ImportPlace, Importing, MOST_ROWS};
 use sagabed::{Bed, Case, Crash, Story};
 
 use crate::follow_up::subjects;
@@ -48,10 +50,14 @@ impl Story for Reverting {
 
 /// Imports this many leads.
 pub async fn import(case: &Case<'_>, rows: usize) -> ImportId {
-    let csv = (0..rows).fold("name\n".to_owned(), |csv, row| csv + &format!("Lead {row}\n"));
     let options = LeadImport::default();
-    let done = import_leads(&case.bed.executor, &case.request(), csv.as_bytes(), &options).await.unwrap();
+    let done = import_leads(&case.bed.executor, &case.request(), csv(rows).as_bytes(), &options).await.unwrap();
     ImportId::new(done.answer.import_id.unwrap())
+}
+
+/// A file of this many leads.
+fn csv(rows: usize) -> String {
+    (0..rows).fold("name\n".to_owned(), |csv, row| csv + &format!("Lead {row}\n"))
 }
 
 pub async fn revert(case: &Case<'_>, import: ImportId) {
@@ -155,12 +161,40 @@ async fn a_revert_goes_on_where_the_tenants_events_have_other_positions() {
     let first = import(&case, 600).await;
     touch(&case, 5).await;
     revert_cut_off(&bed, &case, first).await;
-    // As in another cell, whose log is longer.
+    lengthen_log(&bed).await;
+    reverted(&bed, &case).await;
+}
+
+/// Gives all events higher positions, as in another cell, whose log is longer.
+async fn lengthen_log(bed: &Bed) {
     let mut superuser = bed.superuser().await;
     let moved = "SET session_replication_role = replica;
                  UPDATE log.events SET position = position + 1000000;
                  UPDATE log.head SET position = position + 1000000;
                  UPDATE saga.checkpoint SET position = position + 1000000";
     sqlx::Executor::execute(&mut superuser, moved).await.unwrap();
-    reverted(&bed, &case).await;
+}
+
+#[tokio::test]
+async fn the_leads_of_an_import_that_was_cut_off_are_not_searched_in_all_that_is_older() {
+    let bed = Bed::new(Reverting.sagas(), GRANTS).await;
+    let case = bed.case("revert_import");
+    bed.clock.advance(-Duration::days(3));
+    import(&case, 1).await;
+    lengthen_log(&bed).await;
+    bed.clock.advance(Duration::days(3));
+    let (csv, request, options) = (csv(60), case.request(), LeadImport::default());
+    let (executor, place) = (&bed.executor, ImportPlace::default());
+    let mut cut_off = Importing::open(executor, &request, csv.as_bytes(), &options, MOST_ROWS, place).await.unwrap();
+    cut_off.step().await.unwrap();
+    let import = ImportId::new(cut_off.import_id().unwrap());
+    let imported = leads(&case).await.split_off(1);
+    assert!((1..60).contains(&imported.len()), "{}", imported.len());
+    let lead = Some(imported[0].parse().unwrap());
+    case.execute(&RequestImportRevert { import, reason: "the wrong list".to_owned(), lead }).await;
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "cut off");
+    assert_eq!(case.count("crm.lead.withdrawn").await, imported.len());
+    assert_eq!(case.count("crm.saga.step_continued").await, 0, "it goes on to search where its leads can't be");
 }
