@@ -52,9 +52,9 @@ async fn what_waited_or_ran_is_there_again_is_done_once_and_what_was_over_is_not
 async fn a_job_that_worked_on_a_file_has_failed_after_a_restore_and_says_to_send_the_file_again() {
     let world = World::start().await;
     let request = world.request();
-    let later = jobs::NewJob { run_at: Some(now() + chrono::Duration::hours(1)), ..new_job(json!(null)) };
+    let later = jobs::NewJob { run_at: Some(now() + chrono::Duration::hours(1)), ..new_job(json!({})) };
     let waiting = world.jobs.submit_with(&request, "read", &later, b"a file").await.unwrap().id;
-    let running = world.jobs.submit_with(&request, "hold", &new_job(json!(null)), b"a file").await.unwrap().id;
+    let running = world.jobs.submit_with(&request, "hold", &new_job(json!({})), b"a file").await.unwrap().id;
     world.until(running, State::Running).await;
 
     let other = world.restored().await;
