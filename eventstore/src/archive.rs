@@ -106,19 +106,22 @@ impl Archiver {
     pub async fn cold(&self, since: DateTime<Utc>) -> Result<Vec<ColdStream>, Error> {
         let options = self.database.options(Role::Follow).disable_statement_logging();
         let mut reader = options.connect().await?;
-        let rows = sqlx::query(COLD).bind(since).fetch_all(&mut reader).await?;
-        reader.close().await?;
-        let stream = |row: &sqlx::postgres::PgRow| -> Result<_, sqlx::Error> {
-            Ok(ColdStream {
+        let mut cold = Vec::new();
+        // One by one: there may be millions, and a row takes several times the memory of what it says.
+        let mut rows = sqlx::query(COLD).bind(since).fetch(&mut reader);
+        while let Some(row) = rows.try_next().await? {
+            cold.push(ColdStream {
                 tenant: row.try_get(0)?,
                 aggregate_type: row.try_get(1)?,
                 aggregate_id: row.try_get(2)?,
                 events: row.try_get::<i64, _>(3)?.cast_unsigned(),
                 bytes: row.try_get::<i64, _>(4)?.cast_unsigned(),
                 version: row.try_get(5)?,
-            })
-        };
-        Ok(rows.iter().map(stream).collect::<Result<_, _>>()?)
+            });
+        }
+        drop(rows);
+        reader.close().await?;
+        Ok(cold)
     }
 
     /// Moves these streams into the archive in one transaction, without blocking anybody. Returns the number of moved events.

@@ -24,8 +24,20 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
+/// The row `h` of the log's head. It is taken from the end of its index, as `log.append` does, because vacuum has to keep all former
+/// versions of the row while a backup is read.
+macro_rules! log_head {
+    () => {
+        "(SELECT position FROM log.head ORDER BY one DESC LIMIT 1) h"
+    };
+}
+pub(crate) use log_head;
+
 /// The number of `columns!()`: the index of a column that a statement selects after them.
 pub(crate) const COLUMNS: usize = 12;
+
+const END: &str =
+    concat!("SELECT h.position, e.event_id FROM ", log_head!(), " LEFT JOIN log.events e ON e.position = h.position");
 
 const LOAD: &str = concat!("SELECT ", columns!(), " FROM log.load($1, $2, $3, $4)");
 
@@ -305,8 +317,7 @@ pub(crate) async fn has(pool: &PgPool, at: Position, event: Uuid) -> Result<bool
 /// that event, and whoever follows the log from there would not notice.
 pub(crate) async fn end(pool: &PgPool) -> Result<(Position, Option<Uuid>), Error> {
     while_following(|| async move {
-        let query = "SELECT h.position, e.event_id FROM log.head h LEFT JOIN log.events e ON e.position = h.position";
-        let (position, event): (i64, Option<Uuid>) = sqlx::query_as(query).fetch_one(pool).await?;
+        let (position, event): (i64, Option<Uuid>) = sqlx::query_as(END).fetch_one(pool).await?;
         Ok((Position::from_i64(position), event))
     })
     .await
@@ -315,7 +326,7 @@ pub(crate) async fn end(pool: &PgPool) -> Result<(Position, Option<Uuid>), Error
 /// The position of the last event.
 pub(crate) async fn head(pool: &PgPool) -> Result<Position, Error> {
     while_following(|| async move {
-        let position = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(pool).await?;
+        let position = sqlx::query_scalar(concat!("SELECT h.position FROM ", log_head!())).fetch_one(pool).await?;
         Ok(Position::from_i64(position))
     })
     .await

@@ -35,6 +35,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0017_gone.sql", include_str!("../../migrations/0017_gone.sql")),
     ("0018_seals_in_backups.sql", include_str!("../../migrations/0018_seals_in_backups.sql")),
     ("0019_closed_now.sql", include_str!("../../migrations/0019_closed_now.sql")),
+    ("0020_append.sql", include_str!("../../migrations/0020_append.sql")),
 ];
 
 /// The migrations' file names.

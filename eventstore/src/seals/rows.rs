@@ -12,7 +12,7 @@ use super::{Seal, SealKey};
 use crate::backup::StoredEvent;
 use crate::backup::snapshot::hash;
 use crate::bounded::Bounded;
-use crate::read::{columns, with_retries};
+use crate::read::{columns, log_head, with_retries};
 use crate::replay::{read_in_order, set_tenant};
 use crate::{Error, EventStore};
 
@@ -59,7 +59,7 @@ pub(super) struct Progress {
 
 /// Reads both positions.
 pub(super) async fn progress(connection: &mut PgConnection) -> Result<Progress, Error> {
-    let row = sqlx::query("SELECT s.position, h.position FROM log.sealer s CROSS JOIN log.head h")
+    let row = sqlx::query(concat!("SELECT s.position, h.position FROM log.sealer s CROSS JOIN ", log_head!()))
         .fetch_one(connection)
         .await?;
     Ok(Progress { trees: Position::from_i64(row.try_get(0)?), log: Position::from_i64(row.try_get(1)?) })

@@ -4,6 +4,7 @@ use eventstore::append::Error;
 use eventstore::{NewEvent, Settings, StreamAppend};
 use futures::future::join_all;
 use kernel::Position;
+use sqlx::Connection;
 
 use super::support::*;
 
@@ -275,4 +276,36 @@ async fn closing_finishes_what_waits() {
     }
     assert!(done > 0);
     assert_eq!(count(&database, "log.events").await, done);
+}
+
+#[tokio::test]
+async fn an_append_finds_the_head_without_passing_its_former_versions() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    let first = store.append(append(tenant, vec![stream("l1", 0, 1)])).await.unwrap();
+    let mut connection = superuser(&database).await;
+    let mut transaction = connection.begin().await.unwrap();
+    // As on the connection of appends.
+    sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *transaction).await.unwrap();
+    sqlx::query(
+        "SELECT * FROM log.append(ARRAY[$1::uuid], $2, ARRAY[$1::uuid], '{c}', '{x}', '{\"null\"}', '{0}', '{}', '{}', '{}',
+             '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
+    )
+    .bind(tenant.uuid())
+    .bind(first.recorded_at)
+    .fetch_all(&mut *transaction)
+    .await
+    .unwrap();
+    // While a backup is read, the table has all versions since the backup began.
+    let scans: (i64, i64, i64) = sqlx::query_as(
+        "SELECT seq_scan, idx_scan, n_tup_upd FROM pg_stat_xact_user_tables WHERE relid = 'log.head'::regclass",
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .unwrap();
+    assert_eq!(scans, (0, 1, 1));
+    transaction.commit().await.unwrap();
+    assert_eq!(store.head().await.unwrap(), first.last);
+    let next = store.append(append(tenant, vec![stream("l1", 1, 1)])).await.unwrap();
+    assert_eq!(next.first, first.last.next());
 }
