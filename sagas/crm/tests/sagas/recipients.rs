@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use coordinator::{Point, Status};
-use crm_aggregates::{Lead, LeadId};
-use crm_commands::{GRANTS, SetFollowUp};
+use crm_aggregates::{DisqualifyReason, Lead, LeadId};
+use crm_commands::{DisqualifyLead, GRANTS, SetFollowUp};
 use executor::{Permissions, Standing, Subjects};
 use kernel::{IdSource, NoMachines, Refusal, SystemIds, TenantId, UserId};
 use sagabed::{Bed, Case, Failing, Running};
@@ -142,6 +142,21 @@ async fn a_lead_that_nobody_could_get_for_a_month_stays_with_its_owner() {
     assert_eq!(bed.clock.now(), due + Duration::days(30));
     assert_eq!(stands(&case, lead).await, [Some("ada".to_owned()), None]);
     assert_eq!((case.count("crm.lead.escalated").await, case.count("crm.lead.assigned").await), (0, 0));
+}
+
+#[tokio::test]
+async fn a_lead_that_nobody_could_get_ends_its_saga_at_once_when_it_is_not_qualified_any_more() {
+    let (users, [left]) = users::<1>();
+    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let running = bed.start();
+    let (lead, _) = due_for_nobody(&case, &running, &users, left).await;
+    case.execute(&DisqualifyLead { lead, reason: DisqualifyReason::NoNeed, note: None }).await;
+    // Without any time passing.
+    let state = case.until("over", |one| !one.status.is_active()).await;
+    case.assert_status(&state, Status::Completed, "there is nothing to give");
+    assert_eq!(state.why.unwrap().0, "the lead is not qualified any more");
+    running.stop().await;
 }
 
 #[tokio::test]
