@@ -73,7 +73,7 @@ pub async fn load(
     for (restore, head, sagas_read_to) in restored {
         let service = restore.service();
         restore.finish(head, sagas_read_to).await.with_context(|| {
-            format!("{service} was not committed; run the same command again, which continues with what is missing")
+            format!("{service} may not be committed; run the same command again, which continues with what is missing")
         })?;
     }
     Ok(before)
@@ -99,8 +99,8 @@ async fn restored_before(config: &Config, archive: &Archive, selected: Selection
     for (log, mut snapshot) in logs.into_iter().zip(snapshots) {
         compare(&mut snapshot, archive, log, selected).await.with_context(|| {
             format!(
-                "an earlier run restored {}, but not what this one would restore there: the options differ, or something was changed \
-                 since. Drop the databases, and restore again",
+                "an earlier run restored {}, and that is not confirmed to be what this one would restore there. If it differs, because of \
+                 other options or because something was changed since, drop the databases, and restore again",
                 log.service
             )
         })?;

@@ -82,16 +82,15 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
         Ok(Next::End(_)) if undo => return vec![StepDone { step: name, undo, result: serde_json::Value::Null }.into()],
         Ok(Next::End(outcome)) => return vec![Completed { outcome: outcome.to_owned() }.into()],
         Ok(Next::WaitUntil(_)) if now >= limit => Fault::refused("saga_step_timed_out", "it waited for too long"),
-        Ok(Next::WaitUntil(until)) => {
-            // At its time limit it checks its condition one last time.
-            let waits = StepWaiting { step: name.clone(), undo, until: until.min(limit) }.into();
-            if !current.repeated {
-                return vec![waits];
-            }
-            // This attempt executed no command, but one before it may have. What the step does after the wait is another act, so it gets a
-            // turn of its own: under the ids of this one, its commands would only get their former answers.
-            let progress = current.progress.clone();
-            return vec![StepContinued { step: name, undo, progress }.into(), waits];
+        // At its time limit it checks its condition one last time.
+        Ok(Next::WaitUntil(until)) => return waits(current, until.min(limit)),
+        Err(Fault { code, reason, kind: FaultKind::Postponed(until) }) if now < limit => {
+            let until = until.min(limit);
+            // The failure only says why. The wait begins the attempts anew, because to look again is no failure, however often; and an
+            // event may be what it waits for.
+            let mut facts = vec![StepFailed { step: name, undo, code, reason, retry_at: until }.into()];
+            facts.extend(waits(current, until));
+            return facts;
         }
         Err(fault) => fault,
     };
@@ -99,20 +98,27 @@ pub(crate) fn outcome(current: &Current, step: &Step, outcome: Result<Next, Faul
     let failures = current.failures + 1;
     let pause = Duration::from_std(step.retry.backoff.pause(failures)).unwrap_or(Duration::hours(1));
     let over = failures >= step.retry.attempts || now + pause >= limit;
-    let retry_at = match kind {
-        FaultKind::Transient if !over => Some(now + pause),
-        FaultKind::Postponed(until) if now < limit => Some(until.min(limit)),
-        _ => None,
-    };
-    if let Some(retry_at) = retry_at {
-        return vec![StepFailed { step: name, undo, code, reason, retry_at }.into()];
-    }
     let parks = match kind {
+        FaultKind::Transient if !over => {
+            return vec![StepFailed { step: name, undo, code, reason, retry_at: now + pause }.into()];
+        }
         FaultKind::Transient | FaultKind::Postponed(_) => step.retry.park || undo || step.is_past_pivot,
         FaultKind::Refused => undo || step.is_past_pivot,
         FaultKind::Broken => true,
     };
     if parks { vec![stuck(&code, reason)] } else { vec![Unwinding { code, reason }.into()] }
+}
+
+/// The facts of a step that waits until this time, or until an event.
+fn waits(current: &Current, until: DateTime<Utc>) -> Vec<Fact> {
+    let (step, undo) = (current.step.clone(), current.undo);
+    let waiting = StepWaiting { step: step.clone(), undo, until }.into();
+    if !current.repeated {
+        return vec![waiting];
+    }
+    // This attempt executed no command, but one before it may have. What the step does after the wait is another act, so it gets a turn of
+    // its own: under the ids of this one, its commands would only get their former answers.
+    vec![StepContinued { step, undo, progress: current.progress.clone() }.into(), waiting]
 }
 
 /// The fact that parks an instance.
@@ -328,15 +334,39 @@ mod tests {
         for minutes in [10, 20, 30, 40] {
             run(&mut state, postponed(minutes), now() + Duration::minutes(minutes - 10));
             let again = now() + Duration::minutes(minutes);
-            assert_eq!(next(&state, &definition(), now(), true), Plan::Wait(Some(again)));
+            assert_eq!(next(&state, &definition(), now(), false), Plan::Wait(Some(again)));
+            assert!(matches!(next(&state, &definition(), now(), true), Plan::Run(_)), "an event wakes it");
             let why = state.why.as_ref().map(|(code, _)| code.as_str());
             assert_eq!((state.status, why), (Status::Running, Some("nobody")));
         }
         let limit = now() + Duration::hours(1);
         run(&mut state, postponed(100), now() + Duration::minutes(40));
-        assert_eq!(next(&state, &definition(), now(), true), Plan::Wait(Some(limit)));
+        assert_eq!(next(&state, &definition(), now(), false), Plan::Wait(Some(limit)));
         run(&mut state, postponed(100), limit);
         assert_eq!(state.status, Status::Unwinding);
+    }
+
+    #[test]
+    fn what_was_postponed_has_all_its_attempts_again_and_nothing_to_be_undone() {
+        let until = now() + Duration::minutes(10);
+        let postponed = || Err(Fault::postponed("nobody", "nobody is there", until));
+        let mut state = started();
+        run(&mut state, postponed(), now());
+        run(&mut state, postponed(), now());
+        let mut cancelled = state.clone();
+        cancelled.evolve(Unwinding { code: "cancelled".to_owned(), reason: String::new() }.into());
+        assert_eq!(next(&cancelled, &definition(), now(), false), append(Compensated {}));
+
+        run(&mut state, transient(), until);
+        let again = until + Duration::seconds(1);
+        assert_eq!(
+            (state.status, state.wake_at(until)),
+            (Status::Running, Some(again)),
+            "the first of its two attempts"
+        );
+        run(&mut state, postponed(), again);
+        let current = state.current.as_ref().map(|current| (current.turn, current.failures));
+        assert_eq!(current, Some((1, 0)), "an attempt before it may have done something");
     }
 
     #[test]

@@ -68,7 +68,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// Temporary: retry.
     Transient,
-    /// Nobody can help soon, but somebody may later: try again at this time, however often that was, within the step's time limit.
+    /// Nobody can help soon, but somebody may later: try again at this time, or when an event wakes the instance, however often that was,
+    /// within the step's time limit. Only allowed if nothing was done in this attempt, as for [`Next::WaitUntil`].
     Postponed(DateTime<Utc>),
     /// Refused for good: unwind the saga, or park it past the pivot.
     Refused,
@@ -82,7 +83,7 @@ impl Fault {
         Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Transient }
     }
 
-    /// A fault that may be gone at this time, and not before: the step is tried again then.
+    /// A fault that may be gone at this time, or when an event wakes the instance: the step is tried again then.
     pub fn postponed(code: &str, reason: impl Into<String>, until: DateTime<Utc>) -> Self {
         Self { code: code.to_owned(), reason: reason.into(), kind: FaultKind::Postponed(until) }
     }

@@ -87,13 +87,18 @@ async fn reassign(subjects: Subjects, context: StepContext, parameters: Paramete
 
 /// Returns the lead to its former owner, if it is still with the person to whom the saga gave it.
 async fn undo_reassign(context: StepContext, Parameters { lead, .. }: Parameters) -> Result<Next, Fault> {
-    let (mut state, mut given) = (Lead::default(), None);
+    let mut state = Lead::default();
+    let mut given: Option<(String, String)> = None;
     for event in context.history::<Lead>(lead).await? {
         let before = state.owner.clone();
         fold(&mut state, &event)?;
-        // After an interruption it may have been given away twice, and have had another owner in between.
+        // After an interruption it may have been given away twice: from who got it first, or from another owner whom it had in between.
         if context.did(&event, REASSIGN) {
-            given = state.owner.clone().zip(before);
+            let whose = match given.take() {
+                Some((first, whose)) if before.as_ref() == Some(&first) => Some(whose),
+                _ => before,
+            };
+            given = state.owner.clone().zip(whose);
         }
     }
     if let Some((from, to)) = given {

@@ -34,6 +34,7 @@ mod saml_encryption_attacks;
 mod saml_logout;
 mod saml_logout_post;
 mod second_factor;
+mod sign_out_attacks;
 mod signing_keys;
 mod soft_key;
 mod userinfo;

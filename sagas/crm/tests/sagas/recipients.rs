@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use coordinator::{Point, Status};
-use crm_aggregates::{Lead, LeadId};
-use crm_commands::{GRANTS, SetFollowUp};
+use crm_aggregates::{DisqualifyReason, Lead, LeadId};
+use crm_commands::{DisqualifyLead, GRANTS, SetFollowUp};
 use executor::{Permissions, Standing, Subjects};
 use kernel::{IdSource, NoMachines, Refusal, SystemIds, TenantId, UserId};
-use sagabed::{Bed, Case, Failing, Running};
+use sagabed::{Bed, Case, Crash, Failing, Running};
 
 use crate::follow_up::qualify;
 
@@ -145,6 +145,21 @@ async fn a_lead_that_nobody_could_get_for_a_month_stays_with_its_owner() {
 }
 
 #[tokio::test]
+async fn a_lead_that_nobody_could_get_ends_its_saga_at_once_when_it_is_not_qualified_any_more() {
+    let (users, [left]) = users::<1>();
+    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let running = bed.start();
+    let (lead, _) = due_for_nobody(&case, &running, &users, left).await;
+    case.execute(&DisqualifyLead { lead, reason: DisqualifyReason::NoNeed, note: None }).await;
+    // Without any time passing.
+    let state = case.until("over", |one| !one.status.is_active()).await;
+    case.assert_status(&state, Status::Completed, "there is nothing to give");
+    assert_eq!(state.why.unwrap().0, "the lead is not qualified any more");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_lead_is_taken_back_from_whom_it_was_given_to() {
     let (users, [left, here]) = users::<2>();
     let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
@@ -158,5 +173,35 @@ async fn a_lead_is_taken_back_from_whom_it_was_given_to() {
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Compensated, "the last step fails");
     assert_eq!(case.count("crm.lead.assigned").await, 2, "given, and taken back");
+    assert_eq!(stands(&case, lead).await, [Some("ada".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn a_lead_that_was_given_twice_is_taken_back_for_whose_it_was_at_first() {
+    let (users, [left, here]) = users::<2>();
+    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let case = bed.case("follow_up_lead");
+    let reassigned = Point::AfterStep { step: "reassign".to_owned(), undo: false };
+    let running = bed.start();
+    set(&case, &users, [left; 2]).await;
+    let lead = waiting_lead(&case).await;
+    case.pass(&running).await;
+    case.until("escalated", |one| one.step.as_deref() == Some("reassign") && case.later(one).is_some()).await;
+    running.stop().await;
+    case.sleep().await;
+    let crash = Arc::new(Crash::after(0, reassigned.clone()));
+    let running = bed.start_with(crash.clone());
+    crash.crashed.notified().await;
+    running.kill().await;
+    assert_eq!(stands(&case, lead).await, [left; 2].map(|user| Some(user.to_string())));
+
+    // Who got it leaves, before another coordinator runs.
+    lock_out(&users, left);
+    let running = bed.start_with(Arc::new(Failing(reassigned)));
+    case.until("looking again", |one| case.later(one).is_some()).await;
+    set(&case, &users, [here; 2]).await;
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Compensated, "the last step fails");
+    assert_eq!(case.count("crm.lead.assigned").await, 3, "given twice, and taken back");
     assert_eq!(stands(&case, lead).await, [Some("ada".to_owned()), None]);
 }
