@@ -34,6 +34,7 @@ mod saml_encryption_attacks;
 mod saml_logout;
 mod saml_logout_post;
 mod second_factor;
+mod shared_browsers;
 mod signing_keys;
 mod soft_key;
 mod userinfo;

@@ -95,8 +95,9 @@ pub struct MovementSum {
 }
 
 /// For each deal with known versions in the period: the last of these (`a`), the version before the first of them (`b`), and the movements
-/// between the two, which are none if the deal is again as it was. A version is known if a later one is, so `b` is. The `LIMIT 1` does not change the result, since the keys are unique. It
-/// keeps Postgres from joining the whole history when it overestimates the number of versions in the period.
+/// between the two, which are none if the deal is again as it was. A version is known if a later one is, so `b` is. The `LIMIT 1` does not
+/// change the result, since the keys are unique. It keeps Postgres from joining the whole history when it overestimates the number of
+/// versions in the period.
 const MOVED: &str = "
     WITH moved AS (
         SELECT opportunity_id, min(version) AS first, max(version) AS last
