@@ -79,7 +79,8 @@ const LIMITS: &str = "
     LEFT JOIN jobs.queues g ON g.tenant_id = '00000000-0000-0000-0000-000000000000' AND g.queue = w.queue";
 
 /// Selects queues of tenants from which a job can be claimed now, those of the tenants with the lowest turn numbers first. A recursive
-/// query skips from one waiting queue to the next in the index, so 10,000 jobs in one queue cost one step. `of` is a further condition.
+/// query skips from one waiting queue to the next in the index, so 10,000 jobs in one queue cost one step. Only of a suspended tenant are all
+/// due jobs of a queue looked at, in the index alone, which has their kinds. `of` is a further condition.
 fn claimable(of: &str) -> String {
     format!(
         "WITH RECURSIVE waiting (tenant_id, queue) AS (

@@ -262,6 +262,15 @@ async fn who_has_a_version_gets_it_again_only_with_what_it_does_not_cover() {
     let renamed = json!([{ "op": "replace", "path": "displayName", "value": "Sellers" }]);
     assert_eq!(provider.patch(&group, renamed).await.status, StatusCode::OK);
     assert_eq!(known(&alone, tag).await.body["displayName"], "Sellers");
+    // The group changes and ends without a new version of whoever is in it.
+    let member = provider.get(&user).await;
+    let seen = member.header("etag");
+    let other = json!([{ "op": "replace", "path": "displayName", "value": "Vendors" }]);
+    assert_eq!(provider.patch(&group, other).await.status, StatusCode::OK);
+    let renamed = known(&user, seen).await;
+    assert_eq!((renamed.header("etag"), &renamed.body["groups"][0]["display"]), (seen, &json!("Vendors")));
+    let same = known(&format!("{user}?excludedAttributes=groups"), seen).await;
+    assert_eq!(same.status, StatusCode::NOT_MODIFIED, "{same:?}");
     // Whoever may not read it learns no version either.
     let anonymous = world.anonymous(Method::GET, &format!("/scim/v2{user}")).header("if-none-match", "*");
     assert_eq!(Answer::of(anonymous).await.status, StatusCode::UNAUTHORIZED);

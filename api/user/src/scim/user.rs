@@ -96,7 +96,9 @@ pub(super) async fn read(scim: &Scim, incoming: ScimRequest) -> Answer {
     incoming.caller.require(PERMISSION)?;
     let id = incoming.resource_id(WHAT)?;
     let (user, version) = load(scim, &incoming, id).await?;
-    if incoming.knows(version) {
+    // The names of groups change, and groups end, without a new version of their members.
+    let shows_groups = !user.groups.is_empty() && AttributeSelection::of(&incoming).has("groups");
+    if !shows_groups && incoming.knows(version) {
         return Ok(Reply::unchanged(version));
     }
     reply(scim, &incoming, StatusCode::OK, id, &user, version).await
