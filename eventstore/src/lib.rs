@@ -62,6 +62,7 @@ mod snapshot;
 mod statement;
 mod store;
 mod supervision;
+mod suspended;
 pub mod transfer;
 
 pub use append::{Append, Appended, AskedJob, Claim, ClaimAct, CommandRecord, NewEvent, StreamAppend};
@@ -86,3 +87,4 @@ pub use settings::Settings;
 pub use snapshot::{Resumed, Snapshot};
 pub use store::{EventStore, StoredCommand};
 pub use supervision::{panicked, panics_of, resume_panic, supervised};
+pub use suspended::SuspendedTenants;

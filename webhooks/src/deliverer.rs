@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{EventStore, Lock, LockKey, Role, panics_of, supervised};
+use eventstore::{EventStore, Lock, LockKey, Role, SuspendedTenants, panics_of, supervised};
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{ANSWER_RETENTION, ANSWER_SWEEP_INTERVAL, Position, TenantId, TypePatterns};
 use sqlx::Row;
@@ -29,7 +29,7 @@ pub struct Deliverer {
     webhooks: Webhooks,
     store: EventStore,
     notices: Option<Arc<dyn Notices>>,
-    paused: watch::Receiver<Option<HashSet<TenantId>>>,
+    paused: SuspendedTenants,
 }
 
 /// A worker that is running.
@@ -48,9 +48,7 @@ impl Deliverer {
             "Attempts to deliver an event to a webhook, by result"
         );
         metrics::describe_histogram!("inopsio_webhook_delivery_seconds", "Response time of webhook receivers");
-        // Nobody is paused, and that never changes.
-        let (_, paused) = watch::channel(Some(HashSet::new()));
-        Self { webhooks, store, notices: None, paused }
+        Self { webhooks, store, notices: None, paused: SuspendedTenants::nobody() }
     }
 
     /// The same deliverer; it also notifies tenants of webhooks that were disabled automatically.
@@ -63,7 +61,7 @@ impl Deliverer {
     /// as they are not known (`None`). Webhooks continue from their cursors when their tenant is not among them any more.
     #[must_use]
     pub fn pausing(self, paused: watch::Receiver<Option<HashSet<TenantId>>>) -> Self {
-        Self { paused, ..self }
+        Self { paused: SuspendedTenants::new(paused), ..self }
     }
 
     /// Runs until `shutdown`. Tolerates outages of the database and the bus.
@@ -116,7 +114,7 @@ impl Deliverer {
             if changed || polled.elapsed() >= settings.poll_interval {
                 match self.targets().await {
                     Ok(mut targets) => {
-                        targets.retain(|target| !shared.is_paused(target.tenant));
+                        targets.retain(|target| !paused.contains(target.tenant));
                         reconcile(targets, &shared, &stop, &mut running, &mut workers);
                     }
                     Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
@@ -127,7 +125,7 @@ impl Deliverer {
             changed = tokio::select! {
                 () = stop.cancelled() => false,
                 Some(()) = wakes.next() => true,
-                Ok(()) = paused.changed() => true,
+                () = paused.changed() => true,
                 Some(ended) = workers.join_next(), if !workers.is_empty() => match ended {
                     // The worker ended because its endpoint was changed: start the next worker now, if the endpoint is enabled.
                     Ok(id) => {

@@ -2,12 +2,11 @@
 
 mod retrying;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::{EventSlice, EventStore};
+use eventstore::{EventSlice, EventStore, SuspendedTenants};
 use futures::FutureExt;
 use kernel::{Position, RecordedEvent, TenantId, TypePatterns};
 use nats::cloudevent;
@@ -55,15 +54,8 @@ pub(crate) struct Shared {
     pub(crate) slots: SendSlots,
     /// Changes when somebody decided about a dead letter.
     pub(crate) decided: watch::Receiver<()>,
-    /// The tenants that are suspended or to be deleted; `None` as long as they are not known.
-    pub(crate) paused: watch::Receiver<Option<HashSet<TenantId>>>,
-}
-
-impl Shared {
-    /// Whether nothing is delivered to a tenant's endpoints now.
-    pub(crate) fn is_paused(&self, tenant: TenantId) -> bool {
-        self.paused.borrow().as_ref().is_none_or(|paused| paused.contains(&tenant))
-    }
+    /// Nothing is delivered to them now.
+    pub(crate) paused: SuspendedTenants,
 }
 
 pub(crate) struct Worker {
@@ -360,7 +352,7 @@ impl Worker {
         let Some(Some(_slot)) = slot else {
             return Err(Interruption::Ended);
         };
-        if !attempts::current(parts.deliver, &self.target).await? || self.shared.is_paused(self.target.tenant) {
+        if !attempts::current(parts.deliver, &self.target).await? || self.shared.paused.contains(self.target.tenant) {
             return Err(Interruption::Ended);
         }
         let at = parts.clock.now();

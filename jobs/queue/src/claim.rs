@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use eventstore::SuspendedTenants;
 use kernel::{IdSource, TenantId};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
@@ -12,7 +13,6 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::jobs::Inner;
-use crate::pausing::Suspended;
 use crate::row::from_row;
 
 /// A job that this process may execute while its lease is valid.
@@ -48,7 +48,7 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// What a runner of this process may claim now.
-    pub(crate) fn of(inner: &Inner, suspended: &Suspended) -> Self {
+    pub(crate) fn of(inner: &Inner, suspended: &SuspendedTenants) -> Self {
         let even_if_suspended = inner.kinds.even_if_suspended();
         let (kinds, suspended) = match suspended.ids() {
             Some(suspended) => (inner.kinds.names(), suspended),

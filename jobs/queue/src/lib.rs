@@ -29,7 +29,6 @@ mod jobs;
 mod kind;
 mod leases;
 mod migrate;
-mod pausing;
 mod queues;
 mod row;
 mod runner;

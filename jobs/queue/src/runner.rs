@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use eventstore::supervised;
+use eventstore::{SuspendedTenants, supervised};
 use kernel::TenantId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Claim, can_claim, claim, free_expired, next};
-use crate::pausing::Suspended;
 use crate::wakes::{Wake, WakeListener};
 use crate::{Jobs, firing, leases, running, sweep};
 
@@ -22,7 +21,7 @@ const CONTENTION_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub struct Runner {
     jobs: Jobs,
-    suspended: Suspended,
+    suspended: SuspendedTenants,
 }
 
 impl Runner {
@@ -32,14 +31,14 @@ impl Runner {
         metrics::describe_histogram!("inopsio_job_seconds", "Duration of attempts to run jobs");
         metrics::describe_histogram!("inopsio_job_lateness_seconds", "Delay between a job's due time and its start");
         metrics::describe_gauge!("inopsio_jobs", "Waiting and running jobs of all tenants");
-        Self { jobs, suspended: Suspended::nobody() }
+        Self { jobs, suspended: SuspendedTenants::nobody() }
     }
 
     /// The same runner; the jobs and schedules of these tenants, which are suspended or to be deleted, wait, and everybody's as long as they
     /// are not known (`None`). Jobs that run stop at their next step and continue there when their tenant is not among them any more.
     #[must_use]
     pub fn pausing(self, suspended: watch::Receiver<Option<HashSet<TenantId>>>) -> Self {
-        Self { suspended: Suspended::new(suspended), ..self }
+        Self { suspended: SuspendedTenants::new(suspended), ..self }
     }
 
     /// Runs until `shutdown`, and then releases its running jobs. Tolerates outages of the database and the bus.

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use eventstore::SuspendedTenants;
 use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -10,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claim::Claimed;
 use crate::leases::LeaseState;
-use crate::pausing::Suspended;
 use crate::settle::{Ending, settle};
 use crate::{Fault, Jobs, Kind, Work};
 
@@ -18,7 +18,13 @@ use crate::{Fault, Jobs, Kind, Work};
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Executes an attempt, and writes its outcome.
-pub(crate) async fn run(jobs: Jobs, kind: Kind, claimed: Claimed, suspended: Suspended, shutdown: CancellationToken) {
+pub(crate) async fn run(
+    jobs: Jobs,
+    kind: Kind,
+    claimed: Claimed,
+    suspended: SuspendedTenants,
+    shutdown: CancellationToken,
+) {
     let inner = &*jobs.inner;
     let begun = Instant::now();
     let mut held = inner.leases.hold(&claimed);

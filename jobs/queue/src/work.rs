@@ -1,6 +1,7 @@
 //! The interface of a handler to the job that it executes.
 
 use chrono::{DateTime, Utc};
+use eventstore::SuspendedTenants;
 use kernel::TenantId;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -10,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::claim::{Claim, Claimed, others_wait};
-use crate::pausing::Suspended;
 use crate::{Fault, Jobs};
 
 /// The maximum number of lines in a job's log; later ones are dropped.
@@ -35,7 +35,7 @@ pub(crate) const INPUT_NOT_IN_BACKUP_REASON: &str = "the job's file was not in t
 pub struct Work {
     pub(crate) jobs: Jobs,
     pub(crate) claimed: Claimed,
-    pub(crate) suspended: Suspended,
+    pub(crate) suspended: SuspendedTenants,
     pub(crate) cancelled: CancellationToken,
     /// When this attempt began.
     pub(crate) begun: Instant,

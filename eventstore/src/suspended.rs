@@ -1,4 +1,4 @@
-//! Suspended tenants: their jobs wait until they are admitted again.
+//! Suspended tenants, for what works on by itself: their jobs and webhooks wait until they are admitted again.
 
 use std::collections::HashSet;
 
@@ -8,31 +8,32 @@ use uuid::Uuid;
 
 /// The tenants that are suspended or to be deleted; `None` as long as they are not known. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Suspended(watch::Receiver<Option<HashSet<TenantId>>>);
+pub struct SuspendedTenants(watch::Receiver<Option<HashSet<TenantId>>>);
 
-impl Suspended {
-    pub(crate) fn new(tenants: watch::Receiver<Option<HashSet<TenantId>>>) -> Self {
+impl SuspendedTenants {
+    /// These, as they change.
+    pub fn new(tenants: watch::Receiver<Option<HashSet<TenantId>>>) -> Self {
         Self(tenants)
     }
 
     /// Nobody, for ever.
-    pub(crate) fn nobody() -> Self {
+    pub fn nobody() -> Self {
         let (_, nobody) = watch::channel(Some(HashSet::new()));
         Self(nobody)
     }
 
     /// Whether a tenant is among them, or may be.
-    pub(crate) fn contains(&self, tenant: TenantId) -> bool {
+    pub fn contains(&self, tenant: TenantId) -> bool {
         self.0.borrow().as_ref().is_none_or(|suspended| suspended.contains(&tenant))
     }
 
     /// Their ids; `None` as long as they are not known.
-    pub(crate) fn ids(&self) -> Option<Vec<Uuid>> {
+    pub fn ids(&self) -> Option<Vec<Uuid>> {
         self.0.borrow().as_ref().map(|suspended| suspended.iter().map(|tenant| tenant.uuid()).collect())
     }
 
     /// Completes when they change, and never if they can't change any more.
-    pub(crate) async fn changed(&mut self) {
+    pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
