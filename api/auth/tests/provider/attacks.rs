@@ -9,7 +9,7 @@ use kernel::{IdSource as _, SystemIds, UserId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use testbed::{Browser, form};
 

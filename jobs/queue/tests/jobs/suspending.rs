@@ -23,8 +23,8 @@ async fn pausing(suspended: impl FnOnce(&World) -> Tenants) -> (World, watch::Se
     (world, suspend)
 }
 
-fn suspended(world: &World) -> Tenants {
-    Some(HashSet::from([world.tenant]))
+fn suspended(world: &World) -> HashSet<TenantId> {
+    HashSet::from([world.tenant])
 }
 
 /// A job of another tenant.
@@ -55,7 +55,7 @@ fn stand(job: &Job) -> (State, u32) {
 
 #[tokio::test]
 async fn jobs_of_a_suspended_tenant_wait_except_those_that_are_owed_to_others() {
-    let (world, suspend) = pausing(suspended).await;
+    let (world, suspend) = pausing(|world| Some(suspended(world))).await;
     let note = world.submit("note", json!({ "n": 1 })).await;
     let forget = world.submit("forget", json!({})).await;
     world.until(forget, State::Completed).await;
@@ -71,7 +71,7 @@ async fn a_job_that_runs_when_its_tenant_is_suspended_stops_at_its_next_step_and
     let (world, suspend) = pausing(|_| Some(HashSet::new())).await;
     let write = world.submit("write", json!(3)).await;
     eventually("it runs", async || (world.stage.at_gate.load(Ordering::SeqCst) == 1).then_some(())).await;
-    suspend.send_replace(suspended(&world));
+    suspend.send_replace(Some(suspended(&world)));
     world.stage.gate.add_permits(1);
     let waits = world.until(write, State::Available).await;
     assert_eq!((stand(&waits), waits.done), ((State::Available, 0), 1));
@@ -87,7 +87,7 @@ async fn a_job_that_runs_when_its_tenant_is_suspended_stops_at_its_next_step_and
 
 #[tokio::test]
 async fn schedules_of_a_suspended_tenant_stay_due_and_then_ask_once() {
-    let (world, suspend) = pausing(suspended).await;
+    let (world, suspend) = pausing(|world| Some(suspended(world))).await;
     let id = schedule(&world, &yearly("note", json!({ "n": 1 }))).await;
     let at = due(&world, id, 120.0).await;
     others_get_theirs(&world).await;
@@ -107,7 +107,7 @@ async fn nothing_is_begun_before_it_is_known_who_is_suspended() {
     let forget = world.submit("forget", json!({})).await;
     world.until(forget, State::Completed).await;
     assert_eq!(world.stage.begun.lock().unwrap().len(), 1, "only that one");
-    suspend.send_replace(suspended(&world));
+    suspend.send_replace(Some(suspended(&world)));
     is_completed(&world, others).await;
     assert_eq!(stand(&world.find(note).await), (State::Available, 0));
     suspend.send_replace(Some(HashSet::new()));

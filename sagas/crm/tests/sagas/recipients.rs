@@ -9,7 +9,7 @@ use coordinator::{Point, Status};
 use crm_aggregates::{DisqualifyReason, Lead, LeadId};
 use crm_commands::{DisqualifyLead, GRANTS, SetFollowUp};
 use executor::{Permissions, Standing, Subjects};
-use kernel::{IdSource, NoMachines, Refusal, SystemIds, TenantId, UserId};
+use kernel::{Clock, IdSource, NoMachines, Refusal, SystemIds, TenantId, UserId};
 use sagabed::{Bed, Case, Crash, Failing, Running};
 
 use crate::follow_up::qualify;
