@@ -27,11 +27,6 @@ impl Cursor {
         services: &[Service],
         cell: Option<&str>,
     ) -> Result<Vec<Option<Position>>, Refusal> {
-        let text = match text.rsplit_once('@') {
-            Some((_, of)) if cell.is_some_and(|here| here != of.trim()) => return Err(elsewhere(parameter, text)),
-            Some((positions, _)) => positions,
-            None => text,
-        };
         let refused = |what: &str| {
             let names: Vec<_> = services.iter().map(|service| format!("{service}=<position>")).collect();
             let allowed = names.join(",");
@@ -40,6 +35,12 @@ impl Cursor {
                 format!("{parameter}: {what}; allowed is {allowed}, as the last event's id"),
             )
             .with("parameter", parameter)
+        };
+        let text = match text.rsplit_once('@') {
+            Some((_, of)) if cell.is_some_and(|here| here != of.trim()) => return Err(elsewhere(parameter, text)),
+            Some((_, of)) if of.trim().is_empty() => return Err(refused("no cell is named after the @")),
+            Some((positions, _)) => positions,
+            None => text,
         };
         match (services, text.trim().parse()) {
             ([_], Ok(position)) => return Ok(vec![Some(position)]),
@@ -130,9 +131,18 @@ mod tests {
 
     #[test]
     fn what_is_no_cursor_of_this_feed_is_refused() {
-        for text in
-            ["", "12", "crm", "crm=", "crm=-1", "crm=1;erp=2", "user=1", "crm=1,crm=2", "crm=18446744073709551616"]
-        {
+        for text in [
+            "",
+            "12",
+            "crm",
+            "crm=",
+            "crm=-1",
+            "crm=1;erp=2",
+            "user=1",
+            "crm=1,crm=2",
+            "crm=18446744073709551616",
+            "crm=1@",
+        ] {
             let refusal = Cursor::parse("after", text, &[CRM, ERP], None).unwrap_err();
             assert_eq!(refusal.code(), "cursor_invalid", "{text}");
             assert!(refusal.detail().contains("crm=<position>,erp=<position>"), "{refusal}");
