@@ -1,8 +1,8 @@
 //! A log that has lost its end, with the keys that were in it: what was encrypted with them is not written.
 
-use eventstore::append;
 use eventstore::sealing::{PERSON_KEY, TENANT_KEY};
-use kernel::Position;
+use eventstore::{EventStore, append};
+use kernel::{Position, TenantId};
 use testbed::Database;
 
 use super::sealing::{ADA, OPENED, add, claims, fresh, loaded, saying, sealing};
@@ -24,15 +24,21 @@ async fn lose_the_log(database: &Database) {
     .unwrap();
 }
 
+/// What a store encrypts that has not noticed it is refused, and nothing is written.
+async fn is_refused(database: &Database, store: &EventStore, tenant: TenantId, id: &str) {
+    let before = contents(database).await;
+    let refused = store.append(append(tenant, vec![saying(id, 0, "crm.lead.captured", ADA)])).await.unwrap_err();
+    assert!(matches!(refused, append::Error::Outdated), "{refused}");
+    assert_eq!(contents(database).await, before, "nothing was written");
+}
+
 #[tokio::test]
 async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_any_more() {
     let (database, store, tenant) = fresh().await;
     add(&store, tenant, "ada", 0, ADA).await;
     lose_the_log(&database).await;
     // It was encrypted before anybody noticed.
-    let refused = store.append(append(tenant, vec![saying("ada", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
-    assert!(matches!(refused, append::Error::Outdated), "{refused}");
-    assert_eq!(contents(&database).await, [0, 0, 0], "nothing was written");
+    is_refused(&database, &store, tenant, "ada").await;
     add(&store, tenant, "ada", 0, ADA).await;
     assert_eq!([claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await], [1, 1]);
     assert_eq!(loaded(&sealing(&database, "a").await, tenant, "ada").await, [OPENED]);
@@ -45,10 +51,7 @@ async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_although_another_p
     lose_the_log(&database).await;
     let other = sealing(&database, "a").await;
     add(&other, tenant, "grace", 0, ADA).await;
-    let before = contents(&database).await;
-    let refused = store.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
-    assert!(matches!(refused, append::Error::Outdated), "{refused}");
-    assert_eq!(contents(&database).await, before, "nothing was written");
+    is_refused(&database, &store, tenant, "eve").await;
     add(&store, tenant, "eve", 0, ADA).await;
     for id in ["eve", "grace"] {
         assert_eq!(loaded(&sealing(&database, "a").await, tenant, id).await, [OPENED]);
@@ -67,9 +70,7 @@ async fn a_tenants_key_that_the_log_has_lost_encrypts_nothing_in_a_process_that_
     postgres.restart();
     lose_the_log(&database).await;
     // It has no connection of its own that was lost: this opens its first one for appends.
-    let refused = store.append(append(tenant, vec![saying("eve", 0, "crm.lead.captured", ADA)])).await.unwrap_err();
-    assert!(matches!(refused, append::Error::Outdated), "{refused}");
-    assert_eq!(contents(&database).await, [0, 0, 0], "nothing was written");
+    is_refused(&database, &store, tenant, "eve").await;
     add(&store, tenant, "eve", 0, ADA).await;
     assert_eq!(loaded(&sealing(&database, "a").await, tenant, "eve").await, [OPENED]);
 }

@@ -64,8 +64,12 @@ fn without_files(job: &mut Map<String, Value>) {
     set("checkpoint", Value::Null);
     if had_input {
         // How far it had come stays, for whoever sends the file again. `now` is Postgres's: retention goes by its clock.
-        let failed = [("state", "discarded"), ("finished_at", "now"), ("code", INPUT_NOT_IN_BACKUP)];
-        for (column, value) in failed.into_iter().chain([("reason", INPUT_NOT_IN_BACKUP_REASON)]) {
+        for (column, value) in [
+            ("state", "discarded"),
+            ("finished_at", "now"),
+            ("code", INPUT_NOT_IN_BACKUP),
+            ("reason", INPUT_NOT_IN_BACKUP_REASON),
+        ] {
             set(column, value.into());
         }
         set("input_forgotten", true.into());

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use eventstore::SuspendedTenants;
 use kernel::{IdSource, TenantId};
 use serde_json::Value;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Row};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::QueryAs;
+use sqlx::{PgConnection, PgPool, Postgres, Row};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -57,6 +58,16 @@ impl Claim {
         };
         let (per_tenant, length) = (inner.settings.per_tenant, inner.settings.lease);
         Self { kinds, suspended, even_if_suspended, per_tenant, length }
+    }
+
+    /// A statement of [`claimable`] for this claim, which selects at most `most` rows.
+    fn bound<'q>(&'q self, sql: &'q str, most: i64) -> QueryAs<'q, Postgres, Turn, PgArguments> {
+        sqlx::query_as(sql)
+            .bind(&self.kinds)
+            .bind(i64::from(self.per_tenant))
+            .bind(most)
+            .bind(&self.suspended)
+            .bind(&self.even_if_suspended)
     }
 }
 
@@ -150,14 +161,9 @@ pub(crate) async fn claim(
     // Without synchronous commit, a crash of the server may undo the claim. Then the lease does not exist, so the handler can't write.
     let mut transaction = pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
     // The locks on the rows of `jobs.turns` ensure that two concurrent claims never consider the same tenant.
-    let mut turns: Vec<Turn> = sqlx::query_as(&format!("{} FOR UPDATE OF t SKIP LOCKED", claimable("")))
-        .bind(&claim.kinds)
-        .bind(i64::from(claim.per_tenant))
-        .bind(i64::try_from(most).unwrap_or(i64::MAX))
-        .bind(&claim.suspended)
-        .bind(&claim.even_if_suspended)
-        .fetch_all(&mut *transaction)
-        .await?;
+    let sql = format!("{} FOR UPDATE OF t SKIP LOCKED", claimable(""));
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut turns = claim.bound(&sql, most).fetch_all(&mut *transaction).await?;
     let mut seen = HashSet::new();
     turns.retain(|turn| seen.insert(turn.tenant_id));
     let (mut limited, free): (Vec<_>, Vec<_>) = turns.into_iter().partition(|turn| turn.limited);
@@ -247,15 +253,7 @@ async fn has_room(transaction: &mut PgConnection, tenant: Uuid, queue: &str) -> 
 
 /// Whether a job could be claimed. A claim that found none may have skipped rows that another claim had locked.
 pub(crate) async fn can_claim(pool: &PgPool, claim: &Claim) -> Result<bool, sqlx::Error> {
-    let left = sqlx::query(&claimable(""))
-        .bind(&claim.kinds)
-        .bind(i64::from(claim.per_tenant))
-        .bind(1_i64)
-        .bind(&claim.suspended)
-        .bind(&claim.even_if_suspended)
-        .fetch_optional(pool)
-        .await?;
-    Ok(left.is_some())
+    Ok(claim.bound(&claimable(""), 1).fetch_optional(pool).await?.is_some())
 }
 
 /// Restricts [`claimable`] to tenants with fewer running jobs than this one.
@@ -266,16 +264,7 @@ const WITH_FEWER_RUNNING: &str = "
 
 /// Whether other tenants with fewer running jobs than this one have a job that can be claimed.
 pub(crate) async fn others_wait(pool: &PgPool, claim: &Claim, tenant: Uuid) -> Result<bool, sqlx::Error> {
-    let waiting = sqlx::query(&claimable(WITH_FEWER_RUNNING))
-        .bind(&claim.kinds)
-        .bind(i64::from(claim.per_tenant))
-        .bind(1_i64)
-        .bind(&claim.suspended)
-        .bind(&claim.even_if_suspended)
-        .bind(tenant)
-        .fetch_optional(pool)
-        .await?;
-    Ok(waiting.is_some())
+    Ok(claim.bound(&claimable(WITH_FEWER_RUNNING), 1).bind(tenant).fetch_optional(pool).await?.is_some())
 }
 
 /// Frees the jobs whose lease has expired: they are run again at once, unless their attempts are used up or they were cancelled. Returns

@@ -77,7 +77,7 @@ pub struct Kind {
     guard: Option<&'static str>,
     offer: Option<Offer>,
     once: bool,
-    even_if_suspended: bool,
+    pub(crate) even_if_suspended: bool,
     tenants: Tenants,
     pub(crate) handler: Handler,
 }

@@ -6,7 +6,7 @@
 //!   [`Unique`]: an equal request is the same job), many as a [`NewBatch`], or a [`NewSchedule`] that requests a job again and again. It
 //!   lists, shows, cancels, retries, pauses and limits.
 //! - A [`Runner`] in each process fires due schedules and claims due jobs, one job at a time of the tenant that has waited longest for
-//!   its turn. It runs a job with a [`Work`]. Jobs and schedules of suspended tenants wait (`pausing.rs`).
+//!   its turn. It runs a job with a [`Work`]. Jobs and schedules of suspended tenants wait ([`Runner::pausing`]).
 //!
 //! A running job is held by a lease, which the process renews for all its jobs together. A process that loses a lease (killed, hung, cut
 //! off) loses the job to another one, and every write of a handler checks the lease: so two processes never write as the same job.

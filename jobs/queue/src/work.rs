@@ -180,8 +180,8 @@ impl Work {
 
     /// Whether the tenant is suspended, and the job waits until it is not.
     fn has_to_wait(&self) -> bool {
-        let continues = |kind: &'static str| kind == self.claimed.kind;
-        self.suspended.contains(self.tenant()) && !self.jobs.inner.kinds.even_if_suspended().into_iter().any(continues)
+        let kind = self.jobs.inner.kinds.find(&self.claimed.kind);
+        self.suspended.contains(self.tenant()) && kind.is_none_or(|kind| !kind.even_if_suspended)
     }
 
     /// Whether the job has used up its time slice, while this process has no free slot and tenants with fewer running jobs wait.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use coordinator::{Definition, Fault, Limits, Next, Retry, Start, StartContext, Step, StepContext};
+use coordinator::{Definition, Fault, Limits, Next, Start, StartContext, Step, StepContext};
 use kernel::RecordedEvent;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Tenant, TenantDeletionRequested, TenantEvent, TenantStatus};
 use user_commands::DeleteTenant;
 
-use crate::{Ports, TenantResources};
+use crate::{Ports, TenantResources, for_a_day};
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {
@@ -23,8 +23,6 @@ struct Parameters {
 
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let resources = ports.resources.clone();
-    // Outages end by themselves. If a step fails for about a day, a person has to look at it.
-    let retry = Retry { attempts: 300, park: true, ..Retry::default() };
     let action = |act: fn(Arc<dyn TenantResources>, StepContext) -> StepFuture| {
         let resources = resources.clone();
         move |context: StepContext, _: Parameters| act(resources.clone(), context)
@@ -40,7 +38,7 @@ pub(crate) fn definition(ports: &Ports) -> Definition {
         Step::new("record", action(|resources, context| Box::pin(record(resources, context)))).limits(long),
         Step::new("destroy_last", action(|resources, context| Box::pin(destroy_last(resources, context)))).limits(long),
     ];
-    let steps = steps.into_iter().map(|step| step.retry(retry)).collect();
+    let steps = steps.into_iter().map(|step| step.retry(for_a_day())).collect();
     let permissions = &["user:tenant:operate"];
     Definition::new("delete_tenant", 1, permissions, &["user.tenant.deletion_requested"], start, steps)
         .wakes_on(|event| (event.event_type == "user.tenant.restored").then(|| event.aggregate_id.clone()))

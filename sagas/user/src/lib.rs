@@ -18,7 +18,7 @@ mod verify_phone;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use coordinator::Sagas;
+use coordinator::{Retry, Sagas};
 use futures::future::BoxFuture;
 use kernel::{DecodeError, Position, RecordedEvent, Service, TenantId, UserId};
 use mailer::Mailer;
@@ -190,6 +190,11 @@ impl Ports {
     ) -> Self {
         Self { mailer, texts, links: LinkKey::derive(secret), codes: CodeKey::derive(secret), url, resources, access }
     }
+}
+
+/// Outages end by themselves. If a step fails for about a day, a person has to look at it.
+fn for_a_day() -> Retry {
+    Retry { attempts: 300, park: true, ..Retry::default() }
 }
 
 /// All sagas of the user service. Keep an old version as long as instances of it run.

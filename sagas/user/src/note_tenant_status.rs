@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use coordinator::{Definition, Fault, Next, Retry, Start, StartContext, Step, StepContext};
+use coordinator::{Definition, Fault, Next, Start, StartContext, Step, StepContext};
 use kernel::RecordedEvent;
 use serde::{Deserialize, Serialize};
 use user_aggregates::{Tenant, TenantStatus};
 
-use crate::{Ports, TenantResources, TenantStanding};
+use crate::{Ports, TenantResources, TenantStanding, for_a_day};
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Parameters {}
@@ -16,11 +16,10 @@ struct Parameters {}
 pub(crate) fn definition(ports: &Ports) -> Definition {
     let resources = ports.resources.clone();
     let note = move |context: StepContext, _: Parameters| note(resources.clone(), context);
-    // Until the directory has it, a process that does not follow the log admits a suspended tenant: retry for a day, then park the saga for
-    // a person. A tenant that is suspended while it is provisioned is in the directory only when that is done.
-    let retry = Retry { attempts: 300, park: true, ..Retry::default() };
-    let starts_on = TenantStanding::TOLD_BY;
-    Definition::new("note_tenant_status", 1, &[], starts_on, start, vec![Step::new("note", note).retry(retry)])
+    // Until the directory has it, a process that does not follow the log admits a suspended tenant. A tenant that is suspended while it is
+    // provisioned is in the directory only when that is done.
+    let steps = vec![Step::new("note", note).retry(for_a_day())];
+    Definition::new("note_tenant_status", 1, &[], TenantStanding::TOLD_BY, start, steps)
 }
 
 async fn start(_: StartContext, event: RecordedEvent) -> Result<Option<Start<Parameters>>, Fault> {

@@ -1,7 +1,7 @@
 //! Tenants' commands on endpoints, and their refusals.
 
 use kernel::{Caller, Position, Refusal, Role, Versions};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 use webhooks::{EndpointCommand, EndpointFields, Guard, Request, Settings};
 
@@ -49,10 +49,7 @@ async fn the_same_request_is_carried_out_once_and_shows_its_secret_again_to_nobo
 async fn what_is_asked_for_while_a_tenant_moves_is_refused_as_its_commands_are() {
     let world = strict().await;
     let id = world.endpoint(URL).await.id;
-    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
-    let pause =
-        format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{}', 'paused', 'east')", world.tenant);
-    superuser.execute(pause.as_str()).await.unwrap();
+    world.begin_move().await;
     let create = || EndpointCommand::Create { fields: fields(URL), after: None };
     let keyed = Request { command_id: Some("one".to_owned()), ..world.request() };
     for act in [
@@ -70,7 +67,7 @@ async fn what_is_asked_for_while_a_tenant_moves_is_refused_as_its_commands_are()
     }
     assert_eq!((world.store.head().await.unwrap(), world.find(id).await.version), (Position::START, 1));
     world.webhooks.carry_out(&request(testbed::tenant(), Role::Admin), create()).await.unwrap();
-    superuser.execute("DELETE FROM log.closed").await.unwrap();
+    world.cancel_move().await;
     assert!(!world.webhooks.carry_out(&keyed, create()).await.unwrap().repeated);
 }
 

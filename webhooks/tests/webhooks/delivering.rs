@@ -6,7 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
 use kernel::Position;
-use sqlx::{Connection, Executor, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Received, Receiver, Reply};
 use tokio::sync::Notify;
@@ -188,18 +187,15 @@ async fn no_ping_is_sent_while_a_tenant_moves_and_one_that_is_on_its_way_then_sa
     let answer = tell.clone();
     let receiver = Receiver::answering(move |_, _| Reply::When(answer.clone())).await;
     let id = world.endpoint(&receiver.url).await.id;
-    let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
-    let pause =
-        format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{}', 'paused', 'east')", world.tenant);
-    superuser.execute(pause.as_str()).await.unwrap();
+    world.begin_move().await;
     assert_eq!(world.webhooks.ping(world.tenant, id).await.unwrap_err().code(), "tenant_moving");
     assert_eq!((receiver.got().len(), world.count("deliveries").await), (0, 0));
 
-    superuser.execute("DELETE FROM log.closed").await.unwrap();
+    world.cancel_move().await;
     let (webhooks, tenant) = (world.webhooks.clone(), world.tenant);
     let ping = tokio::spawn(async move { webhooks.ping(tenant, id).await });
     eventually("it is on its way", async || (receiver.got().len() == 1).then_some(())).await;
-    superuser.execute(pause.as_str()).await.unwrap();
+    world.begin_move().await;
     tell.notify_one();
     assert!(ping.await.unwrap().unwrap().delivered());
     assert_eq!((world.count("deliveries").await, world.store.head().await.unwrap()), (0, Position::START));

@@ -437,9 +437,7 @@ async fn what_is_decided_while_a_tenant_moves_is_refused_as_its_commands_are() {
     let refused = append(&world, "bad", &[13]).await;
     eventually("it is parked", async || (parked(&world).await.len() == 1).then_some(())).await;
     let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
-    let pause =
-        format!("INSERT INTO log.closed (tenant_id, state, cell) VALUES ('{}', 'paused', 'east')", world.tenant);
-    superuser.execute(pause.as_str()).await.unwrap();
+    world.begin_move().await;
     let (ours, letter) = (request(&world), id(endpoint.id, refused));
     let dead_letters = dead_letters(&world);
     for decided in

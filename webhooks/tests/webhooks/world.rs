@@ -6,6 +6,7 @@ use std::time::Duration;
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, Relay, StreamAppend};
 use kernel::{Backoff, Caller, Clock, EventType, Grant, IdSource, Position, Role, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials};
+use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -153,10 +154,23 @@ impl World {
     }
 
     pub async fn count(&self, table: &str) -> i64 {
-        use sqlx::Connection;
-        let mut connection = sqlx::PgConnection::connect_with(&self.database.superuser()).await.unwrap();
         let count = format!("SELECT count(*) FROM webhooks.{table}");
-        sqlx::query_scalar(&count).fetch_one(&mut connection).await.unwrap()
+        sqlx::query_scalar(&count).fetch_one(&mut self.superuser().await).await.unwrap()
+    }
+
+    /// As a move of the tenant does before its cutover: nobody writes for it here.
+    pub async fn begin_move(&self) {
+        let pause = "INSERT INTO log.closed (tenant_id, state, cell) VALUES ($1, 'paused', 'east')";
+        sqlx::query(pause).bind(self.tenant.uuid()).execute(&mut self.superuser().await).await.unwrap();
+    }
+
+    /// As a move does that is given up.
+    pub async fn cancel_move(&self) {
+        sqlx::query("DELETE FROM log.closed").execute(&mut self.superuser().await).await.unwrap();
+    }
+
+    async fn superuser(&self) -> PgConnection {
+        PgConnection::connect_with(&self.database.superuser()).await.unwrap()
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use coordinator::{Definition, Fault, Next, Point, Probe, Sagas, Start, StartContext, Status, Step, StepContext};
+use coordinator::{
+    Definition, Fault, Next, NoProbe, Point, Probe, Sagas, Start, StartContext, Status, Step, StepContext,
+};
 use crm_aggregates::{Lead, LeadId};
 use crm_commands::{AssignLead, CaptureLead, GRANTS, LeadFields, StartLeadWork, WithdrawLeadEscalation};
 use crm_sagas::CrmSagas;
@@ -100,20 +102,31 @@ async fn written(bed: &Bed) -> (Position, i64) {
     (bed.store.head().await.unwrap(), commands)
 }
 
+/// The first coordinator hangs with a lead's saga, and the second one takes it to its end. Returns the lead, and the first one's context.
+async fn overtaken(
+    case: &Case<'_>,
+    hung: oneshot::Receiver<StepContext>,
+    [first, second]: [Arc<dyn Probe>; 2],
+    end: Status,
+) -> (LeadId, StepContext) {
+    let first = case.bed.start_with(first);
+    let lead = capture(case).await;
+    let context = hung.await.unwrap();
+    first.kill().await;
+    let second = case.bed.start_with(second);
+    let state = case.end(&second).await;
+    case.assert_status(&state, end, "by another");
+    case.bed.followed().await;
+    second.stop().await;
+    (lead, context)
+}
+
 #[tokio::test]
 async fn fault_a_coordinator_that_hangs_and_wakes_when_another_has_unwound_the_saga_writes_nothing() {
     let (hanging, hung) = Hanging::new();
     let bed = Bed::new(hanging.sagas(), GRANTS).await;
     let case = bed.case(SAGA);
-    let first = bed.start();
-    let lead = capture(&case).await;
-    let context = hung.await.unwrap();
-    first.kill().await;
-    let second = bed.start_with(failing());
-    let state = case.end(&second).await;
-    case.assert_status(&state, Status::Compensated, "by another");
-    bed.followed().await;
-    second.stop().await;
+    let (lead, context) = overtaken(&case, hung, [Arc::new(NoProbe), failing()], Status::Compensated).await;
 
     let before = written(&bed).await;
     // The second one would change nothing.
@@ -129,15 +142,7 @@ async fn fault_a_coordinator_that_hangs_in_an_undo_and_wakes_when_another_has_do
     let (hanging, hung) = Hanging::new();
     let bed = Bed::new(hanging.sagas(), GRANTS).await;
     let case = bed.case(SAGA);
-    let first = bed.start_with(failing());
-    let lead = capture(&case).await;
-    let context = hung.await.unwrap();
-    first.kill().await;
-    let second = bed.start();
-    let state = case.end(&second).await;
-    case.assert_status(&state, Status::Compensated, "by another");
-    bed.followed().await;
-    second.stop().await;
+    let (lead, context) = overtaken(&case, hung, [failing(), Arc::new(NoProbe)], Status::Compensated).await;
     // Now somebody wants what the undo would take back.
     case.execute(&AssignLead { lead, owner: "grace".to_owned() }).await;
 
@@ -152,15 +157,7 @@ async fn fault_a_coordinator_that_hangs_and_wakes_when_another_has_done_the_step
     let (hanging, hung) = Hanging::new();
     let bed = Bed::new(hanging.sagas(), GRANTS).await;
     let case = bed.case(SAGA);
-    let first = bed.start();
-    let lead = capture(&case).await;
-    let context = hung.await.unwrap();
-    first.kill().await;
-    let second = bed.start();
-    let state = case.end(&second).await;
-    case.assert_status(&state, Status::Completed, "by another");
-    bed.followed().await;
-    second.stop().await;
+    let (lead, context) = overtaken(&case, hung, [Arc::new(NoProbe), Arc::new(NoProbe)], Status::Completed).await;
 
     let before = written(&bed).await;
     take_on(&context, lead).await.unwrap();

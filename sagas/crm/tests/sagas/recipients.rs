@@ -41,10 +41,11 @@ impl Permissions for Users {
     }
 }
 
-/// Some users who can sign in.
-fn users<const COUNT: usize>() -> (Arc<Users>, [UserId; COUNT]) {
+/// A log of a tenant with some users who can sign in.
+async fn bed<const COUNT: usize>() -> (Bed, Arc<Users>, [UserId; COUNT]) {
     let ids = [(); COUNT].map(|()| UserId::new(SystemIds.next()));
-    (Arc::new(Users(Mutex::new(ids.map(|id| (id, true)).into()))), ids)
+    let users = Arc::new(Users(Mutex::new(ids.map(|id| (id, true)).into())));
+    (Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await, users, ids)
 }
 
 fn subjects(users: &Arc<Users>) -> Subjects {
@@ -82,8 +83,7 @@ async fn stands(case: &Case<'_>, lead: LeadId) -> [Option<String>; 2] {
 
 #[tokio::test]
 async fn instead_of_who_cant_sign_in_any_more_those_get_it_whom_todays_policy_names() {
-    let (users, [left, chief, here]) = users::<3>();
-    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let (bed, users, [left, chief, here]) = bed::<3>().await;
     let case = bed.case("follow_up_lead");
     let running = bed.start();
     set(&case, &users, [left; 2]).await;
@@ -115,8 +115,7 @@ async fn due_for_nobody(
 
 #[tokio::test]
 async fn a_lead_that_nobody_could_get_goes_within_a_day_to_whom_a_later_policy_names() {
-    let (users, [left, here]) = users::<2>();
-    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let (bed, users, [left, here]) = bed::<2>().await;
     let case = bed.case("follow_up_lead");
     let running = bed.start();
     let (lead, due) = due_for_nobody(&case, &running, &users, left).await;
@@ -131,8 +130,7 @@ async fn a_lead_that_nobody_could_get_goes_within_a_day_to_whom_a_later_policy_n
 
 #[tokio::test]
 async fn a_lead_that_nobody_could_get_for_a_month_stays_with_its_owner() {
-    let (users, [left]) = users::<1>();
-    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let (bed, users, [left]) = bed::<1>().await;
     let case = bed.case("follow_up_lead");
     let running = bed.start();
     let (lead, due) = due_for_nobody(&case, &running, &users, left).await;
@@ -146,8 +144,7 @@ async fn a_lead_that_nobody_could_get_for_a_month_stays_with_its_owner() {
 
 #[tokio::test]
 async fn a_lead_that_nobody_could_get_ends_its_saga_at_once_when_it_is_not_qualified_any_more() {
-    let (users, [left]) = users::<1>();
-    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let (bed, users, [left]) = bed::<1>().await;
     let case = bed.case("follow_up_lead");
     let running = bed.start();
     let (lead, _) = due_for_nobody(&case, &running, &users, left).await;
@@ -161,8 +158,7 @@ async fn a_lead_that_nobody_could_get_ends_its_saga_at_once_when_it_is_not_quali
 
 #[tokio::test]
 async fn a_lead_is_taken_back_from_whom_it_was_given_to() {
-    let (users, [left, here]) = users::<2>();
-    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let (bed, users, [left, here]) = bed::<2>().await;
     let case = bed.case("follow_up_lead");
     let reassigned = Point::AfterStep { step: "reassign".to_owned(), undo: false };
     let running = bed.start_with(Arc::new(Failing(reassigned)));
@@ -178,8 +174,7 @@ async fn a_lead_is_taken_back_from_whom_it_was_given_to() {
 
 #[tokio::test]
 async fn a_lead_that_was_given_twice_is_taken_back_for_whose_it_was_at_first() {
-    let (users, [left, here]) = users::<2>();
-    let bed = Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await;
+    let (bed, users, [left, here]) = bed::<2>().await;
     let case = bed.case("follow_up_lead");
     let reassigned = Point::AfterStep { step: "reassign".to_owned(), undo: false };
     let running = bed.start();
