@@ -8,15 +8,7 @@ use crate::sandbox::{Dev, Sandbox, eventually};
 fn a_saga_is_listed_shown_refused_what_it_can_not_do_and_taken_back() {
     let sandbox = Sandbox::new();
     let dev = Dev::start(&sandbox);
-    let post = |path: &str, body: Value| sandbox.post(dev.token(), path, &body);
-    let policy =
-        json!({ "escalate_after_days": 3, "escalate_to": "boss", "reassign_after_days": 2, "reassign_to": "other" });
-    post("/v1/crm/follow-up/set", policy);
-    let lead = post("/v1/crm/leads", json!({ "name": "Ada Lovelace" }))["id"].as_str().unwrap().to_owned();
-    post(&format!("/v1/crm/leads/{lead}/assign"), json!({ "owner": "ada" }));
-    for step in ["start-work", "qualify"] {
-        post(&format!("/v1/crm/leads/{lead}/{step}"), json!({}));
-    }
+    let lead = sandbox.lead_to_follow_up(dev.token());
     let saga = |arguments: &[&'static str]| [&["saga", arguments[0], "--tenant", "demo"], &arguments[1..]].concat();
     let listed = eventually("it waits for its first timer", || {
         // Wait for the event that the step waits. Before, the saga is still due and appends more events.

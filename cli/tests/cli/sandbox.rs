@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The longest wait of any condition; only reached if something is broken.
 pub const BOUND: Duration = Duration::from_mins(2);
@@ -95,6 +95,24 @@ impl Sandbox {
     /// Sends a REST command with a token. Returns the response's body.
     pub fn post(&self, token: &str, path: &str, body: &Value) -> Value {
         self.send(token, path, "application/json", &body.to_string())
+    }
+
+    /// Makes a qualified lead, for which the saga `follow_up_lead` begins and waits for days. Returns the lead's id.
+    pub fn lead_to_follow_up(&self, token: &str) -> String {
+        let policy = json!({
+            "escalate_after_days": 3,
+            "escalate_to": "boss",
+            "reassign_after_days": 2,
+            "reassign_to": "other",
+        });
+        self.post(token, "/v1/crm/follow-up/set", &policy);
+        let lead = self.post(token, "/v1/crm/leads", &json!({ "name": "Ada Lovelace" }));
+        let lead = lead["id"].as_str().unwrap().to_owned();
+        self.post(token, &format!("/v1/crm/leads/{lead}/assign"), &json!({ "owner": "ada" }));
+        for step in ["start-work", "qualify"] {
+            self.post(token, &format!("/v1/crm/leads/{lead}/{step}"), &json!({}));
+        }
+        lead
     }
 
     /// Sends a body of another media type.

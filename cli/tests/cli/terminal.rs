@@ -1,6 +1,6 @@
 //! What lists look like on a terminal, and in a pipe.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::sandbox::{Dev, Sandbox, eventually};
 
@@ -8,15 +8,7 @@ use crate::sandbox::{Dev, Sandbox, eventually};
 fn a_list_fits_a_terminal_of_eighty_columns_with_whole_ids_and_is_a_line_a_row_in_a_pipe() {
     let sandbox = Sandbox::new();
     let dev = Dev::start(&sandbox);
-    let post = |path: &str, body: Value| sandbox.post(dev.token(), path, &body);
-    let policy =
-        json!({ "escalate_after_days": 3, "escalate_to": "boss", "reassign_after_days": 2, "reassign_to": "other" });
-    post("/v1/crm/follow-up/set", policy);
-    let lead = post("/v1/crm/leads", json!({ "name": "Ada Lovelace" }))["id"].as_str().unwrap().to_owned();
-    post(&format!("/v1/crm/leads/{lead}/assign"), json!({ "owner": "ada" }));
-    for step in ["start-work", "qualify"] {
-        post(&format!("/v1/crm/leads/{lead}/{step}"), json!({}));
-    }
+    sandbox.lead_to_follow_up(dev.token());
     sandbox.send(dev.token(), "/v1/crm/imports", "text/csv", "name,email\nAda,ada@example.com\n");
     sandbox.ok(&["job", "schedule", "create", "--tenant", "demo", "--cron", "0 6 1 1 *", "export_leads"]);
     sandbox.ok(&["webhook", "create", "--tenant", "demo", "http://127.0.0.1:9/hooks", "--event", "crm.lead.*"]);

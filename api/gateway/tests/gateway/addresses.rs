@@ -4,7 +4,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::issuers::claims;
-use crate::scim::{Provider, USER};
+use crate::scim::{Provider, USER, patch};
 use crate::sign_in::{self, App};
 use crate::users::{ask, member};
 use crate::world::{Answer, World};
@@ -180,19 +180,16 @@ async fn an_address_that_is_none_is_refused_in_scims_words() {
         let detail = provider.ask(Method::PUT, &path, user).await.body["detail"].take();
         assert!(detail.as_str().unwrap().starts_with(&format!("{name}: ")), "{detail}");
         let operation = json!({ "op": "add", "path": "addresses", "value": [address] });
-        let operations =
-            json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] });
-        provider.refused(Method::PATCH, &path, operations, BAD, Some("invalidValue")).await;
+        provider.refused(Method::PATCH, &path, patch(json!([operation])), BAD, Some("invalidValue")).await;
         let grace = json!({ "schemas": [USER], "userName": "grace@example.com", "addresses": [address] });
         provider.refused(Method::POST, "/Users", grace, BAD, Some("invalidValue")).await;
     }
     assert_eq!(provider.get(&path).await.body["addresses"], Value::Null);
-    let operations = |operation: Value| json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] });
     // Refused: changing an address that does not exist, an invalid path, and two addresses of the same type.
     for (path_of, scim_type) in
         [("addresses[type eq \"home\"].locality", "noTarget"), ("addresses[type eq", "invalidPath")]
     {
-        let replace = operations(json!({ "op": "replace", "path": path_of, "value": "London" }));
+        let replace = patch(json!([{ "op": "replace", "path": path_of, "value": "London" }]));
         provider.refused(Method::PATCH, &path, replace, BAD, Some(scim_type)).await;
     }
     let twice = json!({ "userName": "ada@example.com", "addresses": [{ "locality": "London", "Locality": "Ockham" }] });
@@ -208,7 +205,7 @@ async fn an_address_that_is_none_is_refused_in_scims_words() {
         ("addresses.postalCode", json!("x".repeat(21))),
         ("addresses", json!("London")),
     ] {
-        let replace = operations(json!({ "op": "replace", "path": path_of, "value": value }));
+        let replace = patch(json!([{ "op": "replace", "path": path_of, "value": value }]));
         provider.refused(Method::PATCH, &path, replace, BAD, Some("invalidValue")).await;
     }
     assert_eq!(provider.get(&path).await.body["addresses"], home);

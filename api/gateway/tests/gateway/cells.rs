@@ -17,11 +17,10 @@ use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use testbed::eventually;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use user_commands::{Link, LinkKey, Purpose};
 use uuid::Uuid;
 
+use crate::remote::stand_in;
 use crate::websocket::Socket;
 use crate::world::{Answer, World};
 
@@ -51,27 +50,11 @@ async fn front_of(world: &mut World, west: String) -> Server {
     front
 }
 
-/// A cell that reports to be healthy, answers everything with 200, and keeps the heads of other requests than health checks.
+/// A cell that answers everything with 200, and keeps the heads of requests other than health checks.
 async fn listening() -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (url, heads) = (format!("http://{}", listener.local_addr().unwrap()), Arc::<Mutex<Vec<String>>>::default());
+    let heads = Arc::<Mutex<Vec<String>>>::default();
     let kept = heads.clone();
-    tokio::spawn(async move {
-        loop {
-            let (mut connection, _) = listener.accept().await.unwrap();
-            let kept = kept.clone();
-            tokio::spawn(async move {
-                let mut head = vec![0; 4_096];
-                let read = connection.read(&mut head).await.unwrap_or_default();
-                let asked = String::from_utf8_lossy(&head[..read]).into_owned();
-                if !asked.starts_with("GET /health") && !asked.starts_with("GET /ready") {
-                    kept.lock().unwrap().push(asked);
-                }
-                let _ =
-                    connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
-            });
-        }
-    });
+    let url = stand_in(true, move |head| kept.lock().unwrap().push(head)).await;
     (url, heads)
 }
 

@@ -9,6 +9,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use testbed::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::websocket::Socket;
 use crate::world::{Answer, World, token};
@@ -184,29 +185,41 @@ async fn without_any_instance_commands_are_refused_queries_answered_and_ready_sa
     assert!(watched, "its health checks are started again if they panic");
 }
 
-/// An instance that reports to be healthy, but breaks each connection after it has received the request.
-async fn broken() -> (String, Arc<AtomicUsize>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (url, broken) = (format!("http://{}", listener.local_addr().unwrap()), Arc::new(AtomicUsize::new(0)));
-    let count = broken.clone();
+/// An instance that reports to be healthy, and passes the head of each other request to `hear`. It answers these with 200, or breaks their
+/// connections.
+pub async fn stand_in(answers: bool, hear: impl Fn(String) + Clone + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         loop {
             let (mut connection, _) = listener.accept().await.unwrap();
-            let count = count.clone();
+            let hear = hear.clone();
             tokio::spawn(async move {
                 let mut head = vec![0; 4_096];
                 let read = connection.read(&mut head).await.unwrap_or_default();
                 let asked = String::from_utf8_lossy(&head[..read]).into_owned();
-                if asked.starts_with("GET /health") || asked.starts_with("GET /ready") {
+                let is_check = asked.starts_with("GET /health") || asked.starts_with("GET /ready");
+                if !is_check && !asked.is_empty() {
+                    hear(asked);
+                }
+                if is_check || answers {
                     let well = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
                     let _ = connection.write_all(well).await;
-                } else if !asked.is_empty() {
-                    count.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
     });
-    (url, broken)
+    url
+}
+
+/// An instance that breaks each connection after it has received the request.
+async fn broken() -> (String, Arc<AtomicUsize>) {
+    let broken = Arc::new(AtomicUsize::new(0));
+    let count = broken.clone();
+    let hear = move |_: String| {
+        count.fetch_add(1, Ordering::SeqCst);
+    };
+    (stand_in(false, hear).await, broken)
 }
 
 /// Another gateway of this world, to its instance and to one that breaks connections.

@@ -11,6 +11,11 @@ use crate::world::{Answer, PROPAGATION, World};
 pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 
+/// The body of a request that changes a resource by these operations.
+pub fn patch(operations: Value) -> Value {
+    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
+}
+
 /// An identity provider, with the API key of a machine that has only the SCIM permissions.
 pub struct Provider<'a> {
     pub world: &'a World,
@@ -59,9 +64,18 @@ impl<'a> Provider<'a> {
         made.body
     }
 
+    /// Creates users of these names. Returns their ids.
+    pub async fn create_named(&self, names: &[&str]) -> Vec<String> {
+        let mut ids = Vec::new();
+        for name in names {
+            let user = json!({ "userName": format!("{name}@example.com"), "displayName": name });
+            ids.push(self.create(user).await["id"].as_str().unwrap().to_owned());
+        }
+        ids
+    }
+
     pub async fn patch(&self, path: &str, operations: Value) -> Answer {
-        let schemas = json!(["urn:ietf:params:scim:api:messages:2.0:PatchOp"]);
-        self.ask(Method::PATCH, path, json!({ "schemas": schemas, "Operations": operations })).await
+        self.ask(Method::PATCH, path, patch(operations)).await
     }
 
     pub async fn filtered(&self, filter: &str) -> Answer {

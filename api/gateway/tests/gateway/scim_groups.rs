@@ -4,18 +4,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::issuers::Machine;
-use crate::scim::{GROUP, Provider};
+use crate::scim::{GROUP, Provider, patch};
 use crate::world::{Answer, World};
 
 #[tokio::test]
 async fn groups_have_who_the_provider_says_and_give_the_roles_that_are_given_here() {
     let world = World::start().await;
     let provider = Provider::of(&world).await;
-    let mut ids = Vec::new();
-    for name in ["ada", "grace", "hedy"] {
-        let user = json!({ "userName": format!("{name}@example.com"), "displayName": name });
-        ids.push(provider.create(user).await["id"].as_str().unwrap().to_owned());
-    }
+    let ids = provider.create_named(&["ada", "grace", "hedy"]).await;
     let member = |at: usize| json!({ "value": ids[at] });
     let made = provider
         .ask(Method::POST, "/Groups", json!({ "schemas": [GROUP], "displayName": "Sales", "members": [member(0)] }))
@@ -81,7 +77,6 @@ async fn a_change_of_a_groups_members_is_held_against_the_version_that_it_names(
     let path = format!("/Groups/{}", made.body["id"].as_str().unwrap());
     let renamed = json!([{ "op": "replace", "path": "displayName", "value": "Sellers" }]);
     assert_eq!(provider.patch(&path, renamed).await.header("etag"), "W/\"2\"");
-    let patch = |operations: Value| json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations });
     let joins = patch(json!([{ "op": "add", "path": "members", "value": member }]));
     let becomes = patch(json!([{ "op": "replace", "path": "members", "value": member }]));
     let same = patch(json!([{ "op": "replace", "path": "displayName", "value": "Sellers" }]));
@@ -220,11 +215,11 @@ async fn attack_160_who_may_only_write_is_shown_no_user_and_no_group_by_what_the
     let (_, key) = Machine::register(&world, "writer", &["writer"]).await.api_key(&world, json!({})).await;
     let writer = Provider { world: &world, key };
     let operations = json!([{ "op": "replace", "path": "externalId", "value": "7" }]);
-    let patch = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations });
+    let part = patch(operations);
     for (path, whole) in [("Users", ada.clone()), ("Groups", group)] {
         let id = if path == "Users" { &ada["id"] } else { &made.body["id"] };
         let path = format!("/{path}/{}", id.as_str().unwrap());
-        writer.refused(Method::PATCH, &path, patch.clone(), StatusCode::FORBIDDEN, None).await;
+        writer.refused(Method::PATCH, &path, part.clone(), StatusCode::FORBIDDEN, None).await;
         writer.refused(Method::PUT, &path, whole, StatusCode::FORBIDDEN, None).await;
     }
 }
@@ -280,11 +275,7 @@ async fn who_has_a_version_gets_it_again_only_with_what_it_does_not_cover() {
 async fn who_is_no_member_or_no_user_any_more_leaves_a_group_without_a_word() {
     let world = World::start().await;
     let provider = Provider::of(&world).await;
-    let mut ids = Vec::new();
-    for name in ["ada", "grace", "hedy"] {
-        let user = json!({ "userName": format!("{name}@example.com"), "displayName": name });
-        ids.push(provider.create(user).await["id"].as_str().unwrap().to_owned());
-    }
+    let ids = provider.create_named(&["ada", "grace", "hedy"]).await;
     let members = json!([{ "value": ids[0] }, { "value": ids[1] }]);
     let group = json!({ "schemas": [GROUP], "displayName": "Sales", "members": members });
     let made = provider.ask(Method::POST, "/Groups", group).await;
@@ -304,8 +295,7 @@ async fn who_is_no_member_or_no_user_any_more_leaves_a_group_without_a_word() {
     }
     assert_eq!(world.head_of(world.of("user")).await, before, "something was written");
     let joins = json!([{ "op": "add", "path": "members", "value": [{ "value": nobody }] }]);
-    let patch = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": joins });
-    provider.refused(Method::PATCH, &path, patch, StatusCode::BAD_REQUEST, Some("invalidValue")).await;
+    provider.refused(Method::PATCH, &path, patch(joins), StatusCode::BAD_REQUEST, Some("invalidValue")).await;
     let all = provider.patch(&path, json!([leaves(&ids[1]), leaves(&ids[0]), leaves(nobody)])).await;
     assert_eq!(all.status, StatusCode::OK, "{all:?}");
     assert!(all.body["members"].as_array().is_none_or(Vec::is_empty), "{all:?}");

@@ -3,14 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::scim::{GROUP, Provider, USER};
+use crate::scim::{GROUP, Provider, USER, patch};
 use crate::world::{Answer, World};
 
 const NOBODY: &str = "0197a8a0-0000-7000-8000-000000000001";
-
-fn patch(operations: Value) -> Value {
-    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
-}
 
 /// The names and members of all groups.
 async fn groups(provider: &Provider<'_>) -> Vec<(String, usize)> {
@@ -434,11 +430,7 @@ async fn each_operation_shows_the_attributes_that_are_asked_for_and_no_others() 
 async fn users_and_groups_are_searched_by_a_body_alone_and_together_and_me_is_who_asks() {
     let world = World::start().await;
     let provider = Provider::of(&world).await;
-    let mut ids = Vec::new();
-    for name in ["ada", "grace"] {
-        let user = json!({ "userName": format!("{name}@example.com"), "displayName": name });
-        ids.push(provider.create(user).await["id"].clone());
-    }
+    let ids = provider.create_named(&["ada", "grace"]).await;
     for name in ["Buyers", "Sellers"] {
         let group = json!({ "displayName": name, "members": [{ "value": ids[0] }] });
         assert_eq!(provider.ask(Method::POST, "/Groups", group).await.status, StatusCode::CREATED);
@@ -475,7 +467,7 @@ async fn users_and_groups_are_searched_by_a_body_alone_and_together_and_me_is_wh
     let nobody = StatusCode::NOT_FOUND;
     provider.refused(Method::GET, "/Me", Value::Null, nobody, None).await;
     provider.refused(Method::POST, "/Me", json!({}), StatusCode::NOT_IMPLEMENTED, None).await;
-    let id = ids[0].as_str().unwrap();
+    let id = &*ids[0];
     let granted = world.post(&format!("/v1/user/users/{id}/grant-role"), json!({ "role": "admin" })).await;
     assert_eq!(granted.status, StatusCode::OK, "{granted:?}");
     let me = || world.anonymous(Method::GET, "/scim/v2/Me").bearer_auth(world.token_of_user(id));
@@ -484,6 +476,6 @@ async fn users_and_groups_are_searched_by_a_body_alone_and_together_and_me_is_wh
         (answer.status == StatusCode::OK).then_some(answer)
     })
     .await;
-    assert_eq!((&me.body["id"], &me.body["userName"]), (&ids[0], &json!("ada@example.com")), "{me:?}");
+    assert_eq!((&me.body["id"], &me.body["userName"]), (&json!(id), &json!("ada@example.com")), "{me:?}");
     assert!(me.header("location").ends_with(&format!("/Users/{id}")), "{me:?}");
 }
