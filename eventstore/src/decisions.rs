@@ -52,7 +52,8 @@ pub struct Decisions {
 ///
 /// The times of a tenant's events never decrease with their positions, so this is a binary search with at most a few dozen index lookups.
 pub async fn before(tables: &mut PgConnection, tenant: TenantId, at: DateTime<Utc>) -> Result<Position, sqlx::Error> {
-    let mut high: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut *tables).await?;
+    let mut high: i64 =
+        sqlx::query_scalar(concat!("SELECT h.position FROM ", crate::log_head!())).fetch_one(&mut *tables).await?;
     let mut low = 0;
     while low < high {
         let middle = low + (high - low) / 2;

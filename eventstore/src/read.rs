@@ -24,14 +24,14 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// The row `h` of the log's head. It is taken from the end of its index, as `log.append` does, because vacuum has to keep all former
-/// versions of the row while a backup is read.
+/// The row `h` of the log's head, with its `position`, for the clause `FROM` of a statement. It is taken from the end of its index, as
+/// `log.append` does, because vacuum has to keep all former versions of the row while a backup is read.
+#[macro_export]
 macro_rules! log_head {
     () => {
         "(SELECT position FROM log.head ORDER BY one DESC LIMIT 1) h"
     };
 }
-pub(crate) use log_head;
 
 /// The number of `columns!()`: the index of a column that a statement selects after them.
 pub(crate) const COLUMNS: usize = 12;

@@ -15,8 +15,9 @@ macro_rules! endpoints {
             "SELECT e.endpoint_id, e.version, e.url, e.types, e.description, e.former_until, e.enabled, e.disabled_reason,
                     e.created_at, e.changed_at, c.position, c.attempts, c.failing_since, c.next_attempt_at, c.delivered,
                     h.position AS head
-             FROM webhooks.endpoints e JOIN webhooks.cursors c USING (tenant_id, endpoint_id), log.head h
-             WHERE e.tenant_id = $1 ",
+             FROM webhooks.endpoints e JOIN webhooks.cursors c USING (tenant_id, endpoint_id), ",
+            eventstore::log_head!(),
+            " WHERE e.tenant_id = $1 ",
             $rest
         )
     };

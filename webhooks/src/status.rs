@@ -31,10 +31,11 @@ pub(crate) async fn counts(
     paused: impl Fn(TenantId) -> bool,
 ) -> Result<EndpointCounts, sqlx::Error> {
     // Reads all endpoints, every few seconds: each tenant has few.
-    let rows = sqlx::query(
+    let rows = sqlx::query(concat!(
         "SELECT e.tenant_id, e.endpoint_id, e.enabled, c.attempts > 0 AS failing, c.position, h.position AS head
-         FROM webhooks.endpoints e JOIN webhooks.cursors c USING (tenant_id, endpoint_id), log.head h",
-    )
+         FROM webhooks.endpoints e JOIN webhooks.cursors c USING (tenant_id, endpoint_id), ",
+        eventstore::log_head!()
+    ))
     .fetch_all(pool)
     .await?;
     // Uses the partial index of parked letters of all consumers; there are few.

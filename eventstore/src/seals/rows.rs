@@ -12,7 +12,8 @@ use super::{Seal, SealKey};
 use crate::backup::StoredEvent;
 use crate::backup::snapshot::hash;
 use crate::bounded::Bounded;
-use crate::read::{columns, log_head, with_retries};
+use crate::log_head;
+use crate::read::{columns, with_retries};
 use crate::replay::{read_in_order, set_tenant};
 use crate::{Error, EventStore};
 

@@ -146,7 +146,9 @@ impl ReadModels {
     /// The position of the log's last event. A transaction [at](Self::begin_at) this position sees all events up to it.
     pub async fn head(&self, tenant: TenantId) -> Result<Position, Error> {
         let mut transaction = eventstore::database::begin_as(&self.pool, tenant).await?;
-        let head: i64 = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(&mut *transaction).await?;
+        let head: i64 = sqlx::query_scalar(concat!("SELECT h.position FROM ", eventstore::log_head!()))
+            .fetch_one(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(Position::from_i64(head))
     }
@@ -190,9 +192,11 @@ impl ReadModels {
     /// The position of the log's last event, if the tenant was moved here from another cell.
     async fn head_if_moved_here(&self, tenant: TenantId) -> Result<Option<Position>, sqlx::Error> {
         let mut transaction = eventstore::database::begin_as(&self.pool, tenant).await?;
-        let end: Option<i64> = sqlx::query_scalar(
-            "SELECT position FROM log.head WHERE EXISTS (SELECT FROM log.copied WHERE tenant_id = $1 AND moved)",
-        )
+        let end: Option<i64> = sqlx::query_scalar(concat!(
+            "SELECT h.position FROM ",
+            eventstore::log_head!(),
+            " WHERE EXISTS (SELECT FROM log.copied WHERE tenant_id = $1 AND moved)"
+        ))
         .bind(tenant.uuid())
         .fetch_optional(&mut *transaction)
         .await?;

@@ -95,13 +95,14 @@ pub(crate) async fn status(
 ) -> Result<Vec<ProjectionStatus>, sqlx::Error> {
     let names: Vec<&str> = projections.iter().map(|(name, _)| *name).collect();
     // One statement, so that the head and the checkpoints come from one snapshot.
-    let rows = sqlx::query(
+    let rows = sqlx::query(concat!(
         "SELECT p.n - 1 AS n, coalesce(c.partition, 0) AS partition, coalesce(c.partitions, 1) AS partitions, c.version,
                 coalesce(c.position, 0) AS position, h.position AS head, coalesce(c.parked_events, 0) AS parked_events, coalesce(c.parked_aggregates, 0) AS parked_aggregates
          FROM unnest($1::text[]) WITH ORDINALITY AS p (projection, n)
-         LEFT JOIN projector.checkpoints c USING (projection), log.head h
-         ORDER BY p.n, c.partition",
-    )
+         LEFT JOIN projector.checkpoints c USING (projection), ",
+        eventstore::log_head!(),
+        " ORDER BY p.n, c.partition"
+    ))
     .bind(&names)
     .fetch_all(pool)
     .await?;

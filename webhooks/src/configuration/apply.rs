@@ -307,7 +307,10 @@ fn update(set: &str) -> String {
 }
 
 async fn head(tables: &mut PgConnection) -> Result<Position, Refusal> {
-    let head = sqlx::query_scalar("SELECT position FROM log.head").fetch_one(tables).await.map_err(unavailable)?;
+    let head = sqlx::query_scalar(concat!("SELECT h.position FROM ", eventstore::log_head!()))
+        .fetch_one(tables)
+        .await
+        .map_err(unavailable)?;
     Ok(Position::from_i64(head))
 }
 
