@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use futures::StreamExt;
 use kernel::{FieldError, Refusal};
 use poem::RequestBody;
 use poem::error::ReadBodyError;
@@ -60,11 +61,16 @@ impl RawBody {
         let body = body
             .take()
             .map_err(|_| Refusal::internal("body_taken", "the request's body was read twice; see the log"))?;
-        match body.into_bytes_limit(limit).await {
-            Ok(bytes) => Ok(Self(bytes.into())),
-            Err(ReadBodyError::PayloadTooLarge) => Err(too_large(limit)),
-            Err(error) => Err(Refusal::invalid("body_incomplete", format!("the body could not be read: {error}"))),
+        // Not by `Body::into_bytes_limit`: its buffer of 4 KiB would be part of every operation's future, and be copied with it.
+        let (mut chunks, mut bytes) = (body.into_bytes_stream(), Vec::new());
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| incomplete(&ReadBodyError::Io(error)))?;
+            if bytes.len() + chunk.len() > limit {
+                return Err(too_large(limit));
+            }
+            bytes.extend_from_slice(&chunk);
         }
+        Ok(Self(bytes))
     }
 }
 
@@ -83,6 +89,10 @@ fn is_media_type(content_type: &str, media_type: &str) -> bool {
 fn unsupported(what: &str, media_type: &'static str) -> Refusal {
     Refusal::unsupported_media("content_type_unsupported", format!("{what}; send {media_type} in UTF-8"))
         .with("allowed", media_type)
+}
+
+fn incomplete(error: &ReadBodyError) -> Refusal {
+    Refusal::invalid("body_incomplete", format!("the body could not be read: {error}"))
 }
 
 /// The refusal of a body that is longer than `limit` bytes.
