@@ -21,6 +21,7 @@ use config::Config;
 use face::{Identity, Incoming, Limits, Problem, Uploads};
 use futures::FutureExt;
 use kernel::{Caller, IdSource, Refusal, TenantId};
+use metrics::Gauge;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use poem::{Endpoint, Request, Response};
 use tracing::Instrument;
@@ -44,6 +45,8 @@ pub struct Front<E> {
     compression: bool,
     /// Whether the public URL is HTTPS.
     secure: bool,
+    /// The number of requests that are being answered.
+    running: Gauge,
 }
 
 /// The value of `Strict-Transport-Security` (RFC 6797): for a year, browsers use only TLS for this host. Subdomains are not included,
@@ -95,6 +98,7 @@ impl<E: Endpoint<Output = Response>> Front<E> {
             timeout: Duration::from_secs(http.timeout_seconds),
             compression: http.compression,
             secure: http.public_url.starts_with("https://"),
+            running: metrics::gauge!("inopsio_http_requests_running"),
         }
     }
 
@@ -154,7 +158,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let start = Instant::now();
-        let _running = Running::begin();
+        let _running = Running::begin(&self.running);
         let method = request.method().clone();
         let origin = self.cors.allowed(request.headers());
         let unplaced = host::check(&request).err();
@@ -174,10 +178,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         let span = trace::span(&request, id, &identity);
         let traceparent = trace::traceparent(&span, request.headers());
         request.extensions_mut().insert(Incoming { id, identity, traceparent, limits: self.limits.clone() });
-        if let Some(bearer) = bearer.clone().filter(|_| request.headers().contains_key(header::UPGRADE)) {
-            request.extensions_mut().insert(bearer);
-        }
         if request.headers().contains_key(header::UPGRADE) {
+            if let Some(bearer) = bearer.clone() {
+                request.extensions_mut().insert(bearer);
+            }
             request.extensions_mut().insert(seen.clone());
         }
 
@@ -209,7 +213,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
         if let Some(origin) = origin {
             Cors::write(headers, origin);
         }
-        trace::finish(&span, &method, route.as_deref(), response.status(), start.elapsed());
+        trace::finish(&span, &method, route.as_ref(), response.status(), start.elapsed());
         Ok(match encoding {
             Some(encoding) => compression::compress(response, encoding, || failure::lost(id)).await,
             None => response,
@@ -218,17 +222,16 @@ impl<E: Endpoint<Output = Response>> Endpoint for Front<E> {
 }
 
 /// Counts the requests that are being answered.
-struct Running(metrics::Gauge);
+struct Running<'a>(&'a Gauge);
 
-impl Running {
-    fn begin() -> Self {
-        let running = metrics::gauge!("inopsio_http_requests_running");
+impl<'a> Running<'a> {
+    fn begin(running: &'a Gauge) -> Self {
         running.increment(1);
         Self(running)
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.decrement(1);
     }

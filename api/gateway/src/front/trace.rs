@@ -1,8 +1,10 @@
 //! The trace span, log line and metrics of a request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use face::Identity;
+use metrics::SharedString;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use poem::Request;
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -87,9 +89,10 @@ fn parse(text: &str) -> Option<SpanContext> {
 }
 
 /// Records the result of the request in its span, in metrics and in the log.
-pub fn finish(span: &Span, method: &Method, route: Option<&str>, status: StatusCode, took: Duration) {
+pub fn finish(span: &Span, method: &Method, route: Option<&Arc<str>>, status: StatusCode, took: Duration) {
     // Unknown paths share one label, so that clients can't create time series.
-    let route = route.unwrap_or("unknown");
+    let label = route.map_or(SharedString::const_str("unknown"), |route| Arc::clone(route).into());
+    let route: &str = label.as_ref();
     if telemetry::traces() && !span.is_disabled() {
         // `record` can't change the name of a span, so it is set on the OpenTelemetry span.
         span.context().span().update_name(format!("{method} {route}"));
@@ -99,12 +102,9 @@ pub fn finish(span: &Span, method: &Method, route: Option<&str>, status: StatusC
             span.record("otel.status_code", "ERROR");
         }
     }
-    let labels = [
-        ("method", method_label(method).into()),
-        ("route", metrics::SharedString::from(route.to_owned())),
-        ("status", status_label(status)),
-    ];
-    metrics::histogram!("inopsio_http_request_seconds", &labels).record(took.as_secs_f64());
+    metrics::histogram!("inopsio_http_request_seconds", "method" => method_label(method), "route" => label.clone(),
+        "status" => status_label(status))
+    .record(took.as_secs_f64());
     let _entered = span.enter();
     if status.is_server_error() {
         tracing::warn!(route, status = status.as_u16(), took_ms = took.as_secs_f64() * 1e3, "answered");
@@ -126,11 +126,11 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-fn status_label(status: StatusCode) -> metrics::SharedString {
+fn status_label(status: StatusCode) -> SharedString {
     match status.as_u16() {
         200 => "200".into(),
         201 => "201".into(),
-        _ => metrics::SharedString::from(status.as_str().to_owned()),
+        _ => SharedString::from(status.as_str().to_owned()),
     }
 }
 
