@@ -23,11 +23,11 @@ pub struct Append {
 }
 
 impl Append {
-    /// Adds its events to `page` as the log has recorded them, at the positions that follow `before`.
-    pub(crate) fn record(&self, before: Position, recorded_at: DateTime<Utc>, page: &mut Vec<RecordedEvent>) {
+    /// Moves its events to `page` as the log has recorded them, at the positions that follow `before`.
+    pub(crate) fn record(&mut self, before: Position, recorded_at: DateTime<Utc>, page: &mut Vec<RecordedEvent>) {
         let mut position = before;
-        for stream in &self.streams {
-            for (sequence, event) in (stream.expected + 1..).zip(&stream.events) {
+        for stream in std::mem::take(&mut self.streams) {
+            for (sequence, event) in (stream.expected + 1..).zip(stream.events) {
                 position = position.next();
                 page.push(RecordedEvent {
                     tenant: self.tenant,
@@ -38,7 +38,7 @@ impl Append {
                     sequence,
                     event_type: event.event_type.to_owned(),
                     event_version: event.event_version,
-                    payload: Bytes::copy_from_slice(event.payload.as_bytes()),
+                    payload: event.payload.into(),
                     metadata: Bytes::copy_from_slice(event.metadata.as_bytes()),
                     occurred_at: kernel::to_micros(event.occurred_at),
                     recorded_at,

@@ -242,7 +242,7 @@ impl BatchSender {
         let mut answers = Vec::with_capacity(batch.appends.len());
         // Without receivers no page is prepared.
         let mut page = Vec::with_capacity(if self.pages.receiver_count() > 0 { batch.events() } else { 0 });
-        for (index, pending) in batch.appends.into_iter().enumerate() {
+        for (index, mut pending) in batch.appends.into_iter().enumerate() {
             let answer = match refused.next_if(|(refused, _)| *refused == index) {
                 Some((_, Some(NotWritten::Repeated { first, last, recorded_at, answer }))) => {
                     Ok(Appended { first, last, recorded_at, answer: Some(answer) })
