@@ -334,7 +334,7 @@ impl Worker {
             // No rows to write. The checkpoint is stored with the next batch that has some, or when the flush is due.
             active.position = last;
             active.flush_at.get_or_insert_with(|| Instant::now() + self.settings.flush);
-            self.show(active);
+            self.show_position(active);
             return Ok(true);
         }
         let began = Instant::now();
@@ -412,6 +412,12 @@ impl Worker {
 
     /// Publishes the position, and the numbers of parked events, to queries and metrics.
     fn show(&self, active: &Active) {
+        self.show_position(active);
+        self.show_parked(active.parked.events(), active.parked.aggregates());
+    }
+
+    /// Publishes the position to queries. Each batch of the feed moves it, also in projections that want nothing of the batch.
+    fn show_position(&self, active: &Active) {
         self.progress.set(
             self.index,
             self.partition,
@@ -422,7 +428,6 @@ impl Worker {
                 failing: false,
             },
         );
-        self.show_parked(active.parked.events(), active.parked.aggregates());
     }
 
     /// Sets the gauges of parked events, and of the aggregates that they belong to.
