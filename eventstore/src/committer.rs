@@ -85,8 +85,8 @@ impl Committer {
             }
             let NextBatch { batch, later } = next;
             let min_recorded_at = sender.min_recorded_at.max(batch.recorded_at);
-            let in_flight = sender.send(batch);
-            tokio::pin!(in_flight);
+            let (in_flight, closing) = (sender.send(batch), self.closing.clone().cancelled_owned());
+            tokio::pin!(in_flight, closing);
             next = self.refill(min_recorded_at, later);
             loop {
                 tokio::select! {
@@ -99,7 +99,7 @@ impl Committer {
                     {
                         self.admit(&mut next, more);
                     }
-                    () = self.closing.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                    () = &mut closing, if !self.queue.is_closed() => self.queue.close(),
                 }
             }
         }
