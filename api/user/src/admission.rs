@@ -4,27 +4,58 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use eventstore::{EventStore, log_unreadable};
 use executor::Executor;
 use face::{Admission, AssertedPerson, Person};
-use kernel::{Caller, Grant, Machines, Refusal, Role, TenantId};
+use kernel::{Aggregate, Caller, Grant, Machines, Position, RecordedEvent, Refusal, Role, TenantId, UserId};
 use projector::ReadModels;
+use user_aggregates::User;
 use user_commands::{AdmitUser, Catalogue, Known, SubjectLookup};
 
 use crate::UserDirectory;
 
+/// The port by which sessions end that a user's changes end, before the user's next session begins. A saga ends them, too, but perhaps only
+/// after that.
+#[async_trait]
+pub trait DueEndings: Send + Sync {
+    /// Ends all sessions of a user if one of their changes demands that and it was not done yet. When it returns, none of these changes will
+    /// end a session any more. `history`: the user's events, as far as the directory shows them.
+    ///
+    /// # Errors
+    /// When the log of the auth service can't be written at the moment.
+    async fn end(&self, tenant: TenantId, user: UserId, history: &[RecordedEvent]) -> Result<(), Refusal>;
+}
+
 /// Implements [`Admission`].
 pub struct UserAdmission {
+    store: EventStore,
     executor: Executor,
     read_models: ReadModels,
     /// Looks up who sent an invitation.
     senders: SubjectLookup,
+    endings: Arc<dyn DueEndings>,
 }
 
 impl UserAdmission {
-    /// Writes to the user service's log, and reads its directory. `grants` are the permission tables of all services.
-    pub fn new(executor: Executor, read_models: ReadModels, grants: &[Grant], machines: Arc<dyn Machines>) -> Self {
+    /// Writes to the user service's log, and reads it and its directory. `grants` are the permission tables of all services.
+    pub fn new(
+        store: EventStore,
+        executor: Executor,
+        read_models: ReadModels,
+        grants: &[Grant],
+        machines: Arc<dyn Machines>,
+        endings: Arc<dyn DueEndings>,
+    ) -> Self {
         let senders = SubjectLookup { catalogue: Catalogue::from(grants.to_vec()), machines };
-        Self { executor, read_models, senders }
+        Self { store, executor, read_models, senders, endings }
+    }
+
+    /// Ends what the user's changes up to a position end. The directory has to show them: whoever signs in from here on gets what they left.
+    async fn end_due(&self, tenant: TenantId, user: UserId, known: Position) -> Result<(), Refusal> {
+        let history = self.store.load(tenant, User::TYPE, &user.to_string(), 0).await;
+        let mut history = history.map_err(|error| log_unreadable(&error))?;
+        history.retain(|event| event.position <= known);
+        self.endings.end(tenant, user, &history).await
     }
 }
 
@@ -69,7 +100,10 @@ impl Admission for UserAdmission {
             Err(refusal) => return Err(refusal),
         };
         let directory = UserDirectory::new(self.read_models.clone());
-        let admitted = directory.by_id_at(tenant, done.answer, done.position).await;
-        admitted.map_err(|_| directory_behind())
+        let admitted = directory.by_id_at(tenant, done.answer, done.position).await.map_err(|_| directory_behind())?;
+        if admitted.as_ref().is_some_and(|person| person.may_sign_in) {
+            self.end_due(tenant, done.answer, done.position).await?;
+        }
+        Ok(admitted)
     }
 }

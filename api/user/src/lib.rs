@@ -20,7 +20,7 @@ pub mod permission_resolver;
 pub mod rest;
 pub mod scim;
 
-pub use admission::UserAdmission;
+pub use admission::{DueEndings, UserAdmission};
 pub use mailed_links::UserMailedLinks;
 pub use own_pictures::UserOwnPictures;
 pub use people::UserDirectory;

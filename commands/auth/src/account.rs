@@ -45,6 +45,15 @@ pub struct EndSessions {
     pub reach: Reach,
 }
 
+/// Takes the place of an [`EndSessions`] that somebody else is about to execute under the same command id: they get this command's answer, and
+/// end nothing.
+#[derive(Clone, Debug)]
+pub struct ForestallEnding {
+    pub user: UserId,
+    /// The reason code with which all sessions end now, and the grants made in them. None: nothing ends, because it has just ended.
+    pub reason: Option<String>,
+}
+
 /// As [`EndSessions`], by the user themselves.
 #[derive(Clone, Debug)]
 pub struct EndOwnSessions {
@@ -139,6 +148,21 @@ impl Command for EndSessions {
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         self.reach.over_user(work.caller(), self.user).await?;
         let end = AccountCommand::EndSessions { at: work.now(), reason: self.reason.clone() };
+        work.update::<Account>(self.user, end).await
+    }
+}
+
+impl Command for ForestallEnding {
+    const PERMISSION: &'static str = PROTOCOL;
+    type Answer = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        let Some(reason) = self.reason.clone() else { return Ok(()) };
+        // A user without an account, or with a closed one, has no sessions. It is no refusal, because a refused command keeps no id.
+        if work.rely::<Account>(self.user).await?.is_none_or(|account| account.closed) {
+            return Ok(());
+        }
+        let end = AccountCommand::EndSessions { at: work.now(), reason };
         work.update::<Account>(self.user, end).await
     }
 }

@@ -21,7 +21,7 @@ use crate::sagas::Sagas;
 use crate::status::CoordinatorState;
 use crate::{Error, Point, skipped};
 
-pub use starting::instance_id;
+pub use starting::{instance_id, reserved_id};
 
 /// Follows events until an error occurs.
 pub(crate) async fn run(shared: &Shared) -> Error {

@@ -26,6 +26,8 @@ use texting::TextMessages;
 use user_aggregates::{TenantEvent, TenantRestored};
 use user_commands::{CodeKey, GRANTS, LinkKey};
 
+pub use end_access::{DueEnding, due_endings};
+
 coordinator::sagas_of!(
     /// The wire names of the user service's saga events.
     pub struct UserSagas of "user"

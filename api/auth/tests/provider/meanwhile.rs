@@ -1,13 +1,13 @@
 //! Races: decisions on state that changes at the same time. The numbers are those of docs/src/threat-model.md.
 
-use auth_aggregates::{GrantKind, GrantTerms, Jwk, Place, SessionId};
+use auth_aggregates::{GrantKind, GrantTerms, Jwk, Place, SamlConnectionId, SamlSignIn, SessionId};
 use auth_commands::{
-    AskForDevice, ConfirmSession, DecideDevice, EndSessions, EnrolPasskey, LetDeviceIn, OpenGrant, Reach, StartSession,
-    Within, protocol,
+    AskForDevice, ConfirmSession, DecideDevice, EndSessions, EnrolPasskey, ForestallEnding, LetDeviceIn, OpenGrant,
+    Reach, StartSession, Within, protocol,
 };
 use chrono::TimeDelta;
 use executor::Command;
-use kernel::{IdSource, Refusal, SystemIds, UserId};
+use kernel::{Caller, IdSource, Refusal, SystemIds, UserId};
 use reqwest::StatusCode;
 use serde_json::json;
 use testbed::Browser;
@@ -202,4 +202,68 @@ async fn attack_111_a_new_password_does_not_stand_in_for_a_second_factor() {
     assert_eq!(ada.browser.fill_in(&world, "code", &fields).await.leads_to().0, "/t/acme/account");
     assert_eq!(world.last_event().await.1["methods"], json!(["pwd", "otp"]));
     assert_eq!(ada.browser.visit(&world, "account").await.status, StatusCode::OK);
+}
+
+/// Executes a command under this id; returns whether one with this id was executed before.
+async fn again<C: Command>(world: &World, caller: &Caller, id: &str, command: &C) -> bool {
+    let executor = world.provider.authority.executor();
+    let request = executor.internal_request(caller, Some(id.to_owned()));
+    executor.execute(&request, command).await.unwrap().repeated
+}
+
+#[tokio::test]
+async fn an_ending_that_was_forestalled_ends_no_session_that_began_since_not_even_of_who_had_no_account() {
+    let world = World::start().await;
+    let (user, sign_in) = (UserId::new(SystemIds.next()), protocol(world.tenant.id, "user"));
+    let forestall = |reason: Option<&str>| ForestallEnding { user, reason: reason.map(str::to_owned) };
+    let ends = EndSessions { user, reason: "role_revoked".to_owned(), reach: Reach::Everything };
+    let begins = async |assertion: &str| {
+        let saml = SamlSignIn {
+            connection: SamlConnectionId::new(SystemIds.next()),
+            assertion: assertion.to_owned(),
+            authenticated_at: world.now(),
+            session: None,
+            name: None,
+        };
+        let start = StartSession {
+            user,
+            methods: vec!["fed".to_owned()],
+            saml: Some(saml),
+            since: None,
+            lifetime: TimeDelta::days(1),
+            place: Place::default(),
+            before: None,
+        };
+        world.run_as_protocol(&start).await.unwrap();
+        world.last_session().await.started.unwrap().began()
+    };
+
+    let before = world.head().await;
+    assert!(!again(&world, &sign_in, "one", &forestall(Some("role_revoked"))).await);
+    assert_eq!(world.head().await, before, "there is no account yet");
+    let first = begins("_1").await;
+    let before = world.head().await;
+    assert!(again(&world, &world.admin(), "one", &ends).await);
+    assert_eq!(world.head().await, before, "something was written");
+    assert!(world.account(user).await.is_still_valid(first));
+
+    // The sessions of before end.
+    assert!(!again(&world, &sign_in, "two", &forestall(Some("role_revoked"))).await);
+    assert_eq!(world.last_event().await.1["reason"], "role_revoked");
+    assert!(!world.account(user).await.is_still_valid(first));
+    let second = begins("_2").await;
+    let before = world.head().await;
+    assert!(!again(&world, &sign_in, "three", &forestall(None)).await, "nothing is left to end");
+    for id in ["two", "three"] {
+        assert!(again(&world, &world.admin(), id, &ends).await);
+    }
+    assert_eq!(world.head().await, before, "something was written");
+    assert!(world.account(user).await.is_still_valid(second));
+
+    // Nobody forestalled this one, and where it was executed first, it is not executed again.
+    assert!(!again(&world, &world.admin(), "four", &ends).await);
+    assert!(!world.account(user).await.is_still_valid(second));
+    let third = begins("_3").await;
+    assert!(again(&world, &sign_in, "four", &forestall(Some("role_revoked"))).await);
+    assert!(world.account(user).await.is_still_valid(third));
 }

@@ -11,7 +11,8 @@ use crate::Person;
 #[async_trait]
 pub trait Admission: Send + Sync {
     /// Finds or creates the user for an assertion, updates their roles and marks their address as verified. When it returns,
-    /// [`People`](crate::People) knows the result. `known`: the user with that address, as [`People`](crate::People) has just answered.
+    /// [`People`](crate::People) knows the result, and the sessions have ended that the user's changes end, so that these do not end a session
+    /// that begins now. `known`: the user with that address, as [`People`](crate::People) has just answered.
     /// If that user's address is not verified, the caller must have ensured that nobody else can sign in to the account. None: there is
     /// no such user, and the connection does not create users. A user who may not sign in is returned unchanged.
     ///

@@ -1,12 +1,13 @@
 //! Adapters: the implementations of the ports through which domains and their sagas use what is outside their own log, such as mail and
 //! text messages, name servers, other services, and the placement of tenants.
 //!
-//! A port is a trait of the crate that uses it ([`face`], [`kernel`], [`directory`], `auth_api`, `user_sagas`, `auth_sagas`). Its adapter
+//! A port is a trait of the crate that uses it ([`face`], [`kernel`], [`directory`], `auth_api`, `user_api`, `user_sagas`, `auth_sagas`). Its adapter
 //! is a file here, named like the port. If an adapter needs something that is opened after the service with the port, it is a [`Late`]
 //! value. To add one: add its file, its field in [`Adapters`], and, for a [`Late`] value, its binding in `server/`.
 
 mod access;
 mod breaches;
+mod due_endings;
 mod key_rings;
 mod late;
 mod machines;
@@ -36,6 +37,7 @@ use user_sagas::TenantResources;
 
 pub use self::access::SignOut;
 pub use self::breaches::RangeService;
+pub use self::due_endings::AuthDueEndings;
 use self::key_rings::AuthKeyRings;
 pub use self::late::Late;
 use self::names::DomainNames;

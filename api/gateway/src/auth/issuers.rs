@@ -19,8 +19,9 @@ use face::{Admission, Domain, MailedLinks, OwnPictures, People, Runtime};
 use kernel::{Clock, Grant, IdSource, Service};
 use keys::SystemRandom;
 use projector::ReadModels;
+use user_api::DueEndings;
 
-use crate::adapters::{Adapters, CachedTenants, RangeService};
+use crate::adapters::{Adapters, AuthDueEndings, CachedTenants, RangeService};
 use crate::domains::DomainDefinition;
 use crate::server::StartError;
 use crate::service::{Background, Written};
@@ -61,7 +62,8 @@ pub async fn open(
     // Only the issuers need to look up people; the verification of tokens does not.
     let (people, users) = if here {
         let users = Written::open(config, user_api::SERVICE, served, clock.clone(), ids).await?;
-        (Some(people(config, served, &users, adapters, grants)?), Some(users))
+        let endings = Arc::new(AuthDueEndings { executor: log.executor.clone() });
+        (Some(people(config, served, &users, adapters, grants, endings)?), Some(users))
     } else {
         (None, None)
     };
@@ -139,6 +141,7 @@ fn people(
     log: &Written,
     adapters: &Adapters,
     grants: &[Grant],
+    endings: Arc<dyn DueEndings>,
 ) -> Result<Known, StartError> {
     let service = user_api::SERVICE;
     let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
@@ -148,8 +151,8 @@ fn people(
     let links = user_api::UserMailedLinks::new(executor, read_models.clone(), &secret, grants, machines.clone());
     let (executor, permissions) = (log.executor.clone(), adapters.permission_resolver.clone());
     let pictures = user_api::UserOwnPictures::new(executor, read_models.clone(), permissions);
-    let executor = log.executor.clone();
-    let admission = user_api::UserAdmission::new(executor, read_models.clone(), grants, machines);
+    let (store, executor) = (log.store.clone(), log.executor.clone());
+    let admission = user_api::UserAdmission::new(store, executor, read_models.clone(), grants, machines, endings);
     Ok(Known {
         admission: Arc::new(admission),
         people: Arc::new(user_api::UserDirectory::new(read_models)),

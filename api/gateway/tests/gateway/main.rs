@@ -36,6 +36,7 @@ mod jobs;
 mod limits;
 mod logging;
 mod logout;
+mod lost_roles;
 mod master_key;
 mod name_server;
 mod needs;

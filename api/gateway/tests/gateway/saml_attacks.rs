@@ -57,7 +57,7 @@ async fn brings(world: &World, (_, sp): &(Idp, Sp), said: &str) -> String {
 }
 
 /// Signs a person in by the provider, in this browser.
-async fn comes(world: &World, provider: &(Idp, Sp), browser: &mut Browser, email: &str, groups: &[&str]) -> Shown {
+pub async fn comes(world: &World, provider: &(Idp, Sp), browser: &mut Browser, email: &str, groups: &[&str]) -> Shown {
     let said = says(world, provider, email, groups);
     browser.open(&brings(world, provider, &said).await).await
 }

@@ -217,3 +217,9 @@ pub fn instance_id(saga: &str, event: &RecordedEvent) -> Uuid {
     bytes.copy_from_slice(&digest[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
+
+/// The beginning of the command ids of the instance that an event starts, for whoever executes a command before the instance does. Its steps
+/// get the same from [`StepContext::reserved_id`](crate::StepContext::reserved_id).
+pub fn reserved_id(saga: &str, event: &RecordedEvent) -> String {
+    executor::reserved_for_saga(instance_id(saga, event))
+}

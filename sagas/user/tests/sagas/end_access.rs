@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use chrono::TimeDelta;
 use coordinator::{Sagas, Status};
 use futures::future::{BoxFuture, FutureExt, ready};
 use kernel::{Position, TenantId, UserId};
@@ -11,7 +12,7 @@ use sagabed::{Bed, Case, Story};
 use user_commands::{
     Catalogue, GRANTS, GrantRole, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, RevokeRole,
 };
-use user_sagas::{Access, Ending, Ports};
+use user_sagas::{Access, Ending, Ports, due_endings};
 
 use crate::provisioning::{ResourcesDouble, ports};
 
@@ -182,4 +183,45 @@ async fn attack_163_nobody_cancels_that_somebody_is_signed_out_or_erased_where_t
     case.assert_status(&state, Status::Completed, "all the same");
     assert!(story.access.of(case.tenant()).iter().all(|ending| ending.user == user));
     running.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_sign_in_ended_is_not_ended_again_however_late_the_saga_and_the_directory_are() {
+    let story = Locked::default();
+    story.access.behind.store(1, Ordering::SeqCst);
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let user = register(&case).await;
+    case.execute(&RevokeRole { user, role: "member".to_owned(), catalogue: Catalogue::from(GRANTS.to_vec()) }).await;
+    // The sign-in, while nobody runs sagas.
+    let [due] = &due_endings(&case.events().await, bed.clock.now())[..] else { panic!("not one ending is due") };
+    assert_eq!(due.reason, "role_revoked");
+    for once in [&due.last, &due.first] {
+        let (reason, once) = ("by the sign-in".to_owned(), once.clone());
+        let ending = Ending { tenant: case.tenant(), user, reason, closes: false, erases: false, once };
+        story.access.end(&ending).await.unwrap();
+    }
+    let running = bed.start();
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "without an ending of its own");
+    assert_eq!(story.access.behind.load(Ordering::SeqCst), 0, "the saga tried both");
+    let endings = story.access.of(case.tenant());
+    assert_eq!(endings.len(), 2, "{endings:?}");
+    assert!(endings.iter().all(|ending| ending.reason == "by the sign-in"), "{endings:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_what_was_lost_lately_and_leaves_accounts_that_close_to_the_saga() {
+    let story = Locked::default();
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let user = lock(&case).await;
+    let due = || async { due_endings(&case.events().await, bed.clock.now()) };
+    let locked = due().await;
+    assert_eq!(locked.iter().map(|due| due.reason).collect::<Vec<_>>(), ["locked"]);
+    case.execute(&RemoveUser { user, catalogue: Catalogue::from(GRANTS.to_vec()) }).await;
+    assert_eq!(due().await, locked, "a closed account is more than ended sessions");
+    bed.clock.advance(TimeDelta::days(2));
+    assert!(due().await.is_empty(), "by then it waits for a person");
 }
