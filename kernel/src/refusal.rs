@@ -116,10 +116,11 @@ impl Refusal {
         refusal
     }
 
-    /// A request whose body refers to things that do not exist (or belong to another tenant: the answer is the same for both).
+    /// A request whose body refers to things that do not exist (or belong to another tenant: the answer is the same for both), or to people
+    /// who can't sign in any more.
     pub fn references(errors: Vec<FieldError>) -> Self {
-        let mut refusal =
-            Self::unprocessable("reference_unknown", "the body refers to something that does not exist; see errors");
+        let detail = "the body refers to something that does not exist, or can't be used any more; see errors";
+        let mut refusal = Self::unprocessable("reference_unknown", detail);
         refusal.0.errors = errors;
         refusal
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use config::Known;
 use coordinator::{Instances, Sagas};
 use directory::Holdings;
-use executor::{ClaimHistory, Subjects};
+use executor::ClaimHistory;
 use face::graphql::{Context, Session};
 use face::{Domain, Runtime, WriteSide};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
@@ -251,7 +251,6 @@ domains! {
 
 /// The sagas of the domains that have any.
 fn sagas(adapters: &Adapters) -> Vec<Sagas> {
-    let subjects = Subjects { permissions: adapters.permission_resolver.clone(), machines: adapters.machines.clone() };
     let people = user_sagas::Ports::new(
         adapters.mailer.clone(),
         adapters.texts.clone(),
@@ -265,7 +264,7 @@ fn sagas(adapters: &Adapters) -> Vec<Sagas> {
         password_link_mails: adapters.authority.clone(),
         notices: adapters.notices.clone(),
     };
-    vec![crm_sagas::sagas(&subjects), user_sagas::sagas(&people), auth_sagas::sagas(&signing_in)]
+    vec![crm_sagas::sagas(&adapters.subjects()), user_sagas::sagas(&people), auth_sagas::sagas(&signing_in)]
 }
 
 #[cfg(test)]

@@ -105,6 +105,15 @@ impl PermissionResolver {
         }
     }
 
+    /// Whether a user of the tenant may sign in; `None`: there is no such user. Reads no groups and roles.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub async fn may_sign_in(&self, tenant: TenantId, user: UserId) -> Result<Option<bool>, Refusal> {
+        let found = self.executor.load::<User>(&reader(tenant), &user.to_string()).await?;
+        Ok(found.map(|(user, _)| user.may_sign_in()))
+    }
+
     /// All permissions that these roles of a tenant grant together.
     ///
     /// # Errors

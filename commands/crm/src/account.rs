@@ -4,6 +4,7 @@ use crm_aggregates::{Account, AccountCommand, AccountCreated, AccountDetails, Ac
 use executor::{Command, Work};
 use kernel::{Checks, Refusal};
 
+use crate::owner;
 use crate::values::{self, present};
 
 /// The details of an account as sent; validated when the command runs.
@@ -59,8 +60,9 @@ impl Command for CreateAccount {
     async fn run(&self, work: &mut Work<'_>) -> Result<AccountId, Refusal> {
         let mut checks = Checks::default();
         let details = self.details.check(&mut checks);
-        let owner = present(self.owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
+        let owner = present(self.owner.as_ref(), |text| owner::form(&mut checks, text));
         checks.finish()?;
+        owner::check(work, owner.as_deref()).await?;
         let account: AccountId = work.new_id();
         work.create::<Account>(account, AccountCommand::Create(AccountCreated { details, owner, lead: None }))?;
         Ok(account)
@@ -84,7 +86,13 @@ impl Command for ReassignAccount {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let owner = values::owner(&self.owner)?;
-        work.update::<Account>(self.account, AccountCommand::Reassign { owner }).await
+        owner::reassign::<Account>(
+            work,
+            self.account,
+            &self.owner,
+            |account| account.owner.as_deref(),
+            |owner| AccountCommand::Reassign { owner },
+        )
+        .await
     }
 }

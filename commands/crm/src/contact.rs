@@ -4,6 +4,7 @@ use crm_aggregates::{AccountId, Contact, ContactCommand, ContactCreated, Contact
 use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Personal, PostalAddress, Refusal};
 
+use crate::owner;
 use crate::references::existing_account;
 use crate::values::{self, present};
 
@@ -91,9 +92,10 @@ impl Command for CreateContact {
     async fn run(&self, work: &mut Work<'_>) -> Result<ContactId, Refusal> {
         let mut checks = Checks::default();
         let details = self.details.check(&mut checks);
-        let owner = present(self.owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
+        let owner = present(self.owner.as_ref(), |text| owner::form(&mut checks, text));
         checks.finish()?;
         existing_account(work, self.account).await?;
+        owner::check(work, owner.as_deref()).await?;
         let contact: ContactId = work.new_id();
         if let Some(email) = &details.email {
             claim_email(work, email, contact, self.allow_duplicate);
@@ -142,7 +144,13 @@ impl Command for ReassignContact {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let owner = values::owner(&self.owner)?;
-        work.update::<Contact>(self.contact, ContactCommand::Reassign { owner }).await
+        owner::reassign::<Contact>(
+            work,
+            self.contact,
+            &self.owner,
+            |contact| contact.owner.as_deref(),
+            |owner| ContactCommand::Reassign { owner },
+        )
+        .await
     }
 }

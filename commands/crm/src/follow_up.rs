@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use crm_aggregates::{FollowUp, FollowUpCommand, FollowUpPolicy, Lead, LeadCommand, LeadId};
-use executor::{Command, Subjects, Work};
+use executor::{Command, Work};
 use kernel::{Checks, Refusal};
 
-use crate::values;
+use crate::{owner, values};
 
 /// Maximum period without activity, in days.
 const LONGEST: u32 = 365;
@@ -21,8 +21,6 @@ pub struct SetFollowUp {
     pub reassign_after_days: u32,
     /// The new owner after reassignment.
     pub reassign_to: String,
-    /// Looks up whether they can sign in.
-    pub subjects: Subjects,
 }
 
 /// Stops the follow-up of leads that are qualified from now on.
@@ -72,14 +70,9 @@ impl Command for SetFollowUp {
             reassign_to: checks.identifier("/reassign_to", &self.reassign_to, values::SUBJECT),
         };
         checks.finish()?;
+        let named = [("/escalate_to", policy.escalate_to.as_str()), ("/reassign_to", policy.reassign_to.as_str())];
+        owner::check_all(work, &named).await?;
         let tenant = work.caller().tenant();
-        let mut checks = Checks::default();
-        for (pointer, named) in [("/escalate_to", &policy.escalate_to), ("/reassign_to", &policy.reassign_to)] {
-            if !self.subjects.can_sign_in(tenant, named).await? {
-                checks.refuse(pointer, "cannot_sign_in", "not a user or machine of the tenant that can sign in now");
-            }
-        }
-        checks.finish()?;
         work.upsert::<FollowUp>(tenant, FollowUpCommand::Set(policy)).await
     }
 }

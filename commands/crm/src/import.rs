@@ -13,6 +13,7 @@ use importing::{Import, ImportReport, Sheet, Unpaced};
 use kernel::{Caller, Checks, Refusal, Role, TenantId};
 use uuid::Uuid;
 
+use crate::OwnerLookups;
 pub use chunk::{CaptureRows, CompleteImport};
 pub use importing::RequesterLookup;
 pub use row::{LeadField, LeadRow};
@@ -29,6 +30,8 @@ pub struct LeadImport {
     pub mapping: BTreeMap<String, String>,
     /// The source of leads whose row has none.
     pub source: LeadSource,
+    /// The owners that its rows name, as far as they were looked up.
+    pub owners: OwnerLookups,
     /// Set if a background job runs the import: it goes on only while the requester may import.
     pub requester: Option<RequesterLookup>,
 }
@@ -48,12 +51,12 @@ impl Import for LeadImport {
         if sheet.has(LeadField::OccurredAt) { caller.require(BACKDATE) } else { Ok(()) }
     }
 
-    fn row(&self, _: u64, cells: Vec<(LeadField, String)>, checks: &mut Checks, now: DateTime<Utc>) -> LeadRow {
-        row::read(cells, self.source, checks, now)
+    fn row(&self, line: u64, cells: Vec<(LeadField, String)>, checks: &mut Checks, now: DateTime<Utc>) -> LeadRow {
+        row::read(line, cells, self.source, checks, now)
     }
 
     fn chunk(&self, import: Option<Uuid>, rows: Vec<LeadRow>) -> CaptureRows {
-        CaptureRows { import, rows, requester: self.requester.clone() }
+        CaptureRows { import, rows, owners: self.owners.clone(), requester: self.requester.clone() }
     }
 
     fn complete(&self, report: ImportReport) -> CompleteImport {

@@ -4,6 +4,7 @@ use crm_aggregates::{DisqualifyReason, Lead, LeadCaptured, LeadCommand, LeadDeta
 use executor::{Command, Work};
 use kernel::{Checks, PostalAddress, Refusal};
 
+use crate::owner;
 use crate::values::{self, present};
 
 /// The details of a lead as sent; validated when the command runs.
@@ -99,8 +100,9 @@ impl Command for CaptureLead {
     async fn run(&self, work: &mut Work<'_>) -> Result<LeadId, Refusal> {
         let mut checks = Checks::default();
         let details = self.details.check(&mut checks);
-        let owner = present(self.owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
+        let owner = present(self.owner.as_ref(), |text| owner::form(&mut checks, text));
         checks.finish()?;
+        owner::check(work, owner.as_deref()).await?;
         let lead: LeadId = work.new_id();
         let captured = LeadCaptured { details, source: self.source, owner, import: None };
         work.create::<Lead>(lead, LeadCommand::Capture(captured))?;
@@ -125,8 +127,14 @@ impl Command for AssignLead {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let owner = values::owner(&self.owner)?;
-        work.update::<Lead>(self.lead, LeadCommand::Assign { owner }).await
+        owner::reassign::<Lead>(
+            work,
+            self.lead,
+            &self.owner,
+            |lead| lead.owner.as_deref(),
+            |owner| LeadCommand::Assign { owner },
+        )
+        .await
     }
 }
 

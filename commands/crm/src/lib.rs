@@ -5,7 +5,7 @@
 //! references, asks the aggregate to decide, and takes claims.
 //!
 //! Further modules: `conversion` changes four aggregates at once; `erasure` erases all records of one person; `import` imports leads
-//! from a CSV file; `stage` keeps pipelines and their deals consistent; `claims` derives from events what was claimed; `grants`
+//! from a CSV file; `owner` looks up whoever is given a record; `stage` keeps pipelines and their deals consistent; `claims` derives from events what was claimed; `grants`
 //! says which role may do what.
 //!
 //! To add a command: write its struct and `impl Command` in the file of its aggregate, and a permission in `grants` if it needs a
@@ -25,6 +25,7 @@ mod lead;
 pub mod lengths;
 mod money;
 mod opportunity;
+mod owner;
 mod pipeline;
 mod references;
 mod stage;
@@ -43,4 +44,5 @@ pub use import_revert::*;
 pub use lead::*;
 pub use money::MoneyFields;
 pub use opportunity::*;
+pub use owner::OwnerLookups;
 pub use pipeline::*;

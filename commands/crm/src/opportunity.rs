@@ -8,6 +8,7 @@ use crm_aggregates::{
 use executor::{Command, Work};
 use kernel::{Checks, Refusal};
 
+use crate::owner;
 use crate::references::{existing, existing_account};
 use crate::stage::enter;
 use crate::values::{self, present};
@@ -121,10 +122,11 @@ impl Command for OpenOpportunity {
         let amount = self.amount.check(&mut checks, "/amount");
         let line_items = money::line_items(&mut checks, "/line_items", &self.line_items);
         let close_date = values::day(&mut checks, "/close_date", self.close_date);
-        let owner = present(self.owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
+        let owner = present(self.owner.as_ref(), |text| owner::form(&mut checks, text));
         checks.finish()?;
         existing_account(work, self.account).await?;
         check_contact(work, self.contact).await?;
+        owner::check(work, owner.as_deref()).await?;
         let opportunity: OpportunityId = work.new_id();
         let stage = enter(work, "", self.pipeline, self.stage, opportunity).await?;
         let opened = OpportunityOpened {
@@ -201,8 +203,14 @@ impl Command for ReassignOpportunity {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let owner = values::owner(&self.owner)?;
-        work.update::<Opportunity>(self.opportunity, OpportunityCommand::Reassign { owner }).await
+        owner::reassign::<Opportunity>(
+            work,
+            self.opportunity,
+            &self.owner,
+            |deal| deal.owner.as_deref(),
+            |owner| OpportunityCommand::Reassign { owner },
+        )
+        .await
     }
 }
 

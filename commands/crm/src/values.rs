@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use chrono::{Datelike, NaiveDate};
-use kernel::{Checks, Refusal};
+use kernel::Checks;
 
 use crate::lengths;
 pub(crate) use crate::lengths::{NAME, NOTE, REASON, SUBJECT};
@@ -14,14 +14,6 @@ const YEARS: RangeInclusive<i32> = 1970..=2199;
 /// Validates an optional value, if there is one.
 pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) -> Option<T> {
     text.map(|text| take(text))
-}
-
-/// Validates the user to whom something is assigned: the subject of their token.
-pub(crate) fn owner(text: &str) -> Result<String, Refusal> {
-    let mut checks = Checks::default();
-    let owner = checks.identifier("/owner", text, SUBJECT);
-    checks.finish()?;
-    Ok(owner)
 }
 
 /// Validates a web address: `http://` or `https://`, a host, no spaces, at most 2,000 characters.

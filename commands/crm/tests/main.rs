@@ -14,6 +14,7 @@ mod asking {
     mod importing;
     mod leads;
     mod opportunities;
+    mod owners;
     mod permissions;
     mod pipelines;
 }

@@ -14,8 +14,8 @@ use crate::cache::{Baseline, StreamKey};
 use crate::claim::ClaimHasher;
 use crate::history::{Freshness, Histories, Undecodable};
 use crate::repetition::{self, Answer};
-use crate::work::{Stream, Work, already_exists, version_differs};
-use crate::{Command, Done, Request, prepare, refused, time};
+use crate::work::{Means, Stream, Work, already_exists, version_differs};
+use crate::{Command, Done, Request, Subjects, prepare, refused, time};
 
 /// How often a command is retried after a version conflict.
 const RETRIES: u32 = 3;
@@ -42,6 +42,8 @@ impl Settings {
 #[derive(Clone)]
 pub struct Executor {
     inner: Arc<Inner>,
+    /// Looks up users and machines, for commands that give something to one.
+    subjects: Subjects,
 }
 
 struct Inner {
@@ -77,10 +79,17 @@ enum Attempt<T> {
 
 impl Executor {
     /// Creates an executor on a service's log. Must be called within a Tokio runtime, because it spawns the task that writes snapshots.
+    /// Without [`with_subjects`](Self::with_subjects) it can look up nobody.
     pub fn new(store: EventStore, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, settings: Settings) -> Self {
         let histories = Histories::new(store.clone(), settings.cache_bytes, settings.snapshot_events);
         let claims = ClaimHasher::new(&settings.claim_key);
-        Self { inner: Arc::new(Inner { store, histories, clock, ids, claims }) }
+        let subjects = Subjects::unavailable();
+        Self { inner: Arc::new(Inner { store, histories, clock, ids, claims }), subjects }
+    }
+
+    /// The same executor, whose commands look up users and machines with these ([`Work::can_sign_in`]).
+    pub fn with_subjects(self, subjects: Subjects) -> Self {
+        Self { subjects, ..self }
     }
 
     /// Executes a command exactly once: a repeated request (same command id) gets the stored answer.
@@ -140,11 +149,7 @@ impl Executor {
     /// The refusal that the command would get.
     pub async fn dry_run<C: Command>(&self, request: &Request, command: &C) -> Result<C::Answer, Refusal> {
         request.caller.require(C::PERMISSION)?;
-        let inner = &*self.inner;
-        let (ids, claims) = (&*inner.ids, &inner.claims);
-        let now = inner.clock.now();
-        let mut work = Work::new(request, &inner.histories, ids, claims, service::<C>(), now, Freshness::Log);
-        command.run(&mut work).await
+        command.run(&mut self.work::<C>(request, Freshness::Log)).await
     }
 
     /// Encrypts a tenant's key under the tenant's own key in the log, which is destroyed with the tenant. Creates that key if there is
@@ -260,6 +265,13 @@ impl Executor {
         self.inner.ids.next().into()
     }
 
+    /// The work of an attempt at a command, which begins now.
+    fn work<'a, C: Command>(&'a self, request: &'a Request, freshness: Freshness) -> Work<'a> {
+        let Inner { histories, clock, ids, claims, .. } = &*self.inner;
+        let means = Means { histories, ids: &**ids, hasher: claims, subjects: &self.subjects };
+        Work::new(request, means, service::<C>(), clock.now(), freshness)
+    }
+
     async fn run_with_retries<C: Command>(
         &self,
         request: &Request,
@@ -287,9 +299,7 @@ impl Executor {
         freshness: Freshness,
     ) -> Result<Attempt<C::Answer>, Refusal> {
         let inner = &*self.inner;
-        let now = inner.clock.now();
-        let (ids, claims) = (&*inner.ids, &inner.claims);
-        let mut work = Work::new(request, &inner.histories, ids, claims, service::<C>(), now, freshness);
+        let mut work = self.work::<C>(request, freshness);
         let answer = match command.run(&mut work).await {
             Ok(answer) => answer,
             // No append will verify the version of the cached state, so the log must be read before the refusal is final.

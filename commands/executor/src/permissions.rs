@@ -48,6 +48,18 @@ pub trait Permissions: Send + Sync {
     /// If it can't be determined now.
     async fn standing(&self, tenant: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal>;
 
+    /// Whether a user may sign in; `None`: the tenant has no such user. An implementation need not resolve their permissions for this.
+    ///
+    /// # Errors
+    /// If it can't be determined now.
+    async fn may_sign_in(&self, tenant: TenantId, user: UserId) -> Result<Option<bool>, Refusal> {
+        Ok(match self.standing(tenant, user).await? {
+            Standing::Active(_) => Some(true),
+            Standing::Inactive => Some(false),
+            Standing::Unknown => None,
+        })
+    }
+
     /// The permissions of administrators. Nobody can give themselves one that they lack, so nobody who lacks any of these can become an
     /// administrator by themselves. They are needed for what affects everybody's access.
     ///

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kernel::{Machines, Refusal, TenantId, UserId};
+use kernel::{Machines, NoMachines, Refusal, TenantId, UserId};
 use uuid::Uuid;
 
-use crate::{Permissions, Standing};
+use crate::{NoPermissions, Permissions, Standing};
 
 /// With what a service looks up users and machines of a tenant. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +25,11 @@ impl fmt::Debug for Subjects {
 }
 
 impl Subjects {
+    /// For processes that can look up nobody, such as tests: whoever has an id can't be determined.
+    pub fn unavailable() -> Self {
+        Self { permissions: Arc::new(NoPermissions), machines: Arc::new(NoMachines) }
+    }
+
     /// What a subject may do now. A subject that is not an id is unknown.
     ///
     /// # Errors
@@ -55,10 +60,9 @@ impl Subjects {
         if id.to_string() != subject {
             return Ok(false);
         }
-        Ok(match self.permissions.standing(tenant, UserId::new(id)).await? {
-            Standing::Active(_) => true,
-            Standing::Inactive => false,
-            Standing::Unknown => self.machines.standing(tenant, id).await?.is_some_and(|machine| machine.active),
-        })
+        if let Some(may) = self.permissions.may_sign_in(tenant, UserId::new(id)).await? {
+            return Ok(may);
+        }
+        Ok(self.machines.standing(tenant, id).await?.is_some_and(|machine| machine.active))
     }
 }

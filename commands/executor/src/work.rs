@@ -14,7 +14,7 @@ use crate::cache::Baseline;
 use crate::claim::{ClaimHasher, ClaimRequest};
 use crate::history::{Found, Freshness, Histories, Undecodable};
 use crate::snapshots::Form;
-use crate::{ClaimKind, Request, refused, time};
+use crate::{ClaimKind, Request, Subjects, refused, time};
 
 /// A command's unit of work: reads and changes aggregates, takes claims, and gives ids and the time.
 ///
@@ -25,6 +25,7 @@ pub struct Work<'a> {
     histories: &'a Histories,
     ids: &'a dyn IdSource,
     hasher: &'a ClaimHasher,
+    subjects: &'a Subjects,
     pub(crate) service: &'static str,
     now: DateTime<Utc>,
     freshness: Freshness,
@@ -37,6 +38,14 @@ pub struct Work<'a> {
     missing: BTreeSet<(&'static str, String)>,
     pub(crate) claims: Vec<ClaimRequest>,
     pub(crate) jobs: Vec<AskedJob>,
+}
+
+/// What an attempt uses of its executor.
+pub(crate) struct Means<'a> {
+    pub(crate) histories: &'a Histories,
+    pub(crate) ids: &'a dyn IdSource,
+    pub(crate) hasher: &'a ClaimHasher,
+    pub(crate) subjects: &'a Subjects,
 }
 
 /// A stream that the attempt read or changed.
@@ -81,9 +90,7 @@ pub(crate) struct PendingEvent {
 impl<'a> Work<'a> {
     pub(crate) fn new(
         request: &'a Request,
-        histories: &'a Histories,
-        ids: &'a dyn IdSource,
-        hasher: &'a ClaimHasher,
+        Means { histories, ids, hasher, subjects }: Means<'a>,
         service: &'static str,
         now: DateTime<Utc>,
         freshness: Freshness,
@@ -93,6 +100,7 @@ impl<'a> Work<'a> {
             histories,
             ids,
             hasher,
+            subjects,
             service,
             now,
             freshness,
@@ -268,6 +276,15 @@ impl<'a> Work<'a> {
 
     fn claim(&mut self, kind: &'static ClaimKind, value: &str, holder: &dyn Display, act: ClaimAct) {
         self.claims.push(ClaimRequest { kind, value: value.to_owned(), holder: holder.to_string(), act });
+    }
+
+    /// Whether a user or a machine of the caller's tenant can sign in now, for a command that gives it something
+    /// ([`Subjects::can_sign_in`]). Ask for each only once: it costs a query of another service's log. The append can't check the answer.
+    ///
+    /// # Errors
+    /// If it can't be determined now.
+    pub async fn can_sign_in(&self, subject: &str) -> Result<bool, Refusal> {
+        self.subjects.can_sign_in(self.caller().tenant(), subject).await
     }
 
     /// A new identifier.

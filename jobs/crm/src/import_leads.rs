@@ -39,7 +39,7 @@ async fn import(read_models: ReadModels, importers: Option<Importers>, work: Wor
     let ImportLeads { mapping, source, backdate } = work.arguments()?;
     let caller = importer(work.tenant(), work.actor(), backdate);
     let requester = Some(RequesterLookup { age: import_jobs::age(&work).await?, subjects });
-    let options = LeadImport { mapping, source, requester };
+    let options = LeadImport { mapping, source, requester, ..LeadImport::default() };
     match import_jobs::run(&executor, &read_models, &work, caller, &options).await {
         // A person decided so: there is nothing to try again, and nothing that operators have to mend.
         Err(Fault::Failed { code, .. }) if code == Refusal::from(ImportBatchError::AlreadyReverted).code() => {

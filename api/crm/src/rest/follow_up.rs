@@ -2,7 +2,6 @@
 
 use crm_aggregates::FollowUp;
 use crm_commands::{SetFollowUp, StopFollowUp};
-use executor::Subjects;
 use face::{Authenticated, Command, Empty, Example, Resource, Runtime, Unstored, Whole};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
@@ -73,9 +72,7 @@ impl FollowUps {
         let tenant = command.request.caller.tenant().uuid();
         let NewFollowUp { escalate_after_days, escalate_to, reassign_after_days, reassign_to } = command.body;
         let (escalate_after_days, reassign_after_days) = (escalate_after_days.0, reassign_after_days.0);
-        let (permissions, machines) = (self.runtime.permissions.clone(), self.runtime.machines.clone());
-        let subjects = Subjects { permissions, machines };
-        let set = SetFollowUp { escalate_after_days, escalate_to, reassign_after_days, reassign_to, subjects };
+        let set = SetFollowUp { escalate_after_days, escalate_to, reassign_after_days, reassign_to };
         change(&self.runtime, &command.request, tenant, set).await
     }
 

@@ -153,8 +153,9 @@ impl Imports {
     /// Columns: name, company, title, email, phone, country, source, owner, occurred_at (or captured_at; needs the permission
     /// crm:history:backdate), and for the postal address: street, locality (or city), region (or state), postal_code (or zip,
     /// postcode), address_country. The country of a row is also the country of its address, unless that has its own. A file of
-    /// an export can be imported as it is; its columns id and status are ignored. Invalid rows are reported with their line
-    /// number, and the other rows are imported. A file that is invalid as a whole is refused.
+    /// an export can be imported as it is; its columns id and status are ignored. Invalid rows, and rows whose owner has the id
+    /// of nobody who can sign in now, are reported with their line number, and the other rows are imported. A file that is
+    /// invalid as a whole is refused.
     ///
     /// Send an Idempotency-Key. If an import is interrupted, send the same file again with the same key, and the import
     /// continues where it was. Without a key it starts again, and leads that were already imported are imported twice.
@@ -179,7 +180,7 @@ fn options(mapping: Query<Option<Parameter<Mapping>>>, source: Query<Option<Para
     LeadImport {
         mapping: mapping.0.map(|Parameter(Mapping(mapping))| mapping).unwrap_or_default(),
         source: source.0.map(|Parameter(Source(source))| source).unwrap_or_default(),
-        requester: None,
+        ..LeadImport::default()
     }
 }
 

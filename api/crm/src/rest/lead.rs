@@ -107,7 +107,7 @@ struct NewLeadDetails {
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"owner": "ada"}))]
 pub(super) struct Assignment {
-    /// The responsible user, as the subject of their token.
+    /// The responsible user, as the subject of their token. An id of nobody who can sign in now is refused (`cannot_sign_in`).
     #[schemars(with = "form::Subject")]
     pub owner: String,
 }
@@ -240,7 +240,8 @@ struct LeadConversion {
 impl Leads {
     /// Capture a lead
     ///
-    /// A lead that is sent with an owner is assigned to them at once.
+    /// A lead that is sent with an owner is assigned to them at once. An owner with the id of nobody who can sign in now is refused
+    /// (`cannot_sign_in`).
     #[oai(path = "/v1/crm/leads", method = "post", operation_id = "captureLead")]
     async fn capture(&self, command: Command<NewLead>) -> CreateResult {
         let body = command.body;

@@ -27,7 +27,7 @@ use auth_api::SignInRecords;
 use auth_api::authority::Authority;
 use config::{Config, claim_key};
 use directory::Installation;
-use executor::Executor;
+use executor::{Executor, Subjects};
 use face::Names;
 use mailer::{Caught, Mailer, Smtp, SmtpError, Unset};
 use nats::Bus;
@@ -156,6 +156,11 @@ impl Adapters {
         }
         let provider = Twilio::new(texts.url.reveal(), &texts.from)?;
         Ok(Self { texts: Arc::new(Limited::new(provider, texts.tenant_per_hour)), ..adapters })
+    }
+
+    /// Looks up users and machines in the logs of their services.
+    pub fn subjects(&self) -> Subjects {
+        Subjects { permissions: self.permission_resolver.clone(), machines: self.machines.clone() }
     }
 
     /// The same adapters without mail and text messages.

@@ -39,4 +39,12 @@ impl Permissions for Late<PermissionResolver> {
         };
         permission_resolver.standing(tenant, user).await
     }
+
+    /// Sagas and jobs ask, as above.
+    async fn may_sign_in(&self, tenant: TenantId, user: UserId) -> Result<Option<bool>, Refusal> {
+        let Some(permission_resolver) = self.within(START_PATIENCE).await else {
+            return NoPermissions.may_sign_in(tenant, user).await;
+        };
+        permission_resolver.may_sign_in(tenant, user).await
+    }
 }

@@ -135,7 +135,7 @@ pub(super) const REFUSED: [Refused; 11] = [
     Refused {
         status: "422",
         name: "Unprocessable",
-        meaning: "The body refers to something that does not exist or belongs to another tenant, or the idempotency key was used for another request",
+        meaning: "The body refers to something that does not exist, belongs to another tenant or can't be used any more, or the idempotency key was used for another request",
         headers: &[],
         of: |operation| operation.command,
         examples: || {

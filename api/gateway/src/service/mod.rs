@@ -167,6 +167,8 @@ pub async fn open(
         .await
         .map_err(|error| WriteSideError::Log { service, error })?;
     let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
+    // The services of users and machines find these in their own logs. An executor that asked itself would also never be dropped.
+    let executor = if domain.decides_access { executor } else { executor.with_subjects(adapters.subjects()) };
     let starting = Starting { domain, config, bus, background, database, store, executor, clock, ids };
 
     let relay = starting.relay();

@@ -161,7 +161,8 @@ async fn a_follow_up_names_only_who_can_sign_in() {
         (nobody, grace, &["/escalate_to", "/reassign_to"][..]),
     ] {
         let answer = set(escalate_to, reassign_to).await;
-        assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "validation_failed"), "{answer:?}");
+        let expected = (StatusCode::UNPROCESSABLE_ENTITY, "reference_unknown");
+        assert_eq!((answer.status, answer.code()), expected, "{answer:?}");
         let errors = answer.body["errors"].as_array().unwrap().iter();
         let errors: Vec<_> = errors.map(|error| (error["pointer"].clone(), error["code"].clone())).collect();
         let expected: Vec<_> = wrong.iter().map(|pointer| (json!(pointer), json!("cannot_sign_in"))).collect();

@@ -80,6 +80,58 @@ async fn a_body_that_names_another_tenants_things_gets_the_very_answer_of_unknow
     assert_eq!(world.head().await, before);
 }
 
+#[tokio::test]
+async fn attack_233_another_tenants_user_as_the_owner_gets_the_very_answer_of_nobody() {
+    // CRM runs in a process of its own, which looks users up in the log of the user service.
+    let world = World::apart().await;
+    let new = json!({ "name": "Grace", "email": "grace@example.com", "roles": ["member"] });
+    let user = world.post("/v1/user/users", new).await.body["id"].as_str().unwrap().to_owned();
+    let unknown = "0197a8a0-0000-7000-8000-000000000001";
+    let stranger = world.stranger();
+    let send = async |path: &str, body: &Value| {
+        Answer::of(world.anonymous(Method::POST, path).bearer_auth(&stranger).json(body)).await
+    };
+    let create = async |collection: &str, body: Value| {
+        let answer = send(&format!("/v1/crm/{collection}"), &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.body["id"].as_str().unwrap().to_owned()
+    };
+    let (lead, account) = (json!({ "name": "Ada" }), json!({ "name": "Acme" }));
+    let stages = json!([{ "name": "Offer", "probability": 50 }]);
+    let pipeline = create("pipelines", json!({ "name": "Sales", "stages": stages })).await;
+    let amount = json!({ "minor": 100, "currency": "EUR" });
+    let deal = json!({ "name": "An engine", "pipeline": pipeline, "amount": amount, "close_date": "2027-03-31" });
+    let given = [
+        (format!("/v1/crm/leads/{}/assign", create("leads", lead.clone()).await), json!({})),
+        (format!("/v1/crm/contacts/{}/reassign", create("contacts", lead.clone()).await), json!({})),
+        (format!("/v1/crm/accounts/{}/reassign", create("accounts", account.clone()).await), json!({})),
+        (format!("/v1/crm/opportunities/{}/reassign", create("opportunities", deal.clone()).await), json!({})),
+        ("/v1/crm/leads".to_owned(), lead.clone()),
+        ("/v1/crm/contacts".to_owned(), lead),
+        ("/v1/crm/accounts".to_owned(), account),
+        ("/v1/crm/opportunities".to_owned(), deal),
+    ];
+    let before = world.head_of(&world.database).await;
+    for (path, body) in given {
+        let ask = async |owner: &str| {
+            let mut body = body.clone();
+            body["owner"] = owner.into();
+            let mut answer = send(&path, &body).await;
+            answer.assert_problem();
+            answer.body["instance"] = Value::Null;
+            answer
+        };
+        let (theirs, nobodys) = (ask(&user).await, ask(unknown).await);
+        assert_eq!((theirs.status, theirs.code()), (StatusCode::UNPROCESSABLE_ENTITY, "reference_unknown"), "{path}");
+        let error = &theirs.body["errors"][0];
+        assert_eq!((&error["pointer"], &error["code"]), (&json!("/owner"), &json!("cannot_sign_in")), "{path}");
+        assert_eq!(theirs.body, nobodys.body, "{path}");
+    }
+    assert_eq!(world.head_of(&world.database).await, before, "a refusal writes nothing");
+    let own = world.post("/v1/crm/leads", json!({ "name": "Ada", "owner": user })).await;
+    assert_eq!(own.status, StatusCode::CREATED, "in their own tenant: {own:?}");
+}
+
 /// Path parameters that are not ids of a tenant's resources; and resources that this test can't create: an event that can't be applied, a
 /// connected identity provider, a signed-in user.
 const NO_IDS: [&str; 9] = ["service", "type", "version", "role", "queue", "letter", "connection", "session", "grant"];

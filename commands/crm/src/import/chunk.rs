@@ -5,19 +5,22 @@ use crm_aggregates::{
     LeadId, Revert,
 };
 use executor::{Command, Work};
-use importing::{ImportReport, RequesterLookup, Taken};
-use kernel::{Caller, Refusal};
+use importing::{Field, ImportReport, RequesterLookup, RowError, Taken, none_taken};
+use kernel::{Caller, FieldError, Refusal};
 use uuid::Uuid;
 
 use super::BACKDATE;
-use super::row::LeadRow;
+use super::row::{LeadField, LeadRow};
+use crate::OwnerLookups;
+use crate::owner::cannot_sign_in;
 
-/// Captures the leads of a chunk in one append.
+/// Captures the leads of a chunk in one append. Rows whose owner can't sign in are reported and left out.
 #[derive(Clone, Debug)]
 pub struct CaptureRows {
     /// The import's id; `None` for its first chunk.
     pub(super) import: Option<Uuid>,
     pub(super) rows: Vec<LeadRow>,
+    pub(super) owners: OwnerLookups,
     pub(super) requester: Option<RequesterLookup>,
 }
 
@@ -50,7 +53,14 @@ impl Command for CaptureRows {
         self.require_requester(work.caller()).await?;
         self.require_unreverted(work).await?;
         let import = self.import.unwrap_or_else(|| work.new_id());
+        let (mut taken, mut errors) = (0, Vec::new());
         for row in &self.rows {
+            if let Some(owner) = &row.owner
+                && !self.owners.allow(work, owner).await?
+            {
+                errors.push(owner_error(row.line));
+                continue;
+            }
             let lead: LeadId = work.new_id();
             let captured = LeadCommand::Capture(LeadCaptured {
                 details: row.details.clone(),
@@ -62,9 +72,17 @@ impl Command for CaptureRows {
                 Some(occurred_at) => work.create_at::<Lead>(lead, occurred_at, captured)?,
                 None => work.create::<Lead>(lead, captured)?,
             }
+            taken += 1;
         }
-        Ok(Taken { import, taken: self.rows.len() as u64, errors: Vec::new() })
+        if taken == 0 { Err(none_taken(&errors)) } else { Ok(Taken { import, taken, errors }) }
     }
+}
+
+/// The error of a row whose owner can't sign in.
+fn owner_error(line: u64) -> RowError {
+    let column = LeadField::Owner.name();
+    let FieldError { code, detail, .. } = cannot_sign_in(column);
+    RowError { line, column: Some(column.to_owned()), code: code.to_owned(), detail }
 }
 
 /// Records that an import is complete, with its report as the answer to the request. Refused if the import is reverted.

@@ -5,8 +5,8 @@ use crm_aggregates::{LeadDetails, LeadSource};
 use importing::{Field, also};
 use kernel::{Checks, Personal, PostalAddress};
 
-use crate::LeadFields;
 use crate::values::{self, present};
+use crate::{LeadFields, owner};
 
 /// The fields that a column can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,14 +86,18 @@ impl Field for LeadField {
 /// A valid row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeadRow {
+    /// The line on which it begins, from 1.
+    pub(super) line: u64,
     pub(super) details: LeadDetails,
     pub(super) source: LeadSource,
     pub(super) owner: Option<String>,
     pub(super) occurred_at: Option<DateTime<Utc>>,
 }
 
-/// Builds the lead of a row, and collects validation errors. `source`: the default source; `now`: the latest time that the row may name.
+/// Builds the lead of the row that begins on `line`, and collects validation errors. `source`: the default source; `now`: the latest time
+/// that the row may name.
 pub(super) fn read(
+    line: u64,
     cells: Vec<(LeadField, String)>,
     source: LeadSource,
     checks: &mut Checks,
@@ -128,8 +132,8 @@ pub(super) fn read(
         let country = address_country.or_else(|| details.country.clone());
         details.address = Some(PostalAddress { country, ..address }.into());
     }
-    let owner = present(owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
-    LeadRow { details, source: said_source, owner, occurred_at }
+    let owner = present(owner.as_ref(), |text| owner::form(checks, text));
+    LeadRow { line, details, source: said_source, owner, occurred_at }
 }
 
 fn lead_source(checks: &mut Checks, text: &str) -> Option<LeadSource> {
@@ -175,7 +179,7 @@ mod tests {
     fn row(cells: &[(LeadField, &str)]) -> Result<LeadRow, Vec<(String, &'static str)>> {
         let mut checks = Checks::default();
         let cells = cells.iter().map(|(field, text)| (*field, (*text).to_owned())).collect();
-        let row = read(cells, LeadSource::Partner, &mut checks, SystemClock.now());
+        let row = read(1, cells, LeadSource::Partner, &mut checks, SystemClock.now());
         let errors: Vec<_> = checks.into_errors().into_iter().map(|error| (error.pointer, error.code)).collect();
         if errors.is_empty() { Ok(row) } else { Err(errors) }
     }

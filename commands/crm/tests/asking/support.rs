@@ -94,9 +94,12 @@ impl World {
     /// Expects errors in fields (invalid values or unknown references), and returns their pointers and codes.
     pub async fn wrong<C: Command>(&self, command: &C) -> Vec<(String, &'static str)> {
         let refusal = self.refused(command).await;
-        let nowhere = refusal.errors().iter().all(|error| error.code.ends_with("not_found"));
-        let expected =
-            if nowhere { (Kind::Unprocessable, "reference_unknown") } else { (Kind::Invalid, "validation_failed") };
+        let reference = |code: &str| code.ends_with("not_found") || code == "cannot_sign_in";
+        let expected = if refusal.errors().iter().all(|error| reference(error.code)) {
+            (Kind::Unprocessable, "reference_unknown")
+        } else {
+            (Kind::Invalid, "validation_failed")
+        };
         assert_eq!((refusal.kind(), refusal.code()), expected, "{refusal}");
         refusal.errors().iter().map(|error| (error.pointer.clone(), error.code)).collect()
     }

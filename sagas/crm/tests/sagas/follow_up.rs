@@ -8,9 +8,9 @@ use crm_aggregates::{DisqualifyReason, Lead, LeadId, LeadStatus};
 use crm_commands::{
     AssignLead, CaptureLead, DisqualifyLead, GRANTS, LeadFields, QualifyLead, SetFollowUp, StartLeadWork, StopFollowUp,
 };
-use executor::{NoPermissions, Subjects};
+use executor::Subjects;
 use futures::future::BoxFuture;
-use kernel::{Clock, NoMachines, Position};
+use kernel::{Clock, Position};
 use sagabed::{Bed, Case, Crash, Story};
 
 pub struct FollowUp;
@@ -50,15 +50,13 @@ impl Story for FollowUp {
 
 /// Nobody is looked up: the people of these stories have no ids.
 pub fn subjects() -> Subjects {
-    Subjects { permissions: Arc::new(NoPermissions), machines: Arc::new(NoMachines) }
+    Subjects::unavailable()
 }
 
 /// A follow-up policy: escalate to grace after 3 days, reassign to hedy 2 days later.
 pub async fn set(case: &Case<'_>) {
     let (escalate_to, reassign_to) = ("grace".to_owned(), "hedy".to_owned());
-    let set =
-        SetFollowUp { escalate_after_days: 3, escalate_to, reassign_after_days: 2, reassign_to, subjects: subjects() };
-    case.execute(&set).await;
+    case.execute(&SetFollowUp { escalate_after_days: 3, escalate_to, reassign_after_days: 2, reassign_to }).await;
 }
 
 /// A qualified lead of ada.

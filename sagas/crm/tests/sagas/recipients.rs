@@ -45,7 +45,10 @@ impl Permissions for Users {
 async fn bed<const COUNT: usize>() -> (Bed, Arc<Users>, [UserId; COUNT]) {
     let ids = [(); COUNT].map(|()| UserId::new(SystemIds.next()));
     let users = Arc::new(Users(Mutex::new(ids.map(|id| (id, true)).into())));
-    (Bed::new(crm_sagas::sagas(&subjects(&users)), GRANTS).await, users, ids)
+    let subjects = subjects(&users);
+    let mut bed = Bed::new(crm_sagas::sagas(&subjects), GRANTS).await;
+    bed.executor = bed.executor.clone().with_subjects(subjects);
+    (bed, users, ids)
 }
 
 fn subjects(users: &Arc<Users>) -> Subjects {
@@ -57,13 +60,12 @@ fn lock_out(users: &Arc<Users>, user: UserId) {
 }
 
 /// Sets a follow-up that escalates to the first and reassigns to the second.
-async fn set(case: &Case<'_>, users: &Arc<Users>, [escalate_to, reassign_to]: [UserId; 2]) {
+async fn set(case: &Case<'_>, [escalate_to, reassign_to]: [UserId; 2]) {
     let set = SetFollowUp {
         escalate_after_days: 3,
         escalate_to: escalate_to.to_string(),
         reassign_after_days: 2,
         reassign_to: reassign_to.to_string(),
-        subjects: subjects(users),
     };
     case.execute(&set).await;
 }
@@ -86,9 +88,9 @@ async fn instead_of_who_cant_sign_in_any_more_those_get_it_whom_todays_policy_na
     let (bed, users, [left, chief, here]) = bed::<3>().await;
     let case = bed.case("follow_up_lead");
     let running = bed.start();
-    set(&case, &users, [left; 2]).await;
+    set(&case, [left; 2]).await;
     let lead = waiting_lead(&case).await;
-    set(&case, &users, [chief, here]).await;
+    set(&case, [chief, here]).await;
     lock_out(&users, left);
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "today's policy names others");
@@ -102,7 +104,7 @@ async fn due_for_nobody(
     users: &Arc<Users>,
     left: UserId,
 ) -> (LeadId, DateTime<Utc>) {
-    set(case, users, [left; 2]).await;
+    set(case, [left; 2]).await;
     let lead = waiting_lead(case).await;
     lock_out(users, left);
     case.pass(running).await;
@@ -121,7 +123,7 @@ async fn a_lead_that_nobody_could_get_goes_within_a_day_to_whom_a_later_policy_n
     let (lead, due) = due_for_nobody(&case, &running, &users, left).await;
     assert_eq!(stands(&case, lead).await, [Some("ada".to_owned()), None]);
 
-    set(&case, &users, [here; 2]).await;
+    set(&case, [here; 2]).await;
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "a later policy names somebody");
     assert_eq!(bed.clock.now(), due + Duration::days(1 + 2));
@@ -162,9 +164,9 @@ async fn a_lead_is_taken_back_from_whom_it_was_given_to() {
     let case = bed.case("follow_up_lead");
     let reassigned = Point::AfterStep { step: "reassign".to_owned(), undo: false };
     let running = bed.start_with(Arc::new(Failing(reassigned)));
-    set(&case, &users, [left; 2]).await;
+    set(&case, [left; 2]).await;
     let lead = waiting_lead(&case).await;
-    set(&case, &users, [here; 2]).await;
+    set(&case, [here; 2]).await;
     lock_out(&users, left);
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Compensated, "the last step fails");
@@ -178,7 +180,7 @@ async fn a_lead_that_was_given_twice_is_taken_back_for_whose_it_was_at_first() {
     let case = bed.case("follow_up_lead");
     let reassigned = Point::AfterStep { step: "reassign".to_owned(), undo: false };
     let running = bed.start();
-    set(&case, &users, [left; 2]).await;
+    set(&case, [left; 2]).await;
     let lead = waiting_lead(&case).await;
     case.pass(&running).await;
     case.until("escalated", |one| one.step.as_deref() == Some("reassign") && case.later(one).is_some()).await;
@@ -194,7 +196,7 @@ async fn a_lead_that_was_given_twice_is_taken_back_for_whose_it_was_at_first() {
     lock_out(&users, left);
     let running = bed.start_with(Arc::new(Failing(reassigned)));
     case.until("looking again", |one| case.later(one).is_some()).await;
-    set(&case, &users, [here; 2]).await;
+    set(&case, [here; 2]).await;
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Compensated, "the last step fails");
     assert_eq!(case.count("crm.lead.assigned").await, 3, "given twice, and taken back");
