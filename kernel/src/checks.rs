@@ -19,7 +19,7 @@ pub struct Checks {
 impl Checks {
     /// Adds an error.
     pub fn refuse(&mut self, pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) {
-        self.errors.push(FieldError { pointer: pointer.into(), code, detail: detail.into() });
+        self.errors.push(FieldError::new(pointer, code, detail));
     }
 
     /// Validates one line of text that a person typed, and returns it trimmed and [composed]. Refused are control characters, characters

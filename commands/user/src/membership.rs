@@ -88,7 +88,7 @@ async fn update_each(
     for (place, user) in users.iter().enumerate() {
         if work.find::<User>(*user).await?.is_none() {
             let detail = format!("there is no user {user}");
-            return Err(crate::references::unknown(&format!("{pointer}/{place}"), "not_found", detail));
+            return Err(Refusal::reference(format!("{pointer}/{place}"), "not_found", detail));
         }
         work.update::<User>(*user, command()).await?;
     }
