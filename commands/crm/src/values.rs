@@ -11,11 +11,6 @@ pub(crate) use crate::lengths::{NAME, NOTE, REASON, SUBJECT};
 /// The allowed years of close dates and exchange rates.
 const YEARS: RangeInclusive<i32> = 1970..=2199;
 
-/// Validates an optional value, if there is one.
-pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) -> Option<T> {
-    text.map(|text| take(text))
-}
-
 /// Validates the user to whom something is assigned: the subject of their token.
 pub(crate) fn owner(text: &str) -> Result<String, Refusal> {
     let mut checks = Checks::default();

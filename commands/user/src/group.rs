@@ -5,9 +5,8 @@ use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId, User};
 
 use crate::access::{Catalogue, existing_role, group_roles, require_within_own};
-use crate::lengths;
 use crate::membership::change_members;
-use crate::values::{self, present};
+use crate::{lengths, values};
 
 /// Claims on the names of groups, which are unique in a tenant regardless of case.
 pub(crate) static NAME: ClaimKind = ClaimKind {
@@ -125,7 +124,7 @@ impl Command for ProvisionGroup {
     async fn run(&self, work: &mut Work<'_>) -> Result<GroupId, Refusal> {
         let mut checks = Checks::default();
         let name = checks.line("/name", &self.name, lengths::NAME);
-        let external_id = present(self.external_id.as_ref(), |text| external_id(&mut checks, text));
+        let external_id = self.external_id.as_deref().map(|text| external_id(&mut checks, text));
         checks.finish()?;
         let group = begin(work, name, Vec::new())?;
         work.update::<Group>(group, GroupCommand::ChangeExternalId { external_id }).await?;

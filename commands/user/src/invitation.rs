@@ -11,8 +11,7 @@ use uuid::Uuid;
 
 use crate::access::{self, Catalogue, SubjectLookup, require_within_own};
 use crate::user::{LOGIN, begin, check_initial_access, named};
-use crate::values::{self, present};
-use crate::{lengths, references, registration};
+use crate::{lengths, references, registration, values};
 
 /// Claims on e-mail addresses of open invitations: an address has at most one.
 pub(crate) static EMAIL: ClaimKind = ClaimKind {
@@ -78,7 +77,7 @@ impl Command for InviteUser {
     async fn run(&self, work: &mut Work<'_>) -> Result<InvitationId, Refusal> {
         let mut checks = Checks::default();
         let email = checks.email("/email", &self.email);
-        let name = present(self.name.as_ref(), |text| checks.line("/name", text, lengths::NAME).into());
+        let name = self.name.as_deref().map(|text| checks.line("/name", text, lengths::NAME).into());
         let roles = values::distinct_list(&mut checks, "/roles", &self.roles, lengths::ROLES);
         let groups = values::distinct_list(&mut checks, "/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;

@@ -9,8 +9,7 @@ use crate::access::{self, Catalogue, existing_role, require_within_own};
 use crate::profile::ProfileFields;
 use crate::recent_sign_in::require_recent_sign_in_for_oneself;
 use crate::references::existing_group;
-use crate::values::{self, present};
-use crate::{lengths, owners};
+use crate::{lengths, owners, values};
 
 /// Claims on login names in lower case. E-mail addresses and user names share one namespace, so that a login name identifies one user.
 pub(crate) static LOGIN: ClaimKind = ClaimKind {
@@ -33,7 +32,7 @@ impl LoginFields {
     pub(crate) fn check(&self, checks: &mut Checks) -> Login {
         Login {
             email: checks.email("/email", &self.email).into(),
-            user_name: present(self.user_name.as_ref(), |text| values::user_name(checks, "/user_name", text).into()),
+            user_name: self.user_name.as_deref().map(|text| values::user_name(checks, "/user_name", text).into()),
         }
     }
 }

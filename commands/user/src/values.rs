@@ -4,11 +4,6 @@ use kernel::Checks;
 
 use crate::lengths;
 
-/// Validates an optional value with `take`, if there is one.
-pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) -> Option<T> {
-    text.map(|text| take(text))
-}
-
 /// A user name: lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit. Returned in lower case. It can't be
 /// confused with an e-mail address, which has an `@`.
 pub(crate) fn user_name(checks: &mut Checks, pointer: &str, text: &str) -> String {

@@ -5,8 +5,7 @@ use crm_aggregates::{LeadDetails, LeadSource};
 use importing::{Field, also};
 use kernel::{Checks, Personal, PostalAddress};
 
-use crate::LeadFields;
-use crate::values::{self, present};
+use crate::{LeadFields, values};
 
 /// The fields that a column can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +127,7 @@ pub(super) fn read(
         let country = address_country.or_else(|| details.country.clone());
         details.address = Some(PostalAddress { country, ..address }.into());
     }
-    let owner = present(owner.as_ref(), |text| checks.identifier("/owner", text, values::SUBJECT));
+    let owner = owner.as_deref().map(|text| checks.identifier("/owner", text, values::SUBJECT));
     LeadRow { details, source: said_source, owner, occurred_at }
 }
 
