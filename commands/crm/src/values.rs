@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use chrono::{Datelike, NaiveDate};
-use kernel::{Checks, Refusal};
+use kernel::{Checks, Refusal, is_web_address};
 
 use crate::lengths;
 pub(crate) use crate::lengths::{NAME, NOTE, REASON, SUBJECT};
@@ -22,10 +22,7 @@ pub(crate) fn owner(text: &str) -> Result<String, Refusal> {
 /// Validates a web address: `http://` or `https://`, a host, no spaces, at most 2,000 characters.
 pub(crate) fn website(checks: &mut Checks, pointer: &str, text: &str) -> String {
     let text = text.trim();
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>\"\\^`{|}".contains(c));
-    if host.is_empty() || host.contains('@') || !plain || text.chars().count() > lengths::WEBSITE {
+    if !is_web_address(text, &["https://", "http://"]) || text.chars().count() > lengths::WEBSITE {
         checks.refuse(pointer, "website", "not a web address like https://example.com");
     }
     text.to_owned()

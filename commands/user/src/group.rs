@@ -5,8 +5,8 @@ use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId, User};
 
 use crate::access::{Catalogue, existing_role, group_roles, require_within_own};
+use crate::lengths;
 use crate::membership::change_members;
-use crate::{lengths, values};
 
 /// Claims on the names of groups, which are unique in a tenant regardless of case.
 pub(crate) static NAME: ClaimKind = ClaimKind {
@@ -107,7 +107,7 @@ impl Command for CreateGroup {
     async fn run(&self, work: &mut Work<'_>) -> Result<GroupId, Refusal> {
         let mut checks = Checks::default();
         let name = checks.line("/name", &self.name, lengths::NAME);
-        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, user_aggregates::MOST_GROUP_ROLES);
+        let roles = checks.distinct("/roles", &self.roles, user_aggregates::MOST_GROUP_ROLES);
         checks.finish()?;
         for (place, role) in roles.iter().enumerate() {
             existing_role(work, role, &format!("/roles/{place}")).await?;

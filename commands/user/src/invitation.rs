@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::access::{self, Catalogue, SubjectLookup, require_within_own};
 use crate::user::{LOGIN, begin, check_initial_access, named};
-use crate::{lengths, references, registration, values};
+use crate::{lengths, references, registration};
 
 /// Claims on e-mail addresses of open invitations: an address has at most one.
 pub(crate) static EMAIL: ClaimKind = ClaimKind {
@@ -78,8 +78,8 @@ impl Command for InviteUser {
         let mut checks = Checks::default();
         let email = checks.email("/email", &self.email);
         let name = self.name.as_deref().map(|text| checks.line("/name", text, lengths::NAME).into());
-        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, lengths::ROLES);
-        let groups = values::distinct_list(&mut checks, "/groups", &self.groups, lengths::GROUPS);
+        let roles = checks.distinct("/roles", &self.roles, lengths::ROLES);
+        let groups = checks.distinct("/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
         check_initial_access(work, &self.catalogue, &roles, &groups).await?;
         registration::replace_registration(work, &email).await?;

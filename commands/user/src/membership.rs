@@ -6,7 +6,7 @@ use user_aggregates::{GroupId, OrganizationId, User, UserCommand};
 
 use crate::access::{Catalogue, authorize_over, existing_role, group_roles, require_within_own};
 use crate::references::{existing_group, existing_organization};
-use crate::{lengths, owners, values};
+use crate::{lengths, owners};
 
 /// Gives a user a role.
 #[derive(Clone, Debug)]
@@ -69,8 +69,8 @@ impl Command for RevokeRole {
 /// Validates the users to add and to remove: the length of each list, and that nobody is on both.
 fn check_lists(join: &[UserId], leave: &[UserId], most: usize) -> Result<(Vec<UserId>, Vec<UserId>), Refusal> {
     let mut checks = Checks::default();
-    let join = values::distinct_list(&mut checks, "/join", join, most);
-    let leave = values::distinct_list(&mut checks, "/leave", leave, most);
+    let join = checks.distinct("/join", join, most);
+    let leave = checks.distinct("/leave", leave, most);
     if let Some(both) = join.iter().find(|user| leave.binary_search(user).is_ok()) {
         checks.refuse("/leave", "both", format!("{both} can't be added and removed at the same time"));
     }

@@ -13,8 +13,8 @@ use user_aggregates::{
 use crate::access::{Catalogue, existing_role, require_within_own};
 use crate::domain::{DOMAIN, domain_name};
 use crate::invitation::{self, EMAIL};
+use crate::lengths;
 use crate::user::LOGIN;
-use crate::{lengths, values};
 
 /// Minimum time between two mails to an address, so that nobody can fill another person's mailbox.
 const PAUSE: Duration = Duration::minutes(10);
@@ -60,8 +60,8 @@ impl Command for SetRegistrationPolicy {
                 Err(wrong) => checks.refuse(format!("/domains/{place}"), wrong.code(), wrong.to_string()),
             }
         }
-        let domains = values::distinct_list(&mut checks, "/domains", &domains, lengths::DOMAINS);
-        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, lengths::ROLES);
+        let domains = checks.distinct("/domains", &domains, lengths::DOMAINS);
+        let roles = checks.distinct("/roles", &self.roles, lengths::ROLES);
         match self.open_to {
             OpenTo::Domains if self.domains.is_empty() => {
                 checks.refuse("/domains", "missing", "list the domains whose e-mail addresses may register".to_owned());

@@ -5,7 +5,7 @@ use kernel::{Checks, Refusal};
 use user_aggregates::{Role, RoleChanged, RoleCommand, RoleDefined, RoleId};
 
 use crate::access::{self, Catalogue, existing_role, unknown_permission};
-use crate::{lengths, values};
+use crate::lengths;
 
 /// The details of a role as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -50,8 +50,8 @@ impl RoleFields {
                 checks.refuse(error.pointer, error.code, error.detail);
             }
         }
-        let permissions = values::distinct_list(checks, "/permissions", &self.permissions, lengths::PERMISSIONS);
-        let includes = values::distinct_list(checks, "/includes", &self.includes, lengths::ROLES);
+        let permissions = checks.distinct("/permissions", &self.permissions, lengths::PERMISSIONS);
+        let includes = checks.distinct("/includes", &self.includes, lengths::ROLES);
         RoleChanged { title, permissions, includes }
     }
 }
@@ -89,7 +89,7 @@ impl Command for DefineRole {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<String, Refusal> {
         let mut checks = Checks::default();
-        let name = values::role_name(&mut checks, "/name", &self.name);
+        let name = checks.role_name("/name", &self.name);
         if name.parse::<kernel::Role>().is_ok() {
             checks.refuse("/name", "built_in", format!("the role {name} is built in; choose another name"));
         }

@@ -137,8 +137,8 @@ impl Command for RegisterUser {
         let mut checks = Checks::default();
         let login = self.login.check(&mut checks);
         let profile = self.profile.check(&mut checks);
-        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, lengths::ROLES);
-        let groups = values::distinct_list(&mut checks, "/groups", &self.groups, lengths::GROUPS);
+        let roles = checks.distinct("/roles", &self.roles, lengths::ROLES);
+        let groups = checks.distinct("/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
         check_initial_access(work, &self.catalogue, &roles, &groups).await?;
         let user = work.new_id();
