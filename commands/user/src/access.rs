@@ -160,6 +160,14 @@ pub(crate) async fn existing_role(work: &mut Work<'_>, name: &str, pointer: &str
     Err(Refusal::reference(pointer, "not_found", detail))
 }
 
+/// Refuses roles that do not exist. `names` are the roles as they were sent, so that the pointer is to the place of the wrong one.
+pub(crate) async fn existing_roles(work: &mut Work<'_>, names: &[String], pointer: &str) -> Result<(), Refusal> {
+    for (place, name) in names.iter().enumerate() {
+        existing_role(work, name, &format!("{pointer}/{place}")).await?;
+    }
+    Ok(())
+}
+
 /// Refuses to give or take roles that have permissions that the caller lacks.
 ///
 /// Who has all permissions of administrators lacks none. So roles that include too many others to be followed keep nobody out of the reach

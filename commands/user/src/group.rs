@@ -4,7 +4,7 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId, User};
 
-use crate::access::{Catalogue, existing_role, group_roles, require_within_own};
+use crate::access::{Catalogue, existing_role, existing_roles, group_roles, require_within_own};
 use crate::lengths;
 use crate::membership::change_members;
 
@@ -109,9 +109,7 @@ impl Command for CreateGroup {
         let name = checks.line("/name", &self.name, lengths::NAME);
         let roles = checks.distinct("/roles", &self.roles, user_aggregates::MOST_GROUP_ROLES);
         checks.finish()?;
-        for (place, role) in roles.iter().enumerate() {
-            existing_role(work, role, &format!("/roles/{place}")).await?;
-        }
+        existing_roles(work, &self.roles, "/roles").await?;
         require_within_own(work, &self.catalogue, roles.iter().cloned()).await?;
         begin(work, name, roles)
     }

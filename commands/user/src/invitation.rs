@@ -81,7 +81,7 @@ impl Command for InviteUser {
         let roles = checks.distinct("/roles", &self.roles, lengths::ROLES);
         let groups = checks.distinct("/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
-        check_initial_access(work, &self.catalogue, &roles, &groups).await?;
+        check_initial_access(work, &self.catalogue, &self.roles, &self.groups).await?;
         registration::replace_registration(work, &email).await?;
         send(work, email, name, roles, groups, false)
     }

@@ -10,7 +10,7 @@ use user_aggregates::{
     RegistrationPolicy, RegistrationPolicyCommand, RegistrationPolicySet, User, UserCommand,
 };
 
-use crate::access::{Catalogue, existing_role, require_within_own};
+use crate::access::{Catalogue, existing_roles, require_within_own};
 use crate::domain::{DOMAIN, domain_name};
 use crate::invitation::{self, EMAIL};
 use crate::lengths;
@@ -74,9 +74,7 @@ impl Command for SetRegistrationPolicy {
             _ => {}
         }
         checks.finish()?;
-        for (place, role) in roles.iter().enumerate() {
-            existing_role(work, role, &format!("/roles/{place}")).await?;
-        }
+        existing_roles(work, &self.roles, "/roles").await?;
         require_within_own(work, &self.catalogue, roles.iter().cloned()).await?;
         let tenant = work.caller().tenant();
         let set = RegistrationPolicySet { open_to: self.open_to, domains, roles };

@@ -5,7 +5,7 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId, is_picture_address};
 use user_aggregates::{GroupId, LinkFault, Login, Profile, User, UserCommand, UserRegistered};
 
-use crate::access::{self, Catalogue, existing_role, require_within_own};
+use crate::access::{self, Catalogue, existing_roles, require_within_own};
 use crate::profile::ProfileFields;
 use crate::recent_sign_in::require_recent_sign_in_for_oneself;
 use crate::references::existing_group;
@@ -111,7 +111,7 @@ pub(crate) async fn change_login(
     Ok(())
 }
 
-/// Refuses roles and groups that do not exist or that give permissions that the caller lacks.
+/// Refuses roles and groups that do not exist or that give permissions that the caller lacks. They are those that were sent, in their order.
 pub(crate) async fn check_initial_access(
     work: &mut Work<'_>,
     catalogue: &Catalogue,
@@ -119,9 +119,7 @@ pub(crate) async fn check_initial_access(
     groups: &[GroupId],
 ) -> Result<(), Refusal> {
     let mut given: Vec<String> = roles.to_vec();
-    for (place, role) in roles.iter().enumerate() {
-        existing_role(work, role, &format!("/roles/{place}")).await?;
-    }
+    existing_roles(work, roles, "/roles").await?;
     for (place, group) in groups.iter().enumerate() {
         existing_group(work, *group, &format!("/groups/{place}")).await?;
         given.extend(access::group_roles(work, *group).await?);
@@ -140,7 +138,7 @@ impl Command for RegisterUser {
         let roles = checks.distinct("/roles", &self.roles, lengths::ROLES);
         let groups = checks.distinct("/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
-        check_initial_access(work, &self.catalogue, &roles, &groups).await?;
+        check_initial_access(work, &self.catalogue, &self.roles, &self.groups).await?;
         let user = work.new_id();
         let registered = UserRegistered { login, email_verified: false, profile, roles, groups, invitation: None };
         begin(work, user, registered).await?;
