@@ -83,19 +83,23 @@ impl Command for InviteUser {
         checks.finish()?;
         check_initial_access(work, &self.catalogue, &self.roles, &self.groups).await?;
         registration::replace_registration(work, &email).await?;
-        send(work, email, name, roles, groups, false)
+        send(work, NewInvitation { email, name, roles, groups, by_policy: false })
     }
 }
 
+/// An invitation that is to be sent. Its values have been validated.
+pub(crate) struct NewInvitation {
+    pub email: String,
+    pub name: Option<Personal<String>>,
+    pub roles: Vec<String>,
+    pub groups: Vec<GroupId>,
+    /// Whether the person asked for it themselves, under the registration policy.
+    pub by_policy: bool,
+}
+
 /// Sends an invitation. The append is refused if the address belongs to a user or has an invitation.
-pub(crate) fn send(
-    work: &mut Work<'_>,
-    email: String,
-    name: Option<Personal<String>>,
-    roles: Vec<String>,
-    groups: Vec<GroupId>,
-    by_policy: bool,
-) -> Result<InvitationId, Refusal> {
+pub(crate) fn send(work: &mut Work<'_>, new: NewInvitation) -> Result<InvitationId, Refusal> {
+    let NewInvitation { email, name, roles, groups, by_policy } = new;
     let invitation: InvitationId = work.new_id();
     work.absent(&LOGIN, &email, invitation);
     work.take(&EMAIL, &email, invitation);

@@ -12,7 +12,7 @@ use user_aggregates::{
 
 use crate::access::{Catalogue, existing_roles, require_within_own};
 use crate::domain::{DOMAIN, domain_name};
-use crate::invitation::{self, EMAIL};
+use crate::invitation::{self, EMAIL, NewInvitation};
 use crate::lengths;
 use crate::user::LOGIN;
 
@@ -154,6 +154,7 @@ impl Command for RequestRegistration {
             work.update::<User>(user, note).await?;
             return Ok(Registration::Known);
         }
+        let new = |email| NewInvitation { email, name: None, roles, groups: Vec::new(), by_policy: true };
         match invited(work, &email).await? {
             Some(before) => {
                 let found = work.read::<Invitation>(before).await?;
@@ -166,10 +167,10 @@ impl Command for RequestRegistration {
                 } else if work.now() >= found.expires_at {
                     // An expired invitation by a person is not renewed by a registration: the person gets what the policy gives.
                     take_back(work, before, &email).await?;
-                    invitation::send(work, email, None, roles, Vec::new(), true)?;
+                    invitation::send(work, new(email))?;
                 }
             }
-            None => _ = invitation::send(work, email, None, roles, Vec::new(), true)?,
+            None => _ = invitation::send(work, new(email))?,
         }
         Ok(Registration::Invited)
     }
