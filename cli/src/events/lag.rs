@@ -92,7 +92,7 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
             state: "follows".to_owned(),
         });
     }
-    all.push(endpoints(context, service, &database, (domain.catalog)()).await?);
+    all.push(endpoints(context, service, &database, (domain.event_types)()).await?);
     Ok(all)
 }
 
