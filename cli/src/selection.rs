@@ -17,7 +17,8 @@ pub fn check_types(services: &[Service], aggregate: Option<&str>, event: Option<
     let aggregates: BTreeSet<_> =
         domains.iter().flat_map(|domain| &domain.aggregates).map(|aggregate| aggregate.name).collect();
     check_type(services, "aggregate", aggregate, &aggregates)?;
-    let events: BTreeSet<_> = domains.iter().flat_map(|domain| (domain.catalog)()).map(|event| event.name).collect();
+    let events: BTreeSet<_> =
+        domains.iter().flat_map(|domain| (domain.event_types)()).map(|event| event.name).collect();
     check_type(services, "event", event, &events)
 }
 

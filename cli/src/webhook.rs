@@ -243,7 +243,7 @@ async fn open(context: &Context) -> Result<Vec<Webhooks>> {
     SERVICES
         .iter()
         .map(|service| {
-            let (database, types) = (context.config.database(*service), (context::domain(*service)?.catalog)());
+            let (database, types) = (context.config.database(*service), (context::domain(*service)?.event_types)());
             let settings = context.config.webhooks.settings();
             Webhooks::open(&database, bus.clone(), types.into(), settings, sources.clone())
                 .map_err(|error| anyhow!(error))

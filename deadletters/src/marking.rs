@@ -186,7 +186,7 @@ mod tests {
 
     const NOTES: AggregateType = AggregateType {
         name: "demo.note",
-        catalog: Vec::new,
+        event_types: Vec::new,
         decode: |_, _, _| Ok(1),
         current_events: |event_type, event_version, payload| {
             let unreadable = |error: &serde_json::Error| kernel::DecodeError::Payload {

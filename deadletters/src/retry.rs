@@ -198,27 +198,7 @@ pub async fn settle(
         if !over(connection, consumer, taken, *head).await? {
             return Ok(Settled { events: 0, drained: false });
         }
-        let behind = |discarded: bool| -> Vec<i64> {
-            let found = done[1..].iter().filter(|at| taken.decisions.discards(**at) == discarded);
-            found.map(|at| at.as_i64()).collect()
-        };
-        sqlx::query(
-            "UPDATE dead.letters SET state = 'discarded', changed_at = now()
-             WHERE tenant_id = $1 AND consumer = $2 AND position = ANY($3) AND state = 'waiting'",
-        )
-        .bind(taken.tenant.uuid())
-        .bind(consumer.as_str())
-        .bind(behind(true))
-        .execute(&mut *connection)
-        .await?;
-        sqlx::query(
-            "DELETE FROM dead.letters WHERE tenant_id = $1 AND consumer = $2 AND position = ANY($3) AND state = 'waiting'",
-        )
-        .bind(taken.tenant.uuid())
-        .bind(consumer.as_str())
-        .bind(behind(false))
-        .execute(&mut *connection)
-        .await?;
+        end_waiting(connection, consumer, taken, &done[1..]).await?;
     }
     let drained = failed.is_none() && !taken.more;
     if let Some((at, reasons)) = failed {
@@ -244,22 +224,58 @@ pub async fn settle(
         .await?;
         tried(connection, consumer, taken.tenant, at, attempt, &reasons).await?;
     } else if taken.more {
-        // There are more events than were taken: the next one becomes a parked letter without failures, due at once.
-        sqlx::query(
-            "UPDATE dead.letters SET state = 'parked', next_attempt_at = clock_timestamp(), changed_at = now()
-             WHERE tenant_id = $1 AND consumer = $2 AND position = (
-                 SELECT position FROM dead.letters
-                 WHERE tenant_id = $1 AND consumer = $2 AND aggregate_type = $3 AND aggregate_id = $4 AND state = 'waiting'
-                 ORDER BY position LIMIT 1)",
-        )
-        .bind(taken.tenant.uuid())
-        .bind(consumer.as_str())
-        .bind(&taken.aggregate_type)
-        .bind(&taken.aggregate_id)
-        .execute(&mut *connection)
-        .await?;
+        park_next(connection, consumer, taken).await?;
     }
     Ok(Settled { events: done.len() as u64, drained })
+}
+
+/// Ends the letters of processed events that waited behind the first one. Those that somebody discarded are kept as discarded.
+async fn end_waiting(
+    connection: &mut PgConnection,
+    consumer: &Consumer,
+    taken: &Taken,
+    processed: &[Position],
+) -> Result<(), sqlx::Error> {
+    let behind = |discarded: bool| -> Vec<i64> {
+        let found = processed.iter().filter(|at| taken.decisions.discards(**at) == discarded);
+        found.map(|at| at.as_i64()).collect()
+    };
+    sqlx::query(
+        "UPDATE dead.letters SET state = 'discarded', changed_at = now()
+         WHERE tenant_id = $1 AND consumer = $2 AND position = ANY($3) AND state = 'waiting'",
+    )
+    .bind(taken.tenant.uuid())
+    .bind(consumer.as_str())
+    .bind(behind(true))
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "DELETE FROM dead.letters WHERE tenant_id = $1 AND consumer = $2 AND position = ANY($3) AND state = 'waiting'",
+    )
+    .bind(taken.tenant.uuid())
+    .bind(consumer.as_str())
+    .bind(behind(false))
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
+}
+
+/// Makes the first event after those that were taken a parked letter without failures, due at once.
+async fn park_next(connection: &mut PgConnection, consumer: &Consumer, taken: &Taken) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE dead.letters SET state = 'parked', next_attempt_at = clock_timestamp(), changed_at = now()
+         WHERE tenant_id = $1 AND consumer = $2 AND position = (
+             SELECT position FROM dead.letters
+             WHERE tenant_id = $1 AND consumer = $2 AND aggregate_type = $3 AND aggregate_id = $4 AND state = 'waiting'
+             ORDER BY position LIMIT 1)",
+    )
+    .bind(taken.tenant.uuid())
+    .bind(consumer.as_str())
+    .bind(&taken.aggregate_type)
+    .bind(&taken.aggregate_id)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
 }
 
 /// Ends the parked state of the first event. Returns false if it was not parked any more.

@@ -11,7 +11,7 @@ pub struct AggregateType {
     /// `service.aggregate`, for example `crm.lead`.
     pub name: &'static str,
     /// Every event type and version that its streams may hold.
-    pub catalog: fn() -> Vec<EventType>,
+    pub event_types: fn() -> Vec<EventType>,
     /// How many current events a stored event decodes to. Arguments: its type, version and payload. The error says why it can't be decoded.
     pub decode: fn(&str, u32, &[u8]) -> Result<usize, DecodeError>,
     /// The current events that a stored event decodes to, as JSON. Arguments and error as in `decode`.
@@ -31,7 +31,7 @@ impl AggregateType {
     pub const fn of<A: Aggregate>() -> Self {
         Self {
             name: A::TYPE,
-            catalog: A::Event::catalog,
+            event_types: A::Event::event_types,
             decode: decode::<A>,
             current_events: current_events::<A>,
             state: state::<A>,

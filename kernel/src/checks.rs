@@ -1,6 +1,6 @@
 //! Validation of request bodies: collects every error, each with the JSON pointer of its value, instead of stopping at the first.
 
-use crate::{FieldError, Refusal, composed, folded};
+use crate::{FieldError, Refusal, Role, composed, folded};
 
 /// Collects the errors of a request body while its values are validated and normalised.
 ///
@@ -19,7 +19,7 @@ pub struct Checks {
 impl Checks {
     /// Adds an error.
     pub fn refuse(&mut self, pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) {
-        self.errors.push(FieldError { pointer: pointer.into(), code, detail: detail.into() });
+        self.errors.push(FieldError::new(pointer, code, detail));
     }
 
     /// Validates one line of text that a person typed, and returns it trimmed and [composed]. Refused are control characters, characters
@@ -89,6 +89,32 @@ impl Checks {
         kept
     }
 
+    /// Validates the name of a role, a built-in one or one that a tenant defined ([`Role::is_name`]).
+    pub fn role_name(&mut self, pointer: &str, text: &str) -> String {
+        if !Role::is_name(text) {
+            let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
+            let detail = format!("allowed are {least} to {most} letters a-z, digits and _, beginning with a letter");
+            self.refuse(pointer, "role_name", detail);
+        }
+        text.to_owned()
+    }
+
+    /// Refuses a list of more than `most` entries.
+    pub fn at_most(&mut self, pointer: &str, most: usize, count: usize) {
+        if count > most {
+            self.refuse(pointer, "too_many", format!("{count} entries; at most {most} are allowed"));
+        }
+    }
+
+    /// Refuses a list of more than `most` entries. Returns it sorted, with each entry once.
+    pub fn distinct<T: Ord + Clone>(&mut self, pointer: &str, list: &[T], most: usize) -> Vec<T> {
+        self.at_most(pointer, most, list.len());
+        let mut list = list.to_vec();
+        list.sort_unstable();
+        list.dedup();
+        list
+    }
+
     /// Unwraps the result of another check; an error is added at `pointer`, and gives `None`.
     pub fn take<T>(
         &mut self,
@@ -132,6 +158,15 @@ fn unseen(c: char) -> bool {
     c.is_whitespace()
         || matches!(c,
             '\u{200c}' | '\u{200d}' | '\u{2800}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// Whether a text is a web address: one of these schemes, such as `https://`, then a host without a user before it, and nothing that an
+/// address can't contain.
+pub fn is_web_address(text: &str, schemes: &[&str]) -> bool {
+    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(*scheme)).unwrap_or_default();
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>\"\\^`{|}".contains(c));
+    !host.is_empty() && !host.contains('@') && plain
 }
 
 fn is_email(text: &str) -> bool {
@@ -229,6 +264,36 @@ mod tests {
         let mut checks = Checks::default();
         checks.email("/email", "ada\u{37e}@example.com");
         assert_eq!(checks.into_errors()[0].code, "email");
+    }
+
+    #[test]
+    fn lists_are_short_and_name_each_thing_once() {
+        let mut checks = Checks::default();
+        assert_eq!(checks.distinct("/roles", &["b", "a", "b"], 3), ["a", "b"]);
+        assert!(checks.ok());
+        checks.distinct("/roles", &["b", "a", "b"], 2);
+        assert_eq!(checks.into_errors()[0].code, "too_many");
+    }
+
+    #[test]
+    fn a_name_of_a_role_is_a_word() {
+        for (name, allowed) in [("sales_lead2", true), ("Sales", false), ("s", false), ("2sales", false)] {
+            let mut checks = Checks::default();
+            assert_eq!(checks.role_name("/role", name), name);
+            assert_eq!(checks.ok(), allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_web_address_has_a_scheme_and_a_host() {
+        let web = ["https://", "http://"];
+        for good in ["https://example.com", "http://example.com/a?b=c#d", "https://münchen.example"] {
+            assert!(is_web_address(good, &web), "{good:?}");
+        }
+        for bad in ["", "example.com", "javascript:alert(1)", "https://", "https://a b", "https://user:pw@host"] {
+            assert!(!is_web_address(bad, &web), "{bad:?}");
+        }
+        assert!(!is_web_address("http://example.com", &["https://"]));
     }
 
     #[test]

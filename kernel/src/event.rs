@@ -19,10 +19,10 @@ pub trait Event: cqrs_es::DomainEvent + 'static {
     fn decode(event_type: &str, version: u32, payload: &[u8]) -> Result<Upcast<Self>, DecodeError>;
 
     /// Every type and version that the log may contain, with its JSON Schema.
-    fn catalog() -> Vec<EventType>;
+    fn event_types() -> Vec<EventType>;
 }
 
-/// One entry of the event catalogue: a type in one version.
+/// A type of events, in one version.
 #[derive(Clone, Debug)]
 pub struct EventType {
     /// `service.aggregate`.
@@ -40,17 +40,17 @@ pub struct EventType {
 /// A stored event that this program cannot decode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The type or version is not in the aggregate's catalogue: perhaps a newer version of the program wrote it.
+    /// The aggregate has no such type or version: perhaps a newer version of the program wrote it.
     #[error("unknown event {event_type} version {version} of {aggregate_type}")]
     Unknown {
-        /// The aggregate whose catalogue was searched.
+        /// The aggregate.
         aggregate_type: &'static str,
         /// The event's wire name.
         event_type: String,
         /// The event's version.
         version: u32,
     },
-    /// The payload does not match the schema in the catalogue.
+    /// The payload does not match the schema of its type.
     #[error("event {event_type} version {version} can't be read: {reason}")]
     Payload {
         /// The event's wire name.
@@ -62,8 +62,8 @@ pub enum DecodeError {
     },
 }
 
-/// Declares the events of one aggregate: an enum, a struct for each event, their pinned wire names and versions, decoding
-/// and catalogue.
+/// Declares the events of one aggregate: an enum, a struct for each event, their pinned wire names and versions, decoding,
+/// and the list of their types.
 ///
 /// ```
 /// kernel::events! {
@@ -219,7 +219,7 @@ macro_rules! events {
                 }
             }
 
-            fn catalog() -> Vec<$crate::EventType> {
+            fn event_types() -> Vec<$crate::EventType> {
                 vec![
                     $($crate::EventType {
                         aggregate_type: $aggregate,

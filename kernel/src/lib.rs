@@ -52,7 +52,7 @@ pub use aggregate::Aggregate;
 pub use aggregate_type::AggregateType;
 pub use backoff::Backoff;
 pub use caller::{Caller, Grant, Role, abbreviate, covers};
-pub use checks::{Checks, is_deceptive};
+pub use checks::{Checks, is_deceptive, is_web_address};
 pub use clock::{Clock, IdSource, ManualClock, SystemClock, SystemIds, ago, pauses, to_micros};
 pub use day::{NotADay, deserialize_day, read_day};
 pub use event::{DecodeError, Event, EventType};

@@ -48,6 +48,13 @@ pub struct FieldError {
     pub detail: String,
 }
 
+impl FieldError {
+    /// An error at a JSON pointer.
+    pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code, detail: detail.into() }
+    }
+}
+
 /// A request that was refused: nothing was written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal(Box<Inner>);
@@ -116,6 +123,11 @@ impl Refusal {
         refusal
     }
 
+    /// A request whose body has one error.
+    pub fn field(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self::fields(vec![FieldError::new(pointer, code, detail)])
+    }
+
     /// A request whose body refers to things that do not exist (or belong to another tenant: the answer is the same for both), or to people
     /// who can't sign in any more.
     pub fn references(errors: Vec<FieldError>) -> Self {
@@ -123,6 +135,11 @@ impl Refusal {
         let mut refusal = Self::unprocessable("reference_unknown", detail);
         refusal.0.errors = errors;
         refusal
+    }
+
+    /// A request whose body refers to one thing that does not exist.
+    pub fn reference(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self::references(vec![FieldError::new(pointer, code, detail)])
     }
 
     /// A resource that does not exist, or belongs to another tenant: the answer is the same for both. `resource` is an aggregate's type or the

@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn the_catalogue_says_which_forms_are_only_read() {
-        let forms: Vec<_> = LampEvent::catalog().iter().map(|form| (form.name, form.version, form.retired)).collect();
+        let forms: Vec<_> =
+            LampEvent::event_types().iter().map(|form| (form.name, form.version, form.retired)).collect();
         let expected = [
             ("demo.lamp.lit", 3, false),
             ("demo.lamp.coloured", 1, false),

@@ -92,6 +92,6 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
 ];
 
 /// Every event type and version that the auth service's log may contain.
-pub fn catalog() -> Vec<kernel::EventType> {
-    AGGREGATES.iter().flat_map(|aggregate| (aggregate.catalog)()).collect()
+pub fn event_types() -> Vec<kernel::EventType> {
+    AGGREGATES.iter().flat_map(|aggregate| (aggregate.event_types)()).collect()
 }

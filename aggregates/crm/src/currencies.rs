@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use kernel::{Aggregate, Currency, FieldError, Refusal};
+use kernel::{Aggregate, Currency, Refusal};
 use serde::{Deserialize, Serialize};
 
 kernel::events! {
@@ -55,7 +55,7 @@ impl From<CurrenciesError> for Refusal {
             CurrenciesError::SameCurrency { .. } => ("/to", "same_currency"),
             CurrenciesError::RateNotPositive { .. } => ("/rate_nanos", "rate_not_positive"),
         };
-        Self::fields(vec![FieldError { pointer: pointer.to_owned(), code, detail: error.to_string() }])
+        Self::field(pointer, code, error.to_string())
     }
 }
 

@@ -58,6 +58,6 @@ pub const AGGREGATES: &[kernel::AggregateType] = &[
 ];
 
 /// Every event type and version that CRM's log may hold.
-pub fn catalog() -> Vec<kernel::EventType> {
-    AGGREGATES.iter().flat_map(|aggregate| (aggregate.catalog)()).collect()
+pub fn event_types() -> Vec<kernel::EventType> {
+    AGGREGATES.iter().flat_map(|aggregate| (aggregate.event_types)()).collect()
 }

@@ -59,8 +59,8 @@ impl Domain for Auth {
         auth_commands::GRANTS
     }
 
-    fn catalog() -> Vec<EventType> {
-        auth_aggregates::catalog()
+    fn event_types() -> Vec<EventType> {
+        auth_aggregates::event_types()
     }
 
     fn role_periods() -> Option<RolePeriods> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
-use kernel::{FieldError, Refusal};
+use kernel::Refusal;
 use keys::Random;
 use zeroize::Zeroizing;
 
@@ -78,8 +78,7 @@ impl Passwords {
             Some(breaches) if is_breached(&**breaches, &password.normalized).await => {
                 let detail = "it was seen in a breach of another service, so it is among the first that are tried; choose another one, and \
                               change it wherever else you use it";
-                let (pointer, detail) = ("/password".to_owned(), detail.to_owned());
-                Err(Refusal::fields(vec![FieldError { pointer, code: "password_breached", detail }]))
+                Err(Refusal::field("/password", "password_breached", detail))
             }
             _ => Ok(()),
         }
@@ -138,8 +137,7 @@ async fn turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> R
 /// With advice on how to improve it.
 pub fn check_strength(password: &Password, about: &[&str]) -> Result<(), Refusal> {
     let password = password.normalized.as_str();
-    let refuse =
-        |code, detail: String| Err(Refusal::fields(vec![FieldError { pointer: "/password".to_owned(), code, detail }]));
+    let refuse = |code, detail: String| Err(Refusal::field("/password", code, detail));
     if password.chars().count() > LONGEST {
         return refuse("too_long", format!("a password has at most {LONGEST} characters"));
     }

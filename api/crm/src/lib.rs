@@ -38,8 +38,8 @@ impl Domain for Crm {
         crm_commands::GRANTS
     }
 
-    fn catalog() -> Vec<EventType> {
-        crm_aggregates::catalog()
+    fn event_types() -> Vec<EventType> {
+        crm_aggregates::event_types()
     }
 
     fn projections() -> Vec<Arc<dyn Projection>> {

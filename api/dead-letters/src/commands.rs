@@ -2,7 +2,7 @@
 
 use deadletters::{Consumer, DeadLetters, Kind, LetterId, Request};
 use face::{ByService, Command, Example, Parameter, Problem, Unversioned, form};
-use kernel::{Checks, FieldError, Refusal};
+use kernel::{Checks, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
 use schemars::JsonSchema;
@@ -213,7 +213,5 @@ fn checked_reason(reason: &str, min: usize) -> Result<String, Refusal> {
 }
 
 fn parse_consumer(consumer: &str) -> Result<Consumer, Refusal> {
-    consumer.parse().map_err(|detail| {
-        Refusal::fields(vec![FieldError { pointer: "/consumer".to_owned(), code: "consumer_unknown", detail }])
-    })
+    consumer.parse().map_err(|detail: String| Refusal::field("/consumer", "consumer_unknown", detail))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use futures::StreamExt;
-use kernel::{FieldError, Refusal};
+use kernel::Refusal;
 use poem::RequestBody;
 use poem::error::ReadBodyError;
 use schemars::JsonSchema;
@@ -112,10 +112,9 @@ pub fn decode_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
 }
 
 fn not_an_object(bytes: &[u8]) -> Refusal {
-    decode_with_path::<serde::de::IgnoredAny>(bytes).err().unwrap_or_else(|| {
-        let detail = "the body must be a JSON object".to_owned();
-        Refusal::fields(vec![FieldError { pointer: String::new(), code: "wrong_type", detail }])
-    })
+    decode_with_path::<serde::de::IgnoredAny>(bytes)
+        .err()
+        .unwrap_or_else(|| Refusal::field("", "wrong_type", "the body must be a JSON object"))
 }
 
 fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
@@ -158,7 +157,7 @@ fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     {
         push(&mut pointer, field);
     }
-    Err(Refusal::fields(vec![FieldError { pointer, code, detail: plain(&message) }]))
+    Err(Refusal::field(pointer, code, plain(&message)))
 }
 
 fn push(pointer: &mut String, token: &str) {

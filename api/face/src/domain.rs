@@ -156,7 +156,7 @@ pub trait Domain: 'static {
     fn grants() -> &'static [Grant];
 
     /// Every event type and version that its log may hold.
-    fn catalog() -> Vec<EventType>;
+    fn event_types() -> Vec<EventType>;
 
     /// Its read models.
     fn projections() -> Vec<Arc<dyn Projection>>;

@@ -28,7 +28,7 @@ pub struct DomainDefinition {
     /// Its permission table.
     pub grants: &'static [Grant],
     /// Its events.
-    pub catalog: fn() -> Vec<EventType>,
+    pub event_types: fn() -> Vec<EventType>,
     /// Its aggregates.
     pub aggregates: Vec<AggregateType>,
     /// Its sagas; a saga that spans domains belongs to the domain that starts it.
@@ -65,7 +65,9 @@ fn definition<D: Domain>(adapters: &Adapters) -> DomainDefinition {
         service: D::SERVICE,
         decides_access: D::DECIDES_ACCESS,
         grants: D::grants(),
-        catalog: || D::catalog().into_iter().chain(saga_aggregate::<D>().flat_map(|saga| (saga.catalog)())).collect(),
+        event_types: || {
+            D::event_types().into_iter().chain(saga_aggregate::<D>().flat_map(|saga| (saga.event_types)())).collect()
+        },
         aggregates: D::aggregates().into_iter().chain(saga_aggregate::<D>()).collect(),
         sagas: sagas_of::<D>(adapters),
         jobs: D::jobs,
@@ -169,7 +171,7 @@ pub fn grants() -> Vec<Grant> {
 
 /// Every event type of every domain.
 pub fn catalogue() -> Vec<EventType> {
-    all().into_iter().flat_map(|domain| (domain.catalog)()).collect()
+    all().into_iter().flat_map(|domain| (domain.event_types)()).collect()
 }
 
 /// The items of a domain's subscription for the selected fields. The consumer must renew the session after each item.

@@ -56,8 +56,8 @@ impl Domain for User {
         user_commands::GRANTS
     }
 
-    fn catalog() -> Vec<EventType> {
-        user_aggregates::catalog()
+    fn event_types() -> Vec<EventType> {
+        user_aggregates::event_types()
     }
 
     fn projections() -> Vec<Arc<dyn Projection>> {

@@ -1,5 +1,6 @@
 //! `inopsio events lag`: the position and lag of each consumer of the log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -7,11 +8,10 @@ use coordinator::{Instances, Sagas};
 use directory::Directory;
 use eventstore::{Database, EventStore, seals};
 use executor::Executor;
-use kernel::{Position, Service, SystemClock, SystemIds};
+use kernel::{EventType, Position, Service, SystemClock, SystemIds};
 use projector::ReadModels;
 use serde::Serialize;
 use serde_json::Value;
-use std::sync::Arc;
 use webhooks::{Sources, SystemRandomSource, Webhooks};
 
 use crate::context::{self, Context};
@@ -62,24 +62,8 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
         None => None,
     };
     store.close().await;
-    let mut all = Vec::new();
 
-    // The relay's progress is the end of the stream. Ask NATS for it, because the relay may run in another process.
-    let bus = context.bus().await;
-    let stream = match &bus {
-        Ok(bus) => bus.stream_state(service).await.map_err(anyhow::Error::from),
-        Err(error) => Err(anyhow::anyhow!("{error:#}")),
-    };
-    let (lag_events, state) = match stream {
-        Ok(state) => {
-            let last = state.map_or(Position::START, |state| Position(state.last));
-            (Some(head.0.saturating_sub(last.0)), "follows".to_owned())
-        }
-        Err(error) => (None, format!("unknown: {error:#}")),
-    };
-    let name = format!("EVENTS_{}", service.name().to_uppercase());
-    all.push(Consumer { service: service.name(), kind: "relay", name, lag_events, state });
-
+    let mut all = vec![relay(context, service, head).await];
     for status in ReadModels::new(&database, &domain.projections, None).status().await? {
         all.push(Consumer {
             service: service.name(),
@@ -92,7 +76,6 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
             state: status.state.as_str().to_owned(),
         });
     }
-
     all.extend(sagas.map(|position| Consumer {
         service: service.name(),
         kind: "sagas",
@@ -109,23 +92,49 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
             state: "follows".to_owned(),
         });
     }
+    all.push(endpoints(context, service, &database, (domain.event_types)()).await?);
+    Ok(all)
+}
 
+/// The relay. Its progress is the end of the stream. NATS is asked for it, because the relay may run in another process.
+async fn relay(context: &Context, service: Service, head: Position) -> Consumer {
+    let bus = context.bus().await;
+    let stream = match &bus {
+        Ok(bus) => bus.stream_state(service).await.map_err(anyhow::Error::from),
+        Err(error) => Err(anyhow::anyhow!("{error:#}")),
+    };
+    let (lag_events, state) = match stream {
+        Ok(state) => {
+            let last = state.map_or(Position::START, |state| Position(state.last));
+            (Some(head.0.saturating_sub(last.0)), "follows".to_owned())
+        }
+        Err(error) => (None, format!("unknown: {error:#}")),
+    };
+    let name = format!("EVENTS_{}", service.name().to_uppercase());
+    Consumer { service: service.name(), kind: "relay", name, lag_events, state }
+}
+
+/// The endpoints of webhooks, all of them together.
+async fn endpoints(
+    context: &Context,
+    service: Service,
+    database: &Database,
+    types: Vec<EventType>,
+) -> Result<Consumer> {
     let bus = nats::Bus::connect(&context.config.bus_settings()).await?;
     let sources =
         Sources { clock: Arc::new(SystemClock), ids: Arc::new(SystemIds), random: Arc::new(SystemRandomSource) };
-    let webhooks =
-        Webhooks::open(&database, bus, (domain.catalog)().into(), context.config.webhooks.settings(), sources)
-            .map_err(|error| anyhow::anyhow!(error))?;
+    let webhooks = Webhooks::open(database, bus, types.into(), context.config.webhooks.settings(), sources)
+        .map_err(|error| anyhow::anyhow!(error))?;
     let suspended = Directory::open(&context.config).suspended().await?;
     let counts = webhooks.counts(|tenant| suspended.contains(&tenant)).await?;
-    all.push(Consumer {
+    Ok(Consumer {
         service: service.name(),
         kind: "webhooks",
         name: format!("{} enabled", counts.enabled),
         lag_events: Some(counts.lag),
         state: format!("{} failing (lag up to {}), {} disabled", counts.failing, counts.longest_lag, counts.disabled),
-    });
-    Ok(all)
+    })
 }
 
 /// The position up to which a service's sagas have read its log.

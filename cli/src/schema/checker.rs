@@ -22,7 +22,7 @@ impl Checker {
         let mut all = HashMap::new();
         for aggregate in aggregates {
             let mut forms: HashMap<_, Vec<_>> = HashMap::new();
-            for event in (aggregate.catalog)() {
+            for event in (aggregate.event_types)() {
                 let validator = jsonschema::validator_for(event.schema.as_value())
                     .map_err(|error| anyhow!("the schema of {} version {}: {error}", event.name, event.version))?;
                 forms.entry(event.name).or_default().push((event.version, validator));

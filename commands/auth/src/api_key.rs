@@ -5,7 +5,7 @@ use auth_aggregates::{
 };
 use chrono::{DateTime, Utc};
 use executor::{Command, Work};
-use kernel::{Checks, FieldError, MachineId, Refusal};
+use kernel::{Checks, MachineId, Refusal};
 
 use crate::grants::PROTOCOL;
 use crate::reach::Reach;
@@ -66,11 +66,7 @@ impl Command for IssueApiKey {
             Some(_) => return Err(MachineError::Deactivated.into()),
             None => {
                 let detail = format!("there is no machine {}", self.machine);
-                return Err(Refusal::references(vec![FieldError {
-                    pointer: "/machine".into(),
-                    code: "not_found",
-                    detail,
-                }]));
+                return Err(Refusal::reference("/machine", "not_found", detail));
             }
         }
         let (machine, secret_hash) = (self.machine, self.secret_hash.clone());

@@ -53,7 +53,7 @@ impl Reach {
         for (index, name) in roles.iter().enumerate() {
             if !permissions.is_role(caller.tenant(), name).await? {
                 let detail = format!("there is no role {name:?}");
-                unknown.push(FieldError { pointer: pointer(index), code: "not_found", detail });
+                unknown.push(FieldError::new(pointer(index), "not_found", detail));
             }
         }
         if !unknown.is_empty() {
@@ -119,12 +119,8 @@ impl Reach {
         for (index, domain) in sent.iter().enumerate() {
             let domain = kernel::folded(domain.trim());
             if !before.contains(&spelled(&domain)) && !domains.may_be_asserted(&domain, caller.tenant()).await? {
-                let detail = "verify first that this domain is yours (POST /v1/user/domains)".to_owned();
-                unverified.push(FieldError {
-                    pointer: format!("/domains/{index}"),
-                    code: "domain_not_verified",
-                    detail,
-                });
+                let detail = "verify first that this domain is yours (POST /v1/user/domains)";
+                unverified.push(FieldError::new(format!("/domains/{index}"), "domain_not_verified", detail));
             }
         }
         if unverified.is_empty() { Ok(()) } else { Err(Refusal::fields(unverified)) }

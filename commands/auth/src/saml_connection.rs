@@ -7,12 +7,12 @@ use auth_aggregates::{
     SamlRole,
 };
 use executor::{ClaimKind, Command, Work};
-use kernel::{Checks, Refusal, Role};
+use kernel::{Checks, Refusal};
 use saml::IdentityProvider;
 use url::Host;
 
+use crate::lengths;
 use crate::reach::Reach;
-use crate::{lengths, values};
 
 /// Claims on the entity ids of identity providers: an assertion's issuer determines its connection.
 static PROVIDER: ClaimKind = ClaimKind {
@@ -173,16 +173,11 @@ fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
 }
 
 fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
-    values::check_count(checks, "/roles", roles.len(), lengths::ROLE_MAPPINGS);
+    checks.at_most("/roles", lengths::ROLE_MAPPINGS, roles.len());
     let checked = roles.iter().enumerate().map(|(index, given)| {
         let value = checks.identifier(&format!("/roles/{index}/value"), &given.value, lengths::ATTRIBUTE);
-        if !Role::is_name(&given.role) {
-            let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
-            let detail =
-                format!("a role's name has {least} to {most} letters a-z, digits and _, and begins with a letter");
-            checks.refuse(format!("/roles/{index}/role"), "role_name", detail);
-        }
-        SamlRole { value, role: given.role.clone() }
+        let role = checks.role_name(&format!("/roles/{index}/role"), &given.role);
+        SamlRole { value, role }
     });
     let checked: Vec<_> = checked.collect();
     // Only the first ones are checked, because each is compared with all before it.

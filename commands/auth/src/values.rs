@@ -1,16 +1,13 @@
 //! Validation of values that come from clients. (Length limits: `lengths.rs`.)
 
 use auth_aggregates::Jwk;
-use kernel::{Checks, Role};
+use kernel::Checks;
 
 use crate::lengths;
 
 /// Validates public keys.
 pub(crate) fn keys(checks: &mut Checks, pointer: &str, keys: &[Jwk]) {
-    if keys.len() > lengths::KEYS {
-        let detail = format!("{} keys; at most {} are allowed", keys.len(), lengths::KEYS);
-        checks.refuse(pointer, "too_many", detail);
-    }
+    checks.at_most(pointer, lengths::KEYS, keys.len());
     for (index, key) in keys.iter().enumerate() {
         if key.algorithm().is_none() {
             let detail = "a public key must be of type Ed25519 (OKP), P-256 (EC) or RSA, with all its members";
@@ -21,42 +18,23 @@ pub(crate) fn keys(checks: &mut Checks, pointer: &str, keys: &[Jwk]) {
 
 /// Validates role names: built-in ones, and those that a tenant defines.
 pub(crate) fn roles(checks: &mut Checks, pointer: &str, roles: &[String]) -> Vec<String> {
-    check_count(checks, pointer, roles.len(), lengths::ROLES);
+    let distinct = checks.distinct(pointer, roles, lengths::ROLES);
     for (index, role) in roles.iter().enumerate() {
-        if !Role::is_name(role) {
-            let (least, most) = (Role::NAME_LENGTH.start(), Role::NAME_LENGTH.end());
-            let detail =
-                format!("a role's name has {least} to {most} letters a-z, digits and _, and begins with a letter");
-            checks.refuse(format!("{pointer}/{index}"), "role_name", detail);
-        }
+        checks.role_name(&format!("{pointer}/{index}"), role);
     }
-    sorted(roles)
+    distinct
 }
 
 /// Validates scopes: permissions, or prefixes of permissions.
 pub(crate) fn scopes(checks: &mut Checks, pointer: &str, scopes: &[String]) -> Vec<String> {
-    check_count(checks, pointer, scopes.len(), lengths::SCOPES);
+    let distinct = checks.distinct(pointer, scopes, lengths::SCOPES);
     for (index, scope) in scopes.iter().enumerate() {
         if !is_scope(scope) {
             let detail = "a scope must be a permission such as crm:lead:read, or a pattern such as crm:lead:* or crm:*";
             checks.refuse(format!("{pointer}/{index}"), "scope", detail);
         }
     }
-    sorted(scopes)
-}
-
-/// Refuses a list of more than `most` entries.
-pub(crate) fn check_count(checks: &mut Checks, pointer: &str, count: usize, most: usize) {
-    if count > most {
-        checks.refuse(pointer, "too_many", format!("{count} entries; at most {most} are allowed"));
-    }
-}
-
-fn sorted(texts: &[String]) -> Vec<String> {
-    let mut texts = texts.to_vec();
-    texts.sort_unstable();
-    texts.dedup();
-    texts
+    distinct
 }
 
 fn is_word(text: &str) -> bool {

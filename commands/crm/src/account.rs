@@ -5,7 +5,7 @@ use executor::{Command, Work};
 use kernel::{Checks, Refusal};
 
 use crate::owner;
-use crate::values::{self, present};
+use crate::values;
 
 /// The details of an account as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -23,9 +23,9 @@ impl AccountFields {
     fn check(&self, checks: &mut Checks) -> AccountDetails {
         AccountDetails {
             name: checks.line("/name", &self.name, values::NAME),
-            website: present(self.website.as_ref(), |text| values::website(checks, "/website", text)),
-            industry: present(self.industry.as_ref(), |text| checks.line("/industry", text, values::NAME)),
-            country: present(self.country.as_ref(), |text| checks.country("/country", text)),
+            website: self.website.as_deref().map(|text| values::website(checks, "/website", text)),
+            industry: self.industry.as_deref().map(|text| checks.line("/industry", text, values::NAME)),
+            country: self.country.as_deref().map(|text| checks.country("/country", text)),
             employees: self.employees,
         }
     }
@@ -60,7 +60,7 @@ impl Command for CreateAccount {
     async fn run(&self, work: &mut Work<'_>) -> Result<AccountId, Refusal> {
         let mut checks = Checks::default();
         let details = self.details.check(&mut checks);
-        let owner = present(self.owner.as_ref(), |text| owner::form(&mut checks, text));
+        let owner = self.owner.as_deref().map(|text| owner::form(&mut checks, text));
         checks.finish()?;
         owner::check(work, owner.as_deref()).await?;
         let account: AccountId = work.new_id();

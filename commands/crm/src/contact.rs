@@ -6,7 +6,7 @@ use kernel::{Checks, Personal, PostalAddress, Refusal};
 
 use crate::owner;
 use crate::references::existing_account;
-use crate::values::{self, present};
+use crate::values;
 
 /// Claims on e-mail addresses: only one contact has an address, unless duplicates are explicitly allowed.
 pub(crate) static EMAIL: ClaimKind = ClaimKind {
@@ -31,9 +31,9 @@ impl ContactFields {
     fn check(&self, checks: &mut Checks) -> ContactDetails {
         ContactDetails {
             name: checks.line("/name", &self.name, values::NAME).into(),
-            title: present(self.title.as_ref(), |text| checks.line("/title", text, values::NAME)),
-            email: present(self.email.as_ref(), |text| checks.email("/email", text).into()),
-            phone: present(self.phone.as_ref(), |text| checks.phone("/phone", text).into()),
+            title: self.title.as_deref().map(|text| checks.line("/title", text, values::NAME)),
+            email: self.email.as_deref().map(|text| checks.email("/email", text).into()),
+            phone: self.phone.as_deref().map(|text| checks.phone("/phone", text).into()),
             address: self.address.as_ref().map(|address| address.check(checks, "/address").into()),
         }
     }
@@ -92,7 +92,7 @@ impl Command for CreateContact {
     async fn run(&self, work: &mut Work<'_>) -> Result<ContactId, Refusal> {
         let mut checks = Checks::default();
         let details = self.details.check(&mut checks);
-        let owner = present(self.owner.as_ref(), |text| owner::form(&mut checks, text));
+        let owner = self.owner.as_deref().map(|text| owner::form(&mut checks, text));
         checks.finish()?;
         existing_account(work, self.account).await?;
         owner::check(work, owner.as_deref()).await?;

@@ -5,7 +5,7 @@ use executor::{Command, Work};
 use kernel::{Checks, PostalAddress, Refusal};
 
 use crate::owner;
-use crate::values::{self, present};
+use crate::values;
 
 /// The details of a lead as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -30,11 +30,11 @@ impl LeadFields {
     pub(crate) fn check(&self, checks: &mut Checks) -> LeadDetails {
         LeadDetails {
             name: checks.line("/name", &self.name, values::NAME).into(),
-            company: present(self.company.as_ref(), |text| checks.line("/company", text, values::NAME)),
-            title: present(self.title.as_ref(), |text| checks.line("/title", text, values::NAME)),
-            email: present(self.email.as_ref(), |text| checks.email("/email", text).into()),
-            phone: present(self.phone.as_ref(), |text| checks.phone("/phone", text).into()),
-            country: present(self.country.as_ref(), |text| checks.country("/country", text)),
+            company: self.company.as_deref().map(|text| checks.line("/company", text, values::NAME)),
+            title: self.title.as_deref().map(|text| checks.line("/title", text, values::NAME)),
+            email: self.email.as_deref().map(|text| checks.email("/email", text).into()),
+            phone: self.phone.as_deref().map(|text| checks.phone("/phone", text).into()),
+            country: self.country.as_deref().map(|text| checks.country("/country", text)),
             address: self.address.as_ref().map(|address| address.check(checks, "/address").into()),
         }
     }
@@ -100,7 +100,7 @@ impl Command for CaptureLead {
     async fn run(&self, work: &mut Work<'_>) -> Result<LeadId, Refusal> {
         let mut checks = Checks::default();
         let details = self.details.check(&mut checks);
-        let owner = present(self.owner.as_ref(), |text| owner::form(&mut checks, text));
+        let owner = self.owner.as_deref().map(|text| owner::form(&mut checks, text));
         checks.finish()?;
         owner::check(work, owner.as_deref()).await?;
         let lead: LeadId = work.new_id();
@@ -153,7 +153,7 @@ impl Command for QualifyLead {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let mut checks = Checks::default();
-        let note = present(self.note.as_ref(), |text| checks.paragraph("/note", text, values::NOTE).into());
+        let note = self.note.as_deref().map(|text| checks.paragraph("/note", text, values::NOTE).into());
         checks.finish()?;
         work.update::<Lead>(self.lead, LeadCommand::Qualify { note }).await
     }
@@ -177,7 +177,7 @@ impl Command for DisqualifyLead {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let mut checks = Checks::default();
-        let note = present(self.note.as_ref(), |text| checks.paragraph("/note", text, values::NOTE).into());
+        let note = self.note.as_deref().map(|text| checks.paragraph("/note", text, values::NOTE).into());
         checks.finish()?;
         work.update::<Lead>(self.lead, LeadCommand::Disqualify { reason: self.reason, note }).await
     }

@@ -11,8 +11,7 @@ use kernel::{Checks, Refusal};
 use crate::owner;
 use crate::references::{existing, existing_account};
 use crate::stage::enter;
-use crate::values::{self, present};
-use crate::{MoneyFields, money};
+use crate::{MoneyFields, money, values};
 
 /// Opens an opportunity.
 #[derive(Clone, Debug)]
@@ -122,7 +121,7 @@ impl Command for OpenOpportunity {
         let amount = self.amount.check(&mut checks, "/amount");
         let line_items = money::line_items(&mut checks, "/line_items", &self.line_items);
         let close_date = values::day(&mut checks, "/close_date", self.close_date);
-        let owner = present(self.owner.as_ref(), |text| owner::form(&mut checks, text));
+        let owner = self.owner.as_deref().map(|text| owner::form(&mut checks, text));
         checks.finish()?;
         existing_account(work, self.account).await?;
         check_contact(work, self.contact).await?;

@@ -62,8 +62,7 @@ pub(crate) async fn reassign<A: Aggregate>(
 
 /// What is wrong with somebody who can't sign in. The same for who left, for another tenant's users and for ids of nobody.
 pub(crate) fn cannot_sign_in(pointer: &str) -> FieldError {
-    let detail = "not a user or machine of the tenant that can sign in now".to_owned();
-    FieldError { pointer: pointer.to_owned(), code: "cannot_sign_in", detail }
+    FieldError::new(pointer, "cannot_sign_in", "not a user or machine of the tenant that can sign in now")
 }
 
 /// The owners that an import looked up lately: it asks for each of them, and not for each row. Its clones share what they know.

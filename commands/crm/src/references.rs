@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crm_aggregates::{Account, AccountId};
 use executor::{Work, named};
-use kernel::{Aggregate, FieldError, Refusal};
+use kernel::{Aggregate, Refusal};
 
 /// Loads the target of a reference. Refused if it does not exist; another tenant's does not exist.
 pub(crate) async fn existing<A: Aggregate>(
@@ -15,7 +15,7 @@ pub(crate) async fn existing<A: Aggregate>(
 ) -> Result<Arc<A>, Refusal> {
     match work.find::<A>(&id).await? {
         Some(found) => Ok(found),
-        None => Err(unknown(pointer, "not_found", format!("there is no {} {id}", named::<A>()))),
+        None => Err(Refusal::reference(pointer, "not_found", format!("there is no {} {id}", named::<A>()))),
     }
 }
 
@@ -25,9 +25,4 @@ pub(crate) async fn existing_account(work: &mut Work<'_>, account: Option<Accoun
         existing::<Account>(work, account, "/account").await?;
     }
     Ok(())
-}
-
-/// The refusal of a reference that does not exist. It is not a validation error: the body is well-formed, and the target may have existed.
-pub(crate) fn unknown(pointer: &str, code: &'static str, detail: String) -> Refusal {
-    Refusal::references(vec![FieldError { pointer: pointer.to_owned(), code, detail }])
 }

@@ -8,8 +8,6 @@ use crm_aggregates::{OpportunityId, Pipeline, PipelineError, PipelineId, StageId
 use executor::{ClaimKind, Work};
 use kernel::Refusal;
 
-use crate::references::unknown;
-
 /// An opportunity is or was in the stage. Never released, because histories refer to the stage for ever.
 pub(crate) static USE: ClaimKind = ClaimKind {
     name: "crm.stage.use",
@@ -34,10 +32,13 @@ pub(crate) async fn enter(
     opportunity: OpportunityId,
 ) -> Result<StageId, Refusal> {
     let Some(found) = work.find::<Pipeline>(pipeline).await? else {
-        return Err(unknown(&format!("{at}/pipeline"), "not_found", format!("there is no pipeline {pipeline}")));
+        let detail = format!("there is no pipeline {pipeline}");
+        return Err(Refusal::reference(format!("{at}/pipeline"), "not_found", detail));
     };
     let stage = found.admit(stage).map_err(|error| match error {
-        PipelineError::StageUnknown { .. } => unknown(&format!("{at}/stage"), "stage_not_found", error.to_string()),
+        PipelineError::StageUnknown { .. } => {
+            Refusal::reference(format!("{at}/stage"), "stage_not_found", error.to_string())
+        }
         error => error.into(),
     })?;
     work.mark(&USE, &stage.to_string(), opportunity);

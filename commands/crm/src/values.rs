@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use chrono::{Datelike, NaiveDate};
-use kernel::Checks;
+use kernel::{Checks, is_web_address};
 
 use crate::lengths;
 pub(crate) use crate::lengths::{NAME, NOTE, REASON, SUBJECT};
@@ -11,18 +11,10 @@ pub(crate) use crate::lengths::{NAME, NOTE, REASON, SUBJECT};
 /// The allowed years of close dates and exchange rates.
 const YEARS: RangeInclusive<i32> = 1970..=2199;
 
-/// Validates an optional value, if there is one.
-pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) -> Option<T> {
-    text.map(|text| take(text))
-}
-
 /// Validates a web address: `http://` or `https://`, a host, no spaces, at most 2,000 characters.
 pub(crate) fn website(checks: &mut Checks, pointer: &str, text: &str) -> String {
     let text = text.trim();
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>\"\\^`{|}".contains(c));
-    if host.is_empty() || host.contains('@') || !plain || text.chars().count() > lengths::WEBSITE {
+    if !is_web_address(text, &["https://", "http://"]) || text.chars().count() > lengths::WEBSITE {
         checks.refuse(pointer, "website", "not a web address like https://example.com");
     }
     text.to_owned()

@@ -14,7 +14,6 @@ use user_aggregates::{Group, GroupId, MOST_INCLUDED_ROLES, MOST_RESOLVED_ROLES, 
 use uuid::Uuid;
 
 use crate::grants::SELF;
-use crate::references::unknown;
 
 /// All permissions: the permission tables of all services.
 #[derive(Clone)]
@@ -158,7 +157,15 @@ pub(crate) async fn existing_role(work: &mut Work<'_>, name: &str, pointer: &str
     }
     let built_in = kernel::Role::ALL.map(kernel::Role::as_str).join(", ");
     let detail = format!("there is no role {name:?}; allowed are {built_in}, and roles defined by the tenant");
-    Err(unknown(pointer, "not_found", detail))
+    Err(Refusal::reference(pointer, "not_found", detail))
+}
+
+/// Refuses roles that do not exist. `names` are the roles as they were sent, so that the pointer is to the place of the wrong one.
+pub(crate) async fn existing_roles(work: &mut Work<'_>, names: &[String], pointer: &str) -> Result<(), Refusal> {
+    for (place, name) in names.iter().enumerate() {
+        existing_role(work, name, &format!("{pointer}/{place}")).await?;
+    }
+    Ok(())
 }
 
 /// Refuses to give or take roles that have permissions that the caller lacks.

@@ -4,10 +4,9 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId, User};
 
-use crate::access::{Catalogue, existing_role, group_roles, require_within_own};
+use crate::access::{Catalogue, existing_role, existing_roles, group_roles, require_within_own};
 use crate::lengths;
 use crate::membership::change_members;
-use crate::values::{self, present};
 
 /// Claims on the names of groups, which are unique in a tenant regardless of case.
 pub(crate) static NAME: ClaimKind = ClaimKind {
@@ -108,11 +107,9 @@ impl Command for CreateGroup {
     async fn run(&self, work: &mut Work<'_>) -> Result<GroupId, Refusal> {
         let mut checks = Checks::default();
         let name = checks.line("/name", &self.name, lengths::NAME);
-        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, user_aggregates::MOST_GROUP_ROLES);
+        let roles = checks.distinct("/roles", &self.roles, user_aggregates::MOST_GROUP_ROLES);
         checks.finish()?;
-        for (place, role) in roles.iter().enumerate() {
-            existing_role(work, role, &format!("/roles/{place}")).await?;
-        }
+        existing_roles(work, &self.roles, "/roles").await?;
         require_within_own(work, &self.catalogue, roles.iter().cloned()).await?;
         begin(work, name, roles)
     }
@@ -125,7 +122,7 @@ impl Command for ProvisionGroup {
     async fn run(&self, work: &mut Work<'_>) -> Result<GroupId, Refusal> {
         let mut checks = Checks::default();
         let name = checks.line("/name", &self.name, lengths::NAME);
-        let external_id = present(self.external_id.as_ref(), |text| external_id(&mut checks, text));
+        let external_id = self.external_id.as_deref().map(|text| external_id(&mut checks, text));
         checks.finish()?;
         let group = begin(work, name, Vec::new())?;
         work.update::<Group>(group, GroupCommand::ChangeExternalId { external_id }).await?;

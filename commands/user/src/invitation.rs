@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use crate::access::{self, Catalogue, SubjectLookup, require_within_own};
 use crate::user::{LOGIN, begin, check_initial_access, named};
-use crate::values::{self, present};
 use crate::{lengths, references, registration};
 
 /// Claims on e-mail addresses of open invitations: an address has at most one.
@@ -78,25 +77,29 @@ impl Command for InviteUser {
     async fn run(&self, work: &mut Work<'_>) -> Result<InvitationId, Refusal> {
         let mut checks = Checks::default();
         let email = checks.email("/email", &self.email);
-        let name = present(self.name.as_ref(), |text| checks.line("/name", text, lengths::NAME).into());
-        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, lengths::ROLES);
-        let groups = values::distinct_list(&mut checks, "/groups", &self.groups, lengths::GROUPS);
+        let name = self.name.as_deref().map(|text| checks.line("/name", text, lengths::NAME).into());
+        let roles = checks.distinct("/roles", &self.roles, lengths::ROLES);
+        let groups = checks.distinct("/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
-        check_initial_access(work, &self.catalogue, &roles, &groups).await?;
+        check_initial_access(work, &self.catalogue, &self.roles, &self.groups).await?;
         registration::replace_registration(work, &email).await?;
-        send(work, email, name, roles, groups, false)
+        send(work, NewInvitation { email, name, roles, groups, by_policy: false })
     }
 }
 
+/// An invitation that is to be sent. Its values have been validated.
+pub(crate) struct NewInvitation {
+    pub email: String,
+    pub name: Option<Personal<String>>,
+    pub roles: Vec<String>,
+    pub groups: Vec<GroupId>,
+    /// Whether the person asked for it themselves, under the registration policy.
+    pub by_policy: bool,
+}
+
 /// Sends an invitation. The append is refused if the address belongs to a user or has an invitation.
-pub(crate) fn send(
-    work: &mut Work<'_>,
-    email: String,
-    name: Option<Personal<String>>,
-    roles: Vec<String>,
-    groups: Vec<GroupId>,
-    by_policy: bool,
-) -> Result<InvitationId, Refusal> {
+pub(crate) fn send(work: &mut Work<'_>, new: NewInvitation) -> Result<InvitationId, Refusal> {
+    let NewInvitation { email, name, roles, groups, by_policy } = new;
     let invitation: InvitationId = work.new_id();
     work.absent(&LOGIN, &email, invitation);
     work.take(&EMAIL, &email, invitation);

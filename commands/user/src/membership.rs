@@ -6,7 +6,7 @@ use user_aggregates::{GroupId, OrganizationId, User, UserCommand};
 
 use crate::access::{Catalogue, authorize_over, existing_role, group_roles, require_within_own};
 use crate::references::{existing_group, existing_organization};
-use crate::{lengths, owners, values};
+use crate::{lengths, owners};
 
 /// Gives a user a role.
 #[derive(Clone, Debug)]
@@ -69,8 +69,8 @@ impl Command for RevokeRole {
 /// Validates the users to add and to remove: the length of each list, and that nobody is on both.
 fn check_lists(join: &[UserId], leave: &[UserId], most: usize) -> Result<(Vec<UserId>, Vec<UserId>), Refusal> {
     let mut checks = Checks::default();
-    let join = values::distinct_list(&mut checks, "/join", join, most);
-    let leave = values::distinct_list(&mut checks, "/leave", leave, most);
+    let join = checks.distinct("/join", join, most);
+    let leave = checks.distinct("/leave", leave, most);
     if let Some(both) = join.iter().find(|user| leave.binary_search(user).is_ok()) {
         checks.refuse("/leave", "both", format!("{both} can't be added and removed at the same time"));
     }
@@ -78,17 +78,18 @@ fn check_lists(join: &[UserId], leave: &[UserId], most: usize) -> Result<(Vec<Us
     Ok((join, leave))
 }
 
-/// Sends a command to users. A user who does not exist is refused with a pointer to their place in the list.
+/// Sends a command to users. A user who does not exist is refused with a pointer to their place in the list as it was sent.
 async fn update_each(
     work: &mut Work<'_>,
     users: &[UserId],
-    pointer: &str,
+    (pointer, sent): (&str, &[UserId]),
     command: impl Fn() -> UserCommand,
 ) -> Result<(), Refusal> {
-    for (place, user) in users.iter().enumerate() {
+    for user in users {
         if work.find::<User>(*user).await?.is_none() {
+            let place = sent.iter().position(|one| one == user).unwrap_or_default();
             let detail = format!("there is no user {user}");
-            return Err(crate::references::unknown(&format!("{pointer}/{place}"), "not_found", detail));
+            return Err(Refusal::reference(format!("{pointer}/{place}"), "not_found", detail));
         }
         work.update::<User>(*user, command()).await?;
     }
@@ -113,21 +114,21 @@ pub(crate) async fn change_members(
     (join, leave): (&[UserId], &[UserId]),
     most: usize,
 ) -> Result<(), Refusal> {
-    let (join, leave) = check_lists(join, leave, most)?;
+    let (joining, leaving) = check_lists(join, leave, most)?;
     work.read::<user_aggregates::Group>(group).await?;
-    if !join.is_empty() {
+    if !joining.is_empty() {
         existing_group(work, group, "").await?;
     }
     let given = group_roles(work, group).await?;
     require_within_own(work, catalogue, given).await?;
-    update_each(work, &join, "/join", || UserCommand::JoinGroup { group }).await?;
+    update_each(work, &joining, ("/join", join), || UserCommand::JoinGroup { group }).await?;
     // Leaving a group also ends the user's sessions, so the caller must be allowed to act on the user.
-    for user in &leave {
+    for user in &leaving {
         if let Some(user) = work.find::<User>(*user).await? {
             authorize_over(work, catalogue, &user).await?;
         }
     }
-    update_each(work, &leave, "/leave", || UserCommand::LeaveGroup { group }).await
+    update_each(work, &leaving, ("/leave", leave), || UserCommand::LeaveGroup { group }).await
 }
 
 impl Command for ChangeOrganizationMembers {
@@ -135,13 +136,14 @@ impl Command for ChangeOrganizationMembers {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
-        let (join, leave) = check_lists(&self.join, &self.leave, lengths::BATCH)?;
-        let organization = self.organization;
+        let Self { organization, join, leave } = self;
+        let organization = *organization;
+        let (joining, leaving) = check_lists(join, leave, lengths::BATCH)?;
         work.read::<user_aggregates::Organization>(organization).await?;
-        if !join.is_empty() {
+        if !joining.is_empty() {
             existing_organization(work, organization, "").await?;
         }
-        update_each(work, &join, "/join", || UserCommand::JoinOrganization { organization }).await?;
-        update_each(work, &leave, "/leave", || UserCommand::LeaveOrganization { organization }).await
+        update_each(work, &joining, ("/join", join), || UserCommand::JoinOrganization { organization }).await?;
+        update_each(work, &leaving, ("/leave", leave), || UserCommand::LeaveOrganization { organization }).await
     }
 }

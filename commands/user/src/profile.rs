@@ -5,9 +5,8 @@ use kernel::{Checks, PostalAddress, Refusal, TenantId, UserId, is_picture_addres
 use user_aggregates::{Profile, User, UserCommand};
 
 use crate::access::{self, Catalogue};
-use crate::lengths;
 use crate::recent_sign_in::require_recent_sign_in_for_oneself;
-use crate::values::{self, present};
+use crate::{lengths, values};
 
 /// A profile as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -44,18 +43,17 @@ impl ProfileFields {
     pub(crate) fn check(&self, checks: &mut Checks) -> Profile {
         Profile {
             name: checks.line("/name", &self.name, lengths::NAME).into(),
-            given_name: present(self.given_name.as_ref(), |text| {
-                checks.line("/given_name", text, lengths::NAME).into()
-            }),
-            family_name: present(self.family_name.as_ref(), |text| {
-                checks.line("/family_name", text, lengths::NAME).into()
-            }),
-            title: present(self.title.as_ref(), |text| checks.line("/title", text, lengths::NAME)),
-            phone: present(self.phone.as_ref(), |text| checks.phone("/phone", text).into()),
+            given_name: self.given_name.as_deref().map(|text| checks.line("/given_name", text, lengths::NAME).into()),
+            family_name: self
+                .family_name
+                .as_deref()
+                .map(|text| checks.line("/family_name", text, lengths::NAME).into()),
+            title: self.title.as_deref().map(|text| checks.line("/title", text, lengths::NAME)),
+            phone: self.phone.as_deref().map(|text| checks.phone("/phone", text).into()),
             address: self.address.as_ref().map(|address| address.check(checks, "/address").into()),
-            picture: present(self.picture.as_ref(), |text| values::picture(checks, "/picture", text).into()),
-            locale: present(self.locale.as_ref(), |text| values::locale(checks, "/locale", text)),
-            time_zone: present(self.time_zone.as_ref(), |text| values::time_zone(checks, "/time_zone", text)),
+            picture: self.picture.as_deref().map(|text| values::picture(checks, "/picture", text).into()),
+            locale: self.locale.as_deref().map(|text| values::locale(checks, "/locale", text)),
+            time_zone: self.time_zone.as_deref().map(|text| values::time_zone(checks, "/time_zone", text)),
         }
     }
 }

@@ -7,7 +7,6 @@ use user_aggregates::{Label, Labels, User, UserCommand, UserRegistered, UserStat
 use crate::access::{self, Catalogue};
 use crate::profile::{ProfileFields, Uploaded, change_profile};
 use crate::user::{LoginFields, begin, change_login};
-use crate::values::present;
 use crate::{lengths, owners};
 
 /// All attributes that a provider sends for a user; validated when the command runs.
@@ -63,19 +62,21 @@ pub struct ReplaceUser {
 
 impl Provisioned {
     fn external_id(&self, checks: &mut Checks) -> Option<Personal<String>> {
-        present(self.external_id.as_ref(), |text| checks.identifier("/external_id", text, lengths::EXTERNAL_ID).into())
+        self.external_id.as_deref().map(|text| checks.identifier("/external_id", text, lengths::EXTERNAL_ID).into())
     }
 }
 
 impl LabelFields {
     fn check(&self, checks: &mut Checks) -> Labels {
         Labels {
-            formatted_name: present(self.formatted_name.as_ref(), |text| {
-                checks.line("/formatted_name", text, lengths::NAME).into()
-            }),
-            formatted_address: present(self.formatted_address.as_ref(), |text| {
-                checks.paragraph("/formatted_address", text, lengths::FORMATTED_ADDRESS).into()
-            }),
+            formatted_name: self
+                .formatted_name
+                .as_deref()
+                .map(|text| checks.line("/formatted_name", text, lengths::NAME).into()),
+            formatted_address: self
+                .formatted_address
+                .as_deref()
+                .map(|text| checks.paragraph("/formatted_address", text, lengths::FORMATTED_ADDRESS).into()),
             email: self.email.check(checks, "/email_type"),
             phone: self.phone.check(checks, "/phone_type"),
             address: self.address.check(checks, "/address_type"),
@@ -85,7 +86,7 @@ impl LabelFields {
 
 impl LabelField {
     fn check(&self, checks: &mut Checks, pointer: &str) -> Label {
-        let purpose = present(self.purpose.as_ref(), |text| checks.line(pointer, text, lengths::LABEL).into());
+        let purpose = self.purpose.as_deref().map(|text| checks.line(pointer, text, lengths::LABEL).into());
         Label { purpose, primary: self.primary }
     }
 }

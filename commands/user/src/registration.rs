@@ -10,11 +10,11 @@ use user_aggregates::{
     RegistrationPolicy, RegistrationPolicyCommand, RegistrationPolicySet, User, UserCommand,
 };
 
-use crate::access::{Catalogue, existing_role, require_within_own};
+use crate::access::{Catalogue, existing_roles, require_within_own};
 use crate::domain::{DOMAIN, domain_name};
-use crate::invitation::{self, EMAIL};
+use crate::invitation::{self, EMAIL, NewInvitation};
+use crate::lengths;
 use crate::user::LOGIN;
-use crate::{lengths, values};
 
 /// Minimum time between two mails to an address, so that nobody can fill another person's mailbox.
 const PAUSE: Duration = Duration::minutes(10);
@@ -60,8 +60,8 @@ impl Command for SetRegistrationPolicy {
                 Err(wrong) => checks.refuse(format!("/domains/{place}"), wrong.code(), wrong.to_string()),
             }
         }
-        let domains = values::distinct_list(&mut checks, "/domains", &domains, lengths::DOMAINS);
-        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, lengths::ROLES);
+        let domains = checks.distinct("/domains", &domains, lengths::DOMAINS);
+        let roles = checks.distinct("/roles", &self.roles, lengths::ROLES);
         match self.open_to {
             OpenTo::Domains if self.domains.is_empty() => {
                 checks.refuse("/domains", "missing", "list the domains whose e-mail addresses may register".to_owned());
@@ -74,9 +74,7 @@ impl Command for SetRegistrationPolicy {
             _ => {}
         }
         checks.finish()?;
-        for (place, role) in roles.iter().enumerate() {
-            existing_role(work, role, &format!("/roles/{place}")).await?;
-        }
+        existing_roles(work, &self.roles, "/roles").await?;
         require_within_own(work, &self.catalogue, roles.iter().cloned()).await?;
         let tenant = work.caller().tenant();
         let set = RegistrationPolicySet { open_to: self.open_to, domains, roles };
@@ -156,6 +154,7 @@ impl Command for RequestRegistration {
             work.update::<User>(user, note).await?;
             return Ok(Registration::Known);
         }
+        let new = |email| NewInvitation { email, name: None, roles, groups: Vec::new(), by_policy: true };
         match invited(work, &email).await? {
             Some(before) => {
                 let found = work.read::<Invitation>(before).await?;
@@ -168,10 +167,10 @@ impl Command for RequestRegistration {
                 } else if work.now() >= found.expires_at {
                     // An expired invitation by a person is not renewed by a registration: the person gets what the policy gives.
                     take_back(work, before, &email).await?;
-                    invitation::send(work, email, None, roles, Vec::new(), true)?;
+                    invitation::send(work, new(email))?;
                 }
             }
-            None => _ = invitation::send(work, email, None, roles, Vec::new(), true)?,
+            None => _ = invitation::send(work, new(email))?,
         }
         Ok(Registration::Invited)
     }

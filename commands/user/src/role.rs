@@ -4,8 +4,8 @@ use executor::{Command, Work};
 use kernel::{Checks, Refusal};
 use user_aggregates::{Role, RoleChanged, RoleCommand, RoleDefined, RoleId};
 
-use crate::access::{self, Catalogue, existing_role, unknown_permission};
-use crate::{lengths, values};
+use crate::access::{self, Catalogue, existing_roles, unknown_permission};
+use crate::lengths;
 
 /// The details of a role as sent; validated when the command runs.
 #[derive(Clone, Debug, Default)]
@@ -50,8 +50,8 @@ impl RoleFields {
                 checks.refuse(error.pointer, error.code, error.detail);
             }
         }
-        let permissions = values::distinct_list(checks, "/permissions", &self.permissions, lengths::PERMISSIONS);
-        let includes = values::distinct_list(checks, "/includes", &self.includes, lengths::ROLES);
+        let permissions = checks.distinct("/permissions", &self.permissions, lengths::PERMISSIONS);
+        let includes = checks.distinct("/includes", &self.includes, lengths::ROLES);
         RoleChanged { title, permissions, includes }
     }
 }
@@ -61,11 +61,8 @@ async fn authorize_change(work: &mut Work<'_>, name: &str, catalogue: &Catalogue
     access::require_within_own(work, catalogue, [name.to_owned()]).await
 }
 
-/// Refuses a role that includes an unknown role or permission, itself, or permissions that the caller lacks.
+/// Refuses a role that includes itself, or permissions that the caller lacks.
 async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &Catalogue) -> Result<(), Refusal> {
-    for (place, included) in role.includes.iter().enumerate() {
-        existing_role(work, included, &format!("/includes/{place}")).await?;
-    }
     let included = access::allowed(work, catalogue, role.includes.iter().cloned()).await?;
     if included.roles.contains(name) {
         let mut checks = Checks::default();
@@ -89,7 +86,7 @@ impl Command for DefineRole {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<String, Refusal> {
         let mut checks = Checks::default();
-        let name = values::role_name(&mut checks, "/name", &self.name);
+        let name = checks.role_name("/name", &self.name);
         if name.parse::<kernel::Role>().is_ok() {
             checks.refuse("/name", "built_in", format!("the role {name} is built in; choose another name"));
         }
@@ -101,6 +98,7 @@ impl Command for DefineRole {
                 format!("there is already a role {name}, perhaps a retired one; choose another name, or change it");
             return Err(Refusal::conflict("already_exists", detail));
         }
+        existing_roles(work, &self.fields.includes, "/includes").await?;
         sound(work, &name, &fields, &self.catalogue).await?;
         let RoleChanged { title, permissions, includes } = fields;
         let defined = RoleDefined { name: name.clone(), title, permissions, includes };
@@ -120,6 +118,7 @@ impl Command for ChangeRole {
         let id = RoleId::of(work.caller().tenant(), &self.name);
         work.read::<Role>(id).await?;
         authorize_change(work, &self.name, &self.catalogue).await?;
+        existing_roles(work, &self.fields.includes, "/includes").await?;
         sound(work, &self.name, &fields, &self.catalogue).await?;
         work.update::<Role>(id, RoleCommand::Change(fields)).await
     }

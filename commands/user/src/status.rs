@@ -11,7 +11,6 @@ use crate::profile::{caller_as_user, not_a_user};
 use crate::recent_sign_in::require_recent_sign_in;
 use crate::tenant::owner_invitation;
 use crate::user::LOGIN;
-use crate::values::present;
 use crate::{lengths, owners};
 
 /// Locks a user: they can't sign in, because something is wrong.
@@ -121,7 +120,7 @@ impl Command for DeactivateUser {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
         let mut checks = Checks::default();
-        let reason = present(self.reason.as_ref(), |text| checks.paragraph("/reason", text, lengths::REASON));
+        let reason = self.reason.as_deref().map(|text| checks.paragraph("/reason", text, lengths::REASON));
         checks.finish()?;
         authorize_and_change(work, self.user, &self.catalogue, UserCommand::Deactivate { reason }).await
     }

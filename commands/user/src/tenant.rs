@@ -12,7 +12,6 @@ use uuid::Uuid;
 use crate::invitation::{EMAIL, take_back};
 use crate::lengths;
 use crate::user::LOGIN;
-use crate::values::present;
 
 /// Requests a tenant: the caller's own, which is not provisioned yet. A saga provisions it.
 #[derive(Clone, Debug)]
@@ -91,7 +90,7 @@ impl Command for RequestTenant {
         let mut checks = Checks::default();
         let slug = slug(&mut checks, "/slug", &self.slug);
         let name = checks.line("/name", &self.name, lengths::NAME);
-        let owner = present(self.owner.as_ref(), |text| checks.email("/owner", text).into());
+        let owner = self.owner.as_deref().map(|text| checks.email("/owner", text).into());
         checks.finish()?;
         let tenant = work.caller().tenant();
         work.create::<Tenant>(tenant, TenantCommand::Request(TenantRequested { slug, name, owner }))

@@ -5,12 +5,11 @@ use executor::{ClaimKind, Command, Work};
 use kernel::{Checks, Refusal, UserId, is_picture_address};
 use user_aggregates::{GroupId, LinkFault, Login, Profile, User, UserCommand, UserRegistered};
 
-use crate::access::{self, Catalogue, existing_role, require_within_own};
+use crate::access::{self, Catalogue, existing_roles, require_within_own};
 use crate::profile::ProfileFields;
 use crate::recent_sign_in::require_recent_sign_in_for_oneself;
 use crate::references::existing_group;
-use crate::values::{self, present};
-use crate::{lengths, owners};
+use crate::{lengths, owners, values};
 
 /// Claims on login names in lower case. E-mail addresses and user names share one namespace, so that a login name identifies one user.
 pub(crate) static LOGIN: ClaimKind = ClaimKind {
@@ -33,7 +32,7 @@ impl LoginFields {
     pub(crate) fn check(&self, checks: &mut Checks) -> Login {
         Login {
             email: checks.email("/email", &self.email).into(),
-            user_name: present(self.user_name.as_ref(), |text| values::user_name(checks, "/user_name", text).into()),
+            user_name: self.user_name.as_deref().map(|text| values::user_name(checks, "/user_name", text).into()),
         }
     }
 }
@@ -112,7 +111,7 @@ pub(crate) async fn change_login(
     Ok(())
 }
 
-/// Refuses roles and groups that do not exist or that give permissions that the caller lacks.
+/// Refuses roles and groups that do not exist or that give permissions that the caller lacks. They are those that were sent, in their order.
 pub(crate) async fn check_initial_access(
     work: &mut Work<'_>,
     catalogue: &Catalogue,
@@ -120,9 +119,7 @@ pub(crate) async fn check_initial_access(
     groups: &[GroupId],
 ) -> Result<(), Refusal> {
     let mut given: Vec<String> = roles.to_vec();
-    for (place, role) in roles.iter().enumerate() {
-        existing_role(work, role, &format!("/roles/{place}")).await?;
-    }
+    existing_roles(work, roles, "/roles").await?;
     for (place, group) in groups.iter().enumerate() {
         existing_group(work, *group, &format!("/groups/{place}")).await?;
         given.extend(access::group_roles(work, *group).await?);
@@ -138,10 +135,10 @@ impl Command for RegisterUser {
         let mut checks = Checks::default();
         let login = self.login.check(&mut checks);
         let profile = self.profile.check(&mut checks);
-        let roles = values::distinct_list(&mut checks, "/roles", &self.roles, lengths::ROLES);
-        let groups = values::distinct_list(&mut checks, "/groups", &self.groups, lengths::GROUPS);
+        let roles = checks.distinct("/roles", &self.roles, lengths::ROLES);
+        let groups = checks.distinct("/groups", &self.groups, lengths::GROUPS);
         checks.finish()?;
-        check_initial_access(work, &self.catalogue, &roles, &groups).await?;
+        check_initial_access(work, &self.catalogue, &self.roles, &self.groups).await?;
         let user = work.new_id();
         let registered = UserRegistered { login, email_verified: false, profile, roles, groups, invitation: None };
         begin(work, user, registered).await?;

@@ -1,13 +1,8 @@
-//! Validation of values: user names, role names, languages, time zones and more. (Length limits: `lengths.rs`.)
+//! Validation of values: user names, languages, time zones and more. (Length limits: `lengths.rs`.)
 
-use kernel::Checks;
+use kernel::{Checks, is_web_address};
 
 use crate::lengths;
-
-/// Validates an optional value with `take`, if there is one.
-pub(crate) fn present<T>(text: Option<&String>, take: impl FnOnce(&str) -> T) -> Option<T> {
-    text.map(|text| take(text))
-}
 
 /// A user name: lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit. Returned in lower case. It can't be
 /// confused with an e-mail address, which has an `@`.
@@ -23,16 +18,6 @@ pub(crate) fn user_name(checks: &mut Checks, pointer: &str, text: &str) -> Strin
         checks.refuse(pointer, "user_name", detail);
     }
     name
-}
-
-/// A role's name: lower-case letters, digits and `_`, a letter first.
-pub(crate) fn role_name(checks: &mut Checks, pointer: &str, text: &str) -> String {
-    if !kernel::Role::is_name(text) {
-        let (least, most) = (lengths::ROLE.start(), lengths::ROLE.end());
-        let detail = format!("allowed are {least} to {most} letters a-z, digits and _, beginning with a letter");
-        checks.refuse(pointer, "role_name", detail);
-    }
-    text.to_owned()
 }
 
 /// A language tag, as in BCP 47: subtags of letters and digits.
@@ -59,23 +44,10 @@ pub(crate) fn time_zone(checks: &mut Checks, pointer: &str, text: &str) -> Strin
 /// The address of a picture: `https://`, a host, no spaces.
 pub(crate) fn picture(checks: &mut Checks, pointer: &str, text: &str) -> String {
     let text = text.trim();
-    let host = text.strip_prefix("https://").unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
-    let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>\"\\^`{|}".contains(c));
-    if host.is_empty() || host.contains('@') || !plain || text.len() > lengths::PICTURE {
+    if !is_web_address(text, &["https://"]) || text.len() > lengths::PICTURE {
         checks.refuse(pointer, "picture", "not an HTTPS URL like https://example.com/ada.png");
     }
     text.to_owned()
-}
-
-/// A list with a maximum number of entries, without duplicates.
-pub(crate) fn distinct_list<T: Ord + Clone>(checks: &mut Checks, pointer: &str, list: &[T], most: usize) -> Vec<T> {
-    if list.len() > most {
-        checks.refuse(pointer, "too_many", format!("{} entries; at most {most} are allowed", list.len()));
-    }
-    let mut list = list.to_vec();
-    list.sort_unstable();
-    list.dedup();
-    list
 }
 
 #[cfg(test)]
@@ -91,9 +63,8 @@ mod tests {
     #[test]
     fn each_form_takes_what_people_write_and_nothing_else() {
         type Check = fn(&mut Checks, &str, &str) -> String;
-        let cases: [(Check, &[&str], &[&str]); 5] = [
+        let cases: [(Check, &[&str], &[&str]); 4] = [
             (user_name, &["ada", "Ada.L-1", "7of9"], &["", "a", "ada@example.com", ".ada", "a b", "ädä"]),
-            (role_name, &["sales", "sales_lead2"], &["", "s", "Sales", "2sales", "sales-lead", "säles"]),
             (locale, &["de", "pt-BR", "zh-Hant-TW"], &["", "d", "de_DE", "german-language-of-austria", "1a"]),
             (
                 time_zone,
@@ -114,14 +85,5 @@ mod tests {
                 assert!(refused(check, text), "{text:?}");
             }
         }
-    }
-
-    #[test]
-    fn lists_are_short_and_name_each_thing_once() {
-        let mut checks = Checks::default();
-        assert_eq!(distinct_list(&mut checks, "/roles", &["b", "a", "b"], 3), ["a", "b"]);
-        assert!(checks.ok());
-        distinct_list(&mut checks, "/roles", &["b", "a", "b"], 2);
-        assert_eq!(checks.into_errors()[0].code, "too_many");
     }
 }

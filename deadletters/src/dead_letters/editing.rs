@@ -135,9 +135,7 @@ impl Preview {
 
 /// Checks a payload that is to replace another one.
 fn check(payload: &Value, before: &[u8]) -> Result<bytes::Bytes, Refusal> {
-    let refused = |pointer: &str, code: &'static str, detail: String| {
-        Err(Refusal::fields(vec![kernel::FieldError { pointer: pointer.to_owned(), code, detail }]))
-    };
+    let refused = |pointer: &str, code: &'static str, detail: String| Err(Refusal::field(pointer, code, detail));
     let Some(object) = payload.as_object() else {
         return refused("/payload", "wrong_type", "it has to be an object, like all payloads in the log".to_owned());
     };

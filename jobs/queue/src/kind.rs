@@ -281,8 +281,7 @@ impl Kinds {
         let bytes = arguments.to_string().len();
         if bytes > LARGEST_ARGUMENTS {
             let detail = format!("it has {bytes} bytes; allowed are {LARGEST_ARGUMENTS}");
-            let pointer = pointer.to_owned();
-            return Err(Refusal::fields(vec![FieldError { pointer, code: "arguments_too_large", detail }]));
+            return Err(Refusal::field(pointer, "arguments_too_large", detail));
         }
         let arguments = (offer.check)(arguments, pointer).map_err(Refusal::fields)?;
         Ok(Offered { kind, arguments })

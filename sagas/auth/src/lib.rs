@@ -1,82 +1,24 @@
 //! The sagas of the auth service. Each has a file with its parameters, the events that start it, and its steps.
 //!
-//! What they need apart from the log (mail, other services, applications) is passed in as [`Ports`]; the gateway provides the adapters.
+//! What they need apart from the log (mail, other services, applications) is passed in as [`Ports`] (`ports.rs`); the gateway provides the
+//! adapters.
 //!
 //! To add one, write its file with a `definition()`, its `mod` line and its line in [`sagas`], and its test story in `tests/`, which tests
 //! it with all failures (`sagabed`). The runtime is in `sagas/coordinator`. See `docs/src/sagas.md`.
 
 mod announce_logout;
+mod ports;
 mod send_password_link;
 
-use std::sync::Arc;
+pub use ports::{LoggedOut, Notices, PasswordLinkMail, PasswordLinkMails, Ports};
 
-use auth_aggregates::{ClientId, SessionId};
 use auth_commands::GRANTS;
 use coordinator::Sagas;
-use futures::future::BoxFuture;
-use kernel::{Personal, TenantId, UserId};
-use mailer::Mailer;
-use uuid::Uuid;
 
 coordinator::sagas_of!(
     /// The wire names of the auth service's saga events.
     pub struct AuthSagas of "auth"
 );
-
-/// What the sagas need apart from the log.
-#[derive(Clone)]
-pub struct Ports {
-    /// Sends mail.
-    pub mailer: Arc<dyn Mailer>,
-    /// Provides the addressee and the link of mails. The auth service does not store them.
-    pub password_link_mails: Arc<dyn PasswordLinkMails>,
-    /// Notifies applications of ended sessions.
-    pub notices: Arc<dyn Notices>,
-}
-
-/// The addressee and the link of a mail. Nothing of it is stored in the auth service's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PasswordLinkMail {
-    /// The address.
-    pub to: Personal<String>,
-    /// The person's name.
-    pub name: Personal<String>,
-    /// The tenant's name.
-    pub tenant: String,
-    /// The link. Whoever has it can set the password.
-    pub link: Personal<String>,
-}
-
-/// Provides people's addresses and the links that are mailed to them.
-pub trait PasswordLinkMails: Send + Sync + 'static {
-    /// The mail with the link (of this turn) with which a person sets their password; `None` if there is nobody to mail it to. An error
-    /// is temporary, and gives the reason.
-    fn password_link(
-        &self,
-        tenant: TenantId,
-        user: UserId,
-        turn: u32,
-    ) -> BoxFuture<'_, Result<Option<PasswordLinkMail>, String>>;
-}
-
-/// A notice to an application that sessions of a person have ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoggedOut {
-    /// The notice's id: the same for each repetition.
-    pub id: Uuid,
-    /// The application.
-    pub client: ClientId,
-    /// The person whose session ended.
-    pub user: UserId,
-    /// The session; `None`: all sessions of the person.
-    pub session: Option<SessionId>,
-}
-
-/// Notifies applications.
-pub trait Notices: Send + Sync + 'static {
-    /// Notifies an application, if it asked for such notices. An error is temporary, and gives the reason.
-    fn logged_out(&self, tenant: TenantId, notice: LoggedOut) -> BoxFuture<'_, Result<(), String>>;
-}
 
 /// All sagas of the auth service. Keep an old version as long as instances of it run.
 pub fn sagas(ports: &Ports) -> Sagas {

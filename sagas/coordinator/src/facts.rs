@@ -52,7 +52,7 @@ macro_rules! facts {
                 Ok(None)
             }
 
-            fn catalog<N: Names>() -> Vec<EventType> {
+            fn event_types<N: Names>() -> Vec<EventType> {
                 vec![$(EventType {
                     aggregate_type: N::TYPE,
                     name: N::$wire,
@@ -241,7 +241,7 @@ impl<N: Names> Event for InstanceEvent<N> {
         })
     }
 
-    fn catalog() -> Vec<EventType> {
-        Fact::catalog::<N>()
+    fn event_types() -> Vec<EventType> {
+        Fact::event_types::<N>()
     }
 }

@@ -31,7 +31,7 @@ fn dead_letters(world: &World) -> DeadLetters {
 /// The lamps in the payloads.
 const LAMP: AggregateType = AggregateType {
     name: "demo.lamp",
-    catalog: Vec::new,
+    event_types: Vec::new,
     decode: |_, _, _| Ok(1),
     current_events: |_, _, payload| Ok(vec![serde_json::from_slice(payload).unwrap()]),
     state: |_| Ok(serde_json::Value::Null),

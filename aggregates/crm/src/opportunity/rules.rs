@@ -1,7 +1,7 @@
 //! The state of an opportunity, with `decide` and `evolve`: its life cycle, and the consistency of its amounts.
 
 use chrono::NaiveDate;
-use kernel::{Aggregate, Currency, FieldError, Money, Refusal};
+use kernel::{Aggregate, Currency, Money, Refusal};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -158,7 +158,7 @@ impl From<OpportunityError> for Refusal {
             }
             OpportunityError::SumDiffers { .. } => ("/amount/minor".to_owned(), "sum_differs"),
         };
-        Self::fields(vec![FieldError { pointer, code, detail: error.to_string() }])
+        Self::field(pointer, code, error.to_string())
     }
 }
 

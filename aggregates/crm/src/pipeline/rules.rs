@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kernel::{Aggregate, FieldError, Refusal, folded};
+use kernel::{Aggregate, Refusal, folded};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -80,9 +80,7 @@ pub enum PipelineError {
 impl From<PipelineError> for Refusal {
     fn from(error: PipelineError) -> Self {
         let detail = error.to_string();
-        let field = |pointer: &str, code| {
-            Self::fields(vec![FieldError { pointer: pointer.to_owned(), code, detail: detail.clone() }])
-        };
+        let field = |pointer: &str, code| Self::field(pointer, code, detail.clone());
         match error {
             PipelineError::StageCount { .. } => field("/stages", "stage_count"),
             PipelineError::Probability { .. } => field("/probability", "probability"),

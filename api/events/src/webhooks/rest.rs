@@ -137,8 +137,7 @@ impl WebhookSettings {
         let Some(home) = home else {
             let names: Vec<_> = self.platform.webhooks.iter().map(|webhooks| webhooks.service().name()).collect();
             let detail = format!("there is no service {service:?} here; allowed: {}", names.join(", "));
-            let error = kernel::FieldError { pointer: "/service".to_owned(), code: "service_unknown", detail };
-            return Err(Refusal::fields(vec![error]).into());
+            return Err(Refusal::field("/service", "service_unknown", detail).into());
         };
         let fields = EndpointFields { url, types, description };
         let act = EndpointCommand::Create { fields, after: after.map(Position) };

@@ -12,7 +12,7 @@ pub fn document() -> Value {
     let mut operations = Map::new();
     let mut messages = Map::new();
     for domain in domains::all() {
-        for event in (domain.catalog)() {
+        for event in (domain.event_types)() {
             let name = format!("{}.v{}", event.name, event.version);
             messages.insert(name.clone(), message(&event));
             let channel = channels.entry(event.name).or_insert_with(|| channel(domain.service, &event));

@@ -264,7 +264,7 @@ impl Starting<'_> {
             ids: self.ids.clone(),
             random: Arc::new(SystemRandomSource),
         };
-        let types = (self.domain.catalog)().into();
+        let types = (self.domain.event_types)().into();
         let settings = self.config.webhooks.settings();
         let webhooks = Webhooks::open(&self.database, self.bus.clone(), types, settings, sources)
             .map_err(|error| StartError::Webhooks { service, error })?;

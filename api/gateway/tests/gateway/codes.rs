@@ -63,6 +63,10 @@ fn found() -> Found {
     let constant = pattern(r#"const ([A-Z_]+): &str = "([a-z][a-z0-9_]+)";"#);
     // Codes of field errors, claims and row errors.
     let member = pattern(r#"\bcode: "([a-z][a-z0-9_]+)"\s*[,}]"#);
+    // Codes of one error or reference, after its pointer.
+    let one = pattern(
+        r#"\b(?:Refusal::(?:field|reference)|FieldError::new)\(\s*(?:format!\([^)]*\)|"[^"]*"|[^,"]*),\s*"([a-z][a-z0-9_]+)"\s*,"#,
+    );
     // Codes in checks of values.
     let refused = pattern(r#"(?:\.refuse|\bchecks\.take)\(\s*[^;]*?,\s*"([a-z][a-z0-9_]+)"\s*,"#);
     // Codes in checks of several values.
@@ -115,6 +119,7 @@ fn found() -> Found {
             found.codes.entry(code.to_owned()).or_default();
         };
         member.captures_iter(text).for_each(|all| note(&all[1]));
+        one.captures_iter(text).for_each(|all| note(&all[1]));
         refused.captures_iter(text).for_each(|all| note(&all[1]));
         named.captures_iter(text).for_each(|all| note(&all[1]));
         // A path and a page of the same name are no field and its error.

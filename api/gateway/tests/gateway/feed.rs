@@ -252,7 +252,7 @@ async fn the_catalogue_lists_every_type_with_a_schema_and_an_example_that_can_be
     let world = World::start().await;
     let list = world.get("/v1/events/types").await;
     let types = list.body["types"].as_array().unwrap();
-    let all: Vec<_> = gateway::domains().iter().flat_map(|domain| (domain.catalog)()).collect();
+    let all: Vec<_> = gateway::domains().iter().flat_map(|domain| (domain.event_types)()).collect();
     assert_eq!(types.len(), all.len());
     let aggregates: Vec<_> = gateway::domains().into_iter().flat_map(|domain| domain.aggregates).collect();
     for event in all {

@@ -42,7 +42,7 @@ fn history(kinds: &[EventType], seed: u64, length: u64) -> Vec<RecordedEvent> {
 #[test]
 fn a_snapshot_and_later_events_make_the_state_that_all_events_make() {
     for aggregate in aggregates() {
-        let kinds = (aggregate.catalog)();
+        let kinds = (aggregate.event_types)();
         for seed in 0..20 {
             let events = history(&kinds, seed, 30);
             let all = (aggregate.state)(&events).unwrap();
@@ -63,7 +63,7 @@ fn a_state_that_changes_is_of_another_form() {
     let found: BTreeMap<String, Value> = aggregates()
         .into_iter()
         .map(|aggregate| {
-            let kinds = (aggregate.catalog)();
+            let kinds = (aggregate.event_types)();
             let current = || kinds.iter().filter(|kind| !kind.retired);
             let events: Vec<_> = (1..).zip(current().chain(current())).map(|(nth, kind)| event(kind, nth)).collect();
             let state = sorted((aggregate.state)(&events).unwrap()).to_string();

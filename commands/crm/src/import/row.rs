@@ -5,8 +5,7 @@ use crm_aggregates::{LeadDetails, LeadSource};
 use importing::{Field, also};
 use kernel::{Checks, Personal, PostalAddress};
 
-use crate::values::{self, present};
-use crate::{LeadFields, owner};
+use crate::{LeadFields, owner, values};
 
 /// The fields that a column can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,7 +131,7 @@ pub(super) fn read(
         let country = address_country.or_else(|| details.country.clone());
         details.address = Some(PostalAddress { country, ..address }.into());
     }
-    let owner = present(owner.as_ref(), |text| owner::form(checks, text));
+    let owner = owner.as_deref().map(|text| owner::form(checks, text));
     LeadRow { line, details, source: said_source, owner, occurred_at }
 }
 

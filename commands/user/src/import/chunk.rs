@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::{UserField, UserImport, UserRow};
 use crate::access::{exceeding, existing_role, group_roles};
+use crate::invitation::{self, NewInvitation};
 use crate::references::existing_group;
 use crate::user::{LOGIN, begin};
-use crate::{group, invitation, registration};
+use crate::{group, registration};
 
 /// Registers or invites the users of a chunk in one append. Rows that can't be imported are reported and left out.
 #[derive(Clone, Debug)]
@@ -168,7 +169,8 @@ impl TakeUsers {
                 if let Some(before) = found.registrations.get(&email) {
                     registration::take_back(work, *before, &email).await?;
                 }
-                invitation::send(work, email, name, roles, groups, false).map(drop)
+                let new = NewInvitation { email, name, roles, groups, by_policy: false };
+                invitation::send(work, new).map(drop)
             }
         }
     }

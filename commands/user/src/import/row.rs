@@ -6,9 +6,9 @@ use importing::{Field, also};
 use kernel::{Checks, PostalAddress, composed};
 use user_aggregates::{ImportKind, Login, Profile};
 
+use crate::lengths;
 use crate::profile::ProfileFields;
 use crate::user::{LoginFields, named};
-use crate::{lengths, values};
 
 /// The fields that a column can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,7 +156,7 @@ pub(super) fn read(line: u64, cells: Vec<(UserField, String)>, kind: ImportKind,
 fn list(checks: &mut Checks, pointer: &str, text: &str, most: usize) -> Vec<String> {
     let text = composed(text);
     let all: Vec<String> = text.split(';').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect();
-    values::distinct_list(checks, pointer, &all, most)
+    checks.distinct(pointer, &all, most)
 }
 
 /// Refuses a login name that an earlier row of the file has.

@@ -2,9 +2,10 @@
 
 use chrono::Duration;
 use futures::future::join_all;
-use kernel::{Kind, Refusal};
+use kernel::{Kind, Refusal, UserId};
 use user_aggregates::{MOST_GROUP_ROLES, PreferenceValue};
 use user_commands::*;
+use uuid::Uuid;
 
 use super::support::*;
 
@@ -94,6 +95,23 @@ async fn a_user_is_in_so_many_organizations_and_no_more() {
         world.done(&join(part)).await;
     }
     conflict(&world.refused(&one_more).await, "too_many_memberships");
+}
+
+#[tokio::test]
+async fn who_is_no_user_is_named_by_their_place_in_the_list_that_was_sent() {
+    let world = World::new().await;
+    let ada = world.user("ada", &[]).await;
+    // The greatest id: in a sorted list it is the last one.
+    let list = || vec![UserId::new(Uuid::max()), ada];
+    let group = world.done(&create_group("Sales")).await;
+    let group = ChangeGroupMembers { group, join: list(), leave: vec![], catalogue: catalogue() };
+    let organization = world.done(&create_organization("North")).await;
+    let organization = ChangeOrganizationMembers { organization, join: vec![], leave: list() };
+    for (refusal, pointer) in
+        [(world.refused(&group).await, "/join/0"), (world.refused(&organization).await, "/leave/0")]
+    {
+        assert_eq!((refusal.code(), refusal.errors()[0].pointer.as_str()), ("reference_unknown", pointer));
+    }
 }
 
 #[tokio::test]

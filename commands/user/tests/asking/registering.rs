@@ -27,7 +27,7 @@ async fn everything_that_is_wrong_is_said_at_once() {
     let pointers: Vec<_> = refusal.errors().iter().map(|error| error.pointer.as_str()).collect();
     assert_eq!(pointers, ["/email", "/user_name", "/name", "/locale", "/roles"]);
     for (roles, groups, pointer) in [
-        (vec!["member".to_owned(), "nobody".to_owned()], vec![], "/roles/1"),
+        (vec!["nobody".to_owned(), "member".to_owned()], vec![], "/roles/0"),
         (vec![], vec![user_aggregates::GroupId::new(uuid::Uuid::nil())], "/groups/0"),
     ] {
         let refusal = world.refused(&RegisterUser { roles, groups, ..user("ada", &[]) }).await;

@@ -49,7 +49,7 @@ async fn a_policy_is_as_it_is_set_and_gives_no_more_than_whoever_sets_it_has() {
         (policy(OpenTo::Domains, &[], &[]), "/domains"),
         (policy(OpenTo::Everybody, &["example.com"], &[]), "/domains"),
         (policy(OpenTo::Domains, &["example.com", "com"], &[]), "/domains/1"),
-        (policy(OpenTo::Everybody, &[], &["nobodys"]), "/roles/0"),
+        (policy(OpenTo::Everybody, &[], &["nobodys", "member"]), "/roles/0"),
     ] {
         let refusal = world.refused(&wrong).await;
         assert_eq!(refusal.errors()[0].pointer, pointer, "{refusal}");

@@ -56,7 +56,7 @@ impl Story {
             tenant: self.tenant,
             position: Position(self.events.len() as u64 + 1),
             event_id: SystemIds.next(),
-            aggregate_type: E::catalog()[0].aggregate_type.to_owned(),
+            aggregate_type: E::event_types()[0].aggregate_type.to_owned(),
             aggregate_id: id.to_string(),
             sequence: *sequence,
             event_type: event.name().to_owned(),
