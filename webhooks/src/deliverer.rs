@@ -1,6 +1,6 @@
 //! The deliverer of a service's webhooks. One process is active, and runs a worker for each endpoint.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,11 +57,11 @@ impl Deliverer {
         Self { notices: Some(notices), ..self }
     }
 
-    /// The same deliverer; it delivers nothing to the webhooks of these tenants, which are suspended or to be deleted, and to nobody as long
-    /// as they are not known (`None`). Webhooks continue from their cursors when their tenant is not among them any more.
+    /// The same deliverer; it delivers nothing to the webhooks of these tenants, and to nobody as long as they are not known. Webhooks
+    /// continue from their cursors when their tenant is not among them any more.
     #[must_use]
-    pub fn pausing(self, paused: watch::Receiver<Option<HashSet<TenantId>>>) -> Self {
-        Self { paused: SuspendedTenants::new(paused), ..self }
+    pub fn pausing(self, paused: SuspendedTenants) -> Self {
+        Self { paused, ..self }
     }
 
     /// Runs until `shutdown`. Tolerates outages of the database and the bus.

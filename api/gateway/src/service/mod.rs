@@ -273,7 +273,7 @@ impl Starting<'_> {
         };
         let deliverer = Deliverer::new(webhooks.clone(), self.store.clone())
             .telling(Arc::new(notices))
-            .pausing(adapters.suspended.subscribe());
+            .pausing(adapters.suspended.tenants());
         self.spawn("webhooks", move |shutdown| deliverer.clone().run(shutdown));
         Ok(webhooks)
     }
@@ -286,7 +286,7 @@ impl Starting<'_> {
             None => kinds,
         };
         let jobs = Jobs::open(&self.database, Some(self.bus.clone()), kinds, jobs::Settings::default(), sources);
-        let runner = Runner::new(jobs.clone()).pausing(adapters.suspended.subscribe());
+        let runner = Runner::new(jobs.clone()).pausing(adapters.suspended.tenants());
         self.spawn("jobs", move |shutdown| runner.clone().run(shutdown));
         jobs
     }
