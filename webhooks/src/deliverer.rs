@@ -85,11 +85,13 @@ impl Deliverer {
     async fn deliver(&self, lock: &mut Lock, shutdown: &CancellationToken) {
         let settings = self.webhooks.parts().settings;
         let (decided, received) = watch::channel(());
+        let (head, log_head) = watch::channel(Position::START);
         let shared = Arc::new(Shared {
             webhooks: self.webhooks.clone(),
             store: self.store.clone(),
             slots: SendSlots::new(settings.sending, settings.sending_of_tenant),
             decided: received,
+            log_head,
             paused: self.paused.clone(),
         });
         let stop = shutdown.child_token();
@@ -118,6 +120,11 @@ impl Deliverer {
                         reconcile(targets, &shared, &stop, &mut running, &mut workers);
                     }
                     Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
+                }
+                // In case the bus does not announce events: once for all workers.
+                match self.store.head().await {
+                    Ok(now) => _ = head.send_replace(now),
+                    Err(error) => tracing::warn!(%error, "webhooks wait for the log"),
                 }
                 self.sweep(&mut last_sweep).await;
                 polled = Instant::now();
