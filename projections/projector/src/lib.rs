@@ -59,6 +59,6 @@ pub use projection::{ApplyError, BoxFuture, Projection};
 pub use projector::Projector;
 pub use read_models::{BeginError, CatchUpTimeout, ReadModels, Transaction};
 pub use rebuild::{Rebuilding, Rebuilt, rebuild};
-pub use refusal::read_models_unreadable;
+pub use refusal::{read_models_behind, read_models_unreadable};
 pub use settings::Settings;
 pub use status::{ProjectionState, ProjectionStatus};

@@ -9,7 +9,7 @@ use folding::RolePeriod;
 use futures::Stream;
 use juniper::{FieldError, FieldResult};
 use kernel::{Caller, Grant, Position, RecordedEvent, Refusal, Service};
-use projector::{BeginError, Transaction, read_models_unreadable};
+use projector::{BeginError, Transaction, read_models_behind, read_models_unreadable};
 use sqlx::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
@@ -205,9 +205,7 @@ fn not_begun(error: BeginError) -> FieldError {
                 "the read models are at position {}, before the requested position {}",
                 behind.reached, behind.wanted
             );
-            Refusal::timeout("read_model_behind", detail)
-                .with("wanted", behind.wanted.0)
-                .with("reached", behind.reached.0)
+            read_models_behind(behind, detail)
         }
         BeginError::Unreadable(error) => read_models_unreadable(&error),
     })
