@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use chrono::TimeDelta;
 use directory::admin_options;
-use eventstore::archive::{Archiver, ColdStream, Sizes};
+use eventstore::archive::{Archiver, ColdTotal, Sizes};
 use kernel::{Clock, Service, SystemClock};
 use serde::Serialize;
 
@@ -45,7 +45,7 @@ pub struct Archive {
 #[derive(Debug, Serialize)]
 struct Done {
     service: &'static str,
-    streams: usize,
+    streams: u64,
     events: u64,
     row_bytes: u64,
     hot_bytes_before: u64,
@@ -86,44 +86,36 @@ impl Archive {
         let mut archiver = Archiver::begin(&admin, &database, self.dry_run).await?;
         let before = archiver.sizes().await?;
         let since = SystemClock.now() - TimeDelta::days(i64::from(self.older_than_days));
-        let cold = archiver.cold(since).await?;
-        let events: u64 = cold.iter().map(|stream| stream.events).sum();
+        let mut cold = archiver.cold(since).await?;
+        let ColdTotal { streams, events, bytes } = cold.total;
         let (mut moved, mut after) = (events, before);
-        if !self.dry_run {
+        if self.dry_run {
+            cold.close().await?;
+        } else {
             let bar = progress::bar(events, "events");
             moved = 0;
-            for batch in batches(&cold, self.batch) {
-                moved += archiver.run(batch).await?;
+            loop {
+                let batch = cold.next(self.batch).await?;
+                if batch.is_empty() {
+                    break;
+                }
+                moved += archiver.run(&batch).await?;
                 bar.set_position(moved);
             }
             bar.finish_and_clear();
+            cold.close().await?;
             after = archiver.finish(self.compact).await?;
         }
         let (Sizes { hot, archived }, Sizes { hot: hot_before, archived: archived_before }) = (after, before);
         Ok(Done {
             service: service.name(),
-            streams: cold.len(),
+            streams,
             events: moved,
-            row_bytes: cold.iter().map(|stream| stream.bytes).sum(),
+            row_bytes: bytes,
             hot_bytes_before: hot_before,
             hot_bytes: hot,
             archived_bytes_before: archived_before,
             archived_bytes: archived,
         })
     }
-}
-
-/// Splits the streams into batches. A batch ends with the stream that brings it to `events` events, so streams are never split.
-fn batches(mut streams: &[ColdStream], events: u64) -> impl Iterator<Item = &[ColdStream]> {
-    std::iter::from_fn(move || {
-        let mut sum = 0;
-        let full = |stream: &ColdStream| {
-            sum += stream.events;
-            sum >= events
-        };
-        let end = streams.iter().position(full).map_or(streams.len(), |last| last + 1);
-        let (batch, rest) = streams.split_at(end);
-        streams = rest;
-        (!batch.is_empty()).then_some(batch)
-    })
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use eventstore::{Database, Lock, LockKey, Role};
+use eventstore::{Database, Lock, LockKey, PoolUse, Role};
 use kernel::{ANSWER_RETENTION, ANSWER_SWEEP_INTERVAL, Position, Service, TenantId};
 use nats::{Bus, DeadLetterNews};
 use sqlx::postgres::PgRow;
@@ -33,6 +33,11 @@ impl Publisher {
     /// Creates a publisher; it does nothing before [`run`](Self::run). `replicas`: the number of copies of the stream in a cluster.
     pub fn new(database: &Database, bus: Bus, replicas: usize) -> Self {
         Self { database: database.clone(), pool: database.pool(Role::Project, 1), bus, replicas }
+    }
+
+    /// The usage of the connection pool.
+    pub fn pool(&self) -> PoolUse {
+        PoolUse::of("publish", &self.pool)
     }
 
     /// Runs until `shutdown`. Tolerates outages of the database and the bus: what could not be published is published later.

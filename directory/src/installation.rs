@@ -37,9 +37,15 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Uses the databases and streams of the configuration. `holdings` has an entry for each service.
-    pub fn new(config: Config, bus: Bus, holdings: Vec<Holdings>, rings: Arc<dyn KeyRings>) -> Self {
-        Self { directory: Directory::open(&config), config, bus, holdings, rings }
+    /// Uses the databases and streams of the configuration, and its directory. `holdings` has an entry for each service.
+    pub fn new(
+        config: Config,
+        directory: Directory,
+        bus: Bus,
+        holdings: Vec<Holdings>,
+        rings: Arc<dyn KeyRings>,
+    ) -> Self {
+        Self { config, directory, bus, holdings, rings }
     }
 
     /// Checks that every service has its tables, and that all tables with tenants in them have row level security.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use config::Config;
-use eventstore::{LockClass, Patience, within};
+use eventstore::{LockClass, Patience, PoolUse, within};
 use kernel::{Clock, IdSource, TenantId, is_slug};
 use serde::Serialize;
 use sqlx::pool::PoolConnection;
@@ -197,6 +197,11 @@ impl Directory {
         // The connection is closed when dropped, which releases the lock, instead of being returned to the pool.
         connection.close_on_drop();
         Ok(ours.then_some(connection))
+    }
+
+    /// The usage of its connection pool.
+    pub fn connections(&self) -> PoolUse {
+        PoolUse::of("directory", &self.pool)
     }
 
     pub(crate) const fn pool(&self) -> &PgPool {

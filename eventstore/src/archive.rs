@@ -17,14 +17,20 @@ use crate::bounded::Entry;
 use crate::read::columns;
 use crate::{Database, Error, LockKey, Role, admin};
 
-/// Streams of all tenants whose last event in the hot table was recorded before a time. No index supports this: it reads the whole hot
-/// table, once in a run.
+/// Streams of all tenants whose last event in the hot table was recorded before a time, each beside the sums of all of them. No index
+/// supports this: it reads the whole hot table, once in a run. The server keeps the list (on its disk, if it is long), because there may be
+/// millions; after the statement it needs no snapshot for it, so it holds up nobody's vacuum.
 const COLD: &str = "
-    SELECT tenant_id, aggregate_type, aggregate_id, count(*), sum(pg_column_size(e)), max(sequence)
+    DECLARE cold CURSOR WITH HOLD FOR
+    SELECT tenant_id, aggregate_type, aggregate_id, count(*), sum(pg_column_size(e)), max(sequence),
+           count(*) OVER (), (sum(count(*)) OVER ())::bigint, (sum(sum(pg_column_size(e))) OVER ())::bigint
     FROM ONLY log.events e
     GROUP BY tenant_id, aggregate_type, aggregate_id
     HAVING max(recorded_at) < $1
     ORDER BY tenant_id, aggregate_type, aggregate_id";
+
+/// The next page of the list.
+const NEXT: &str = "FETCH 1000 FROM cold";
 
 /// Moves streams up to the version at which they were found: events appended since then stay hot.
 const MOVE: &str = "
@@ -57,6 +63,27 @@ pub struct ColdStream {
     /// The number of its events in the hot table.
     pub events: u64,
     /// The size of their rows in bytes, without indexes.
+    pub bytes: u64,
+}
+
+/// The list of a service's cold streams, as of one moment.
+pub struct ColdStreams {
+    /// Has the cursor.
+    reader: PgConnection,
+    /// Those that were fetched and not taken.
+    page: std::vec::IntoIter<ColdStream>,
+    /// The numbers and sizes of all of them.
+    pub total: ColdTotal,
+}
+
+/// The numbers and sizes of cold streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ColdTotal {
+    /// The streams.
+    pub streams: u64,
+    /// Their events in the hot table.
+    pub events: u64,
+    /// The size of the rows of these events in bytes, without indexes.
     pub bytes: u64,
 }
 
@@ -103,25 +130,12 @@ impl Archiver {
     }
 
     /// The streams to which nothing was appended since a time.
-    pub async fn cold(&self, since: DateTime<Utc>) -> Result<Vec<ColdStream>, Error> {
+    pub async fn cold(&self, since: DateTime<Utc>) -> Result<ColdStreams, Error> {
         let options = self.database.options(Role::Follow).disable_statement_logging();
         let mut reader = options.connect().await?;
-        let mut cold = Vec::new();
-        // One by one: there may be millions, and a row takes several times the memory of what it says.
-        let mut rows = sqlx::query(COLD).bind(since).fetch(&mut reader);
-        while let Some(row) = rows.try_next().await? {
-            cold.push(ColdStream {
-                tenant: row.try_get(0)?,
-                aggregate_type: row.try_get(1)?,
-                aggregate_id: row.try_get(2)?,
-                events: row.try_get::<i64, _>(3)?.cast_unsigned(),
-                bytes: row.try_get::<i64, _>(4)?.cast_unsigned(),
-                version: row.try_get(5)?,
-            });
-        }
-        drop(rows);
-        reader.close().await?;
-        Ok(cold)
+        sqlx::query(COLD).bind(since).execute(&mut reader).await?;
+        let (page, total) = fetch(&mut reader).await?;
+        Ok(ColdStreams { reader, page: page.into_iter(), total: total.unwrap_or_default() })
     }
 
     /// Moves these streams into the archive in one transaction, without blocking anybody. Returns the number of moved events.
@@ -201,6 +215,45 @@ impl Archiver {
         let sizes = self.sizes().await?;
         self.connection.close().await?;
         Ok(sizes)
+    }
+}
+
+/// The next page of the list, and the sums of the whole list unless the page is empty.
+async fn fetch(reader: &mut PgConnection) -> Result<(Vec<ColdStream>, Option<ColdTotal>), Error> {
+    let (mut page, mut total) = (Vec::new(), None);
+    for row in sqlx::query(NEXT).fetch_all(reader).await? {
+        let count = |column: usize| row.try_get::<i64, _>(column).map(i64::cast_unsigned);
+        page.push(ColdStream {
+            tenant: row.try_get(0)?,
+            aggregate_type: row.try_get(1)?,
+            aggregate_id: row.try_get(2)?,
+            events: count(3)?,
+            bytes: count(4)?,
+            version: row.try_get(5)?,
+        });
+        total = Some(ColdTotal { streams: count(6)?, events: count(7)?, bytes: count(8)? });
+    }
+    Ok((page, total))
+}
+
+impl ColdStreams {
+    /// Takes the next streams from the list: until they have `events` events together, so streams are never split. None at the end.
+    pub async fn next(&mut self, events: u64) -> Result<Vec<ColdStream>, Error> {
+        let (mut streams, mut sum) = (Vec::new(), 0);
+        while sum < events {
+            if self.page.as_slice().is_empty() {
+                self.page = fetch(&mut self.reader).await?.0.into_iter();
+            }
+            let Some(stream) = self.page.next() else { break };
+            sum += stream.events;
+            streams.push(stream);
+        }
+        Ok(streams)
+    }
+
+    /// Discards the list.
+    pub async fn close(self) -> Result<(), Error> {
+        Ok(self.reader.close().await?)
     }
 }
 

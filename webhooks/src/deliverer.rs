@@ -1,6 +1,6 @@
 //! The deliverer of a service's webhooks. One process is active, and runs a worker for each endpoint.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,11 +57,11 @@ impl Deliverer {
         Self { notices: Some(notices), ..self }
     }
 
-    /// The same deliverer; it delivers nothing to the webhooks of these tenants, which are suspended or to be deleted, and to nobody as long
-    /// as they are not known (`None`). Webhooks continue from their cursors when their tenant is not among them any more.
+    /// The same deliverer; it delivers nothing to the webhooks of these tenants, and to nobody as long as they are not known. Webhooks
+    /// continue from their cursors when their tenant is not among them any more.
     #[must_use]
-    pub fn pausing(self, paused: watch::Receiver<Option<HashSet<TenantId>>>) -> Self {
-        Self { paused: SuspendedTenants::new(paused), ..self }
+    pub fn pausing(self, paused: SuspendedTenants) -> Self {
+        Self { paused, ..self }
     }
 
     /// Runs until `shutdown`. Tolerates outages of the database and the bus.
@@ -85,11 +85,13 @@ impl Deliverer {
     async fn deliver(&self, lock: &mut Lock, shutdown: &CancellationToken) {
         let settings = self.webhooks.parts().settings;
         let (decided, received) = watch::channel(());
+        let (head, log_head) = watch::channel(Position::START);
         let shared = Arc::new(Shared {
             webhooks: self.webhooks.clone(),
             store: self.store.clone(),
             slots: SendSlots::new(settings.sending, settings.sending_of_tenant),
             decided: received,
+            log_head,
             paused: self.paused.clone(),
         });
         let stop = shutdown.child_token();
@@ -118,6 +120,11 @@ impl Deliverer {
                         reconcile(targets, &shared, &stop, &mut running, &mut workers);
                     }
                     Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
+                }
+                // In case the bus does not announce events: once for all workers.
+                match self.store.head().await {
+                    Ok(now) => _ = head.send_replace(now),
+                    Err(error) => tracing::warn!(%error, "webhooks wait for the log"),
                 }
                 self.sweep(&mut last_sweep).await;
                 polled = Instant::now();

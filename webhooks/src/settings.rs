@@ -27,7 +27,8 @@ pub struct Settings {
     pub sending_of_tenant: usize,
     /// The number of deliveries of an endpoint that are stored for people to view.
     pub kept: u32,
-    /// The polling interval, in case a wake-up was lost; and how long a cursor that was moved only past unwanted events may stay unstored.
+    /// The polling interval of the deliverer, for all endpoints at once, in case a wake-up was lost; that of an endpoint's parked events; and
+    /// how long a cursor that was moved only past unwanted events may stay unstored.
     pub poll_interval: Duration,
 }
 

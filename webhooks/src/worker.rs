@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use eventstore::{EventSlice, EventStore, SuspendedTenants};
 use futures::FutureExt;
+use futures::future::OptionFuture;
 use kernel::{Position, RecordedEvent, TenantId, TypePatterns};
 use nats::cloudevent;
 use tokio::sync::watch;
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) slots: SendSlots,
     /// Changes when somebody decided about a dead letter.
     pub(crate) decided: watch::Receiver<()>,
+    /// The log's last position when the deliverer last looked, for events that the bus did not announce.
+    pub(crate) log_head: watch::Receiver<Position>,
     /// Nothing is delivered to them now.
     pub(crate) paused: SuspendedTenants,
 }
@@ -69,6 +72,7 @@ pub(crate) struct Worker {
     /// The endpoint's dead letters; `None` until they are loaded.
     letters: Option<Letters>,
     decided: watch::Receiver<()>,
+    log_head: watch::Receiver<Position>,
 }
 
 /// Why a step was not completed.
@@ -100,8 +104,8 @@ impl Worker {
             target.failing_since = None;
         }
         let stored = (target.position, Instant::now());
-        let decided = shared.decided.clone();
-        Self { target, shared, stop, stored, attempts_recorded: 0, letters: None, decided }
+        let (decided, log_head) = (shared.decided.clone(), shared.log_head.clone());
+        Self { target, shared, stop, stored, attempts_recorded: 0, letters: None, decided, log_head }
     }
 
     /// Delivers until it is stopped, its endpoint is changed, or its tenant is suspended.
@@ -111,13 +115,11 @@ impl Worker {
         positions.set(self.target.id, self.target.position);
         while !stop.is_cancelled() {
             // Subscribe before the log is read, so that no event is missed in between.
-            let next = self.next_event().await;
+            let bus = &self.shared.webhooks.parts().bus;
+            let event = bus.next_event(self.shared.webhooks.service(), self.target.tenant).await.ok();
             match self.deliver_pending().await {
                 Ok(()) => {
-                    let decided = stop.run_until_cancelled(next).await.unwrap_or_default();
-                    if let (true, Some(letters)) = (decided, &mut self.letters) {
-                        letters.check_now();
-                    }
+                    stop.run_until_cancelled(self.wait_for_work(event)).await;
                 }
                 Err(Interruption::Ended) => break,
                 Err(interruption) => {
@@ -133,29 +135,30 @@ impl Worker {
         positions.remove(self.target.id);
     }
 
-    /// Returns a future that completes when there may be something to do; true if somebody decided about a dead letter.
-    async fn next_event(&mut self) -> impl Future<Output = bool> + Send + use<> {
-        let parts = self.shared.webhooks.parts();
-        let received = parts.bus.next_event(self.shared.webhooks.service(), self.target.tenant).await.ok();
-        let due = self.letters.as_ref().and_then(Letters::due);
-        let pause = due.map_or(parts.settings.poll_interval, |due| {
-            due.saturating_duration_since(Instant::now()).min(parts.settings.poll_interval)
-        });
-        self.decided.mark_unchanged();
-        let mut decided = self.decided.clone();
-        async move {
-            let received = async {
-                match received {
-                    Some(received) => received.await,
-                    None => std::future::pending().await,
+    /// Waits until there may be something to do: the bus announced an `event`, the log has grown, somebody decided about a dead letter, or
+    /// something is due. Asks nobody meanwhile, so a webhook for which nothing happens costs nothing.
+    async fn wait_for_work(&mut self, event: Option<impl Future<Output = ()>>) {
+        let (due, position) = (self.due(), self.target.position);
+        let Self { log_head, decided, letters, .. } = self;
+        tokio::select! {
+            Some(()) = OptionFuture::from(event) => {}
+            true = async { log_head.wait_for(|head| *head > position).await.is_ok() } => {}
+            Ok(()) = decided.changed() => {
+                if let Some(letters) = letters {
+                    letters.check_now();
                 }
-            };
-            tokio::select! {
-                () = received => false,
-                Ok(()) = decided.changed() => true,
-                () = tokio::time::sleep(pause) => false,
             }
+            Some(()) = OptionFuture::from(due.map(tokio::time::sleep_until)) => {}
+            else => std::future::pending().await,
         }
+    }
+
+    /// When there is something to do by itself: look for a parked event that is due, or store the position.
+    fn due(&self) -> Option<Instant> {
+        let (stored, at) = self.stored;
+        let unstored = stored < self.target.position;
+        let store = unstored.then(|| at + self.shared.webhooks.parts().settings.poll_interval);
+        self.letters.as_ref().and_then(Letters::due).into_iter().chain(store).min()
     }
 
     /// Delivers new events from the log, and parked events that are due.

@@ -15,7 +15,7 @@ use face::{
     SigningIn,
 };
 use kernel::{Aggregate, Refusal, TenantId, UserId};
-use projector::{BeginError, ReadModels};
+use projector::{BeginError, ReadModels, read_models_behind};
 use uuid::Uuid;
 
 /// The most sessions, refused sign-ins and denials in an export, of each: the newest.
@@ -53,7 +53,7 @@ impl SignInRecords {
                     "where somebody was signed in can't be told yet: the read models of signing in are at position {}, the log is at {}; try again",
                     behind.reached, behind.wanted
                 );
-                Refusal::timeout("read_model_behind", detail)
+                read_models_behind(behind, detail)
             }
             BeginError::Unreadable(error) => unavailable(&error),
         })?;

@@ -54,7 +54,7 @@ pub(crate) async fn reassign<A: Aggregate>(
     let mut checks = Checks::default();
     let owner = form(&mut checks, owner);
     checks.finish()?;
-    let has_it = former(&work.read::<A>(&record).await?) == Some(owner.as_str());
+    let has_it = former(work.read::<A>(&record).await?.as_ref()) == Some(owner.as_str());
     // The record first: what its state does not allow is refused whoever the owner is.
     work.update::<A>(&record, command(owner.clone())).await?;
     if has_it { Ok(()) } else { check(work, Some(&owner)).await }

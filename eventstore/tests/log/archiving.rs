@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::TimeDelta;
 use eventstore::append::Error;
-use eventstore::archive::{Archiver, Sizes};
+use eventstore::archive::{Archiver, ColdStreams, ColdTotal, Sizes};
 use eventstore::backup::freeze;
 use eventstore::{Database as Coordinates, EventStore, ReplayFilter, Role};
 use futures::TryStreamExt;
@@ -14,14 +14,24 @@ use testbed::Database;
 
 use super::support::*;
 
+/// All current streams.
+async fn all(archiver: &Archiver) -> ColdStreams {
+    archiver.cold(SystemClock.now() + TimeDelta::days(1)).await.unwrap()
+}
+
 /// Archives all current streams; returns the number of events.
 async fn archive_all(database: &Database) -> u64 {
     let mut archiver = Archiver::begin(&database.admin(), database, false).await.unwrap();
-    let cold = archiver.cold(SystemClock.now() + TimeDelta::days(1)).await.unwrap();
+    let mut cold = all(&archiver).await;
     let mut moved = 0;
-    for streams in cold.chunks(2) {
-        moved += archiver.run(streams).await.unwrap();
+    loop {
+        let streams = cold.next(3).await.unwrap();
+        if streams.is_empty() {
+            break;
+        }
+        moved += archiver.run(&streams).await.unwrap();
     }
+    assert_eq!(moved, cold.total.events);
     assert!(matches!(archiver.finish(false).await.unwrap(), Sizes { hot: 1.., archived: 1.. }));
     moved
 }
@@ -107,7 +117,7 @@ async fn what_is_moved_is_checked_and_what_was_moved_before_is_not_read_again() 
     store.append(append(tenant, vec![stream("a", 5, 2)])).await.unwrap();
     superuser.execute("UPDATE ONLY log.events SET payload = '{}' WHERE sequence = 7").await.unwrap();
     let mut archiver = Archiver::begin(&database.admin(), &database, false).await.unwrap();
-    let cold = archiver.cold(SystemClock.now() + TimeDelta::days(1)).await.unwrap();
+    let cold = all(&archiver).await.next(u64::MAX).await.unwrap();
     let refused = archiver.run(&cold).await.unwrap_err();
     assert!(matches!(&refused, eventstore::Error::Corrupt(what) if what.contains("position 7")), "{refused}");
     assert_eq!(places(&database).await, [2, 5], "none was moved");
@@ -119,8 +129,10 @@ async fn only_cold_streams_are_archived_and_a_dry_run_moves_and_makes_nothing() 
     let tenant = testbed::tenant();
     store.append(append(tenant, vec![stream("a", 0, 3)])).await.unwrap();
     let mut archiver = Archiver::begin(&database.admin(), &database, true).await.unwrap();
-    let cold = archiver.cold(SystemClock.now() + TimeDelta::days(1)).await.unwrap();
+    let mut list = all(&archiver).await;
+    let cold = list.next(u64::MAX).await.unwrap();
     assert_eq!(cold.iter().map(|stream| stream.events).collect::<Vec<_>>(), [3]);
+    assert_eq!(list.total, ColdTotal { streams: 1, events: 3, bytes: cold[0].bytes });
     assert!(cold[0].bytes > 300 && cold[0].tenant() == tenant);
     assert!(matches!(archiver.sizes().await.unwrap(), Sizes { hot: 1.., archived: 0 }));
     let made = "SELECT to_regclass('log.archived') IS NOT NULL";
@@ -134,13 +146,35 @@ async fn only_cold_streams_are_archived_and_a_dry_run_moves_and_makes_nothing() 
         Archiver::begin(&database.admin(), &database, false).await.ok()
     })
     .await;
-    assert_eq!(archiver.cold(SystemClock.now() - TimeDelta::days(1)).await.unwrap(), []);
+    let mut none = archiver.cold(SystemClock.now() - TimeDelta::days(1)).await.unwrap();
+    assert_eq!((none.total, none.next(1).await.unwrap()), (ColdTotal::default(), Vec::new()));
     // Events that were appended after a stream was found cold stay hot.
-    let cold = archiver.cold(SystemClock.now() + TimeDelta::days(1)).await.unwrap();
+    let cold = all(&archiver).await.next(u64::MAX).await.unwrap();
     store.append(append(tenant, vec![stream("a", 3, 1)])).await.unwrap();
     assert_eq!(archiver.run(&cold).await.unwrap(), 3);
     assert_eq!(places(&database).await, [1, 3]);
     assert_eq!(store.load(tenant, "crm.lead", "a", 0).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn however_many_streams_are_cold_they_are_taken_one_page_after_the_other_and_never_split() {
+    let (database, store) = store().await;
+    let tenant = testbed::tenant();
+    for part in 0..6 {
+        let streams = (0..200).map(|nth| stream(&format!("s{part}-{nth}"), 0, 2)).collect();
+        store.append(append(tenant, streams)).await.unwrap();
+    }
+    let mut archiver = Archiver::begin(&database.admin(), &database, false).await.unwrap();
+    let mut cold = all(&archiver).await;
+    assert_eq!((cold.total.streams, cold.total.events), (1_200, 2_400));
+    // More than a page; the list was made before, so what is moved meanwhile stays in it, and nothing comes twice.
+    for (events, streams) in [(1_999, 1_000), (1, 1), (u64::MAX, 199), (1, 0)] {
+        let taken = cold.next(events).await.unwrap();
+        assert_eq!(taken.len(), streams);
+        assert_eq!(archiver.run(&taken).await.unwrap(), 2 * streams as u64);
+    }
+    assert_eq!(places(&database).await, [0, 2_400]);
+    cold.close().await.unwrap();
 }
 
 /// The SQLSTATE of an error; empty if there was none.
@@ -181,7 +215,7 @@ async fn an_altered_event_is_not_archived() {
     store.append(append(tenant, vec![stream("a", 0, 2), stream("b", 0, 1)])).await.unwrap();
     superuser(&database).await.execute("UPDATE log.events SET payload = '{}' WHERE position = 2").await.unwrap();
     let mut archiver = Archiver::begin(&database.admin(), &database, false).await.unwrap();
-    let cold = archiver.cold(SystemClock.now() + TimeDelta::days(1)).await.unwrap();
+    let cold = all(&archiver).await.next(u64::MAX).await.unwrap();
     let refused = archiver.run(&cold).await.unwrap_err();
     assert!(refused.to_string().contains("position 2"), "{refused}");
     assert_eq!(places(&database).await, [3, 0]);

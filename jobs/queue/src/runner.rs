@@ -1,11 +1,8 @@
 //! The runner of a service's jobs. Each process has one, with a limited number of slots.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use eventstore::{SuspendedTenants, supervised};
-use kernel::TenantId;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -34,11 +31,11 @@ impl Runner {
         Self { jobs, suspended: SuspendedTenants::nobody() }
     }
 
-    /// The same runner; the jobs and schedules of these tenants, which are suspended or to be deleted, wait, and everybody's as long as they
-    /// are not known (`None`). Jobs that run stop at their next step and continue there when their tenant is not among them any more.
+    /// The same runner; the jobs and schedules of these tenants wait, and everybody's as long as they are not known. Jobs that run stop at
+    /// their next step and continue there when their tenant is not among them any more.
     #[must_use]
-    pub fn pausing(self, suspended: watch::Receiver<Option<HashSet<TenantId>>>) -> Self {
-        Self { suspended: SuspendedTenants::new(suspended), ..self }
+    pub fn pausing(self, suspended: SuspendedTenants) -> Self {
+        Self { suspended, ..self }
     }
 
     /// Runs until `shutdown`, and then releases its running jobs. Tolerates outages of the database and the bus.

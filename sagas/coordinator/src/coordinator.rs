@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, EventStore, Lock, LockKey, Role};
+use eventstore::{Database, EventStore, Lock, LockKey, PoolUse, Role};
 use kernel::Clock;
 use nats::Bus;
 use sqlx::PgPool;
@@ -83,6 +83,11 @@ impl Coordinator {
             shared.probe = probe;
         }
         self
+    }
+
+    /// The usage of the connection pool.
+    pub fn pool(&self) -> PoolUse {
+        PoolUse::of("coordinate", &self.shared.pool)
     }
 
     /// The coordinator's status; the receiver sees each change.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use eventstore::{Database, Role};
+use eventstore::{Database, PoolUse, Role};
 use executor::{Done, Request};
 use kernel::{Caller, Position, Refusal};
 use serde::Serialize;
@@ -81,6 +81,11 @@ impl Instances {
     /// Access to a service's instances.
     pub fn new(database: &Database, sagas: Sagas, repository: Arc<dyn Repository>) -> Self {
         Self { sagas, repository, pool: database.pool(Role::Read, CONNECTIONS) }
+    }
+
+    /// The usage of the connection pool.
+    pub fn pool(&self) -> PoolUse {
+        PoolUse::of("sagas", &self.pool)
     }
 
     /// The service's definitions.

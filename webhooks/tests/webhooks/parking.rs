@@ -221,6 +221,22 @@ async fn what_is_decided_is_heeded_at_once_while_a_later_event_waits_for_its_att
 }
 
 #[tokio::test]
+async fn what_is_parked_is_tried_again_when_it_is_due_though_nothing_else_happens() {
+    // Nobody looks by himself for longer than the test.
+    let settings = webhooks::Settings { park_after: 1, poll_interval: Duration::from_hours(1), ..quick() };
+    let world = World::with(settings).await;
+    let receiver = Receiver::answering(|_, before| match before {
+        0 => Reply::Status("422 Unprocessable Content"),
+        _ => Reply::Status("200 OK"),
+    })
+    .await;
+    world.endpoint(&receiver.url).await;
+    let refused = append(&world, "bad", &[1]).await;
+    eventually("it is sent again", async || (receiver.positions() == [refused, refused]).then_some(())).await;
+    eventually("it is parked no more", async || parked(&world).await.is_empty().then_some(())).await;
+}
+
+#[tokio::test]
 async fn what_is_decided_while_it_is_sent_is_heeded_when_that_failed() {
     let long = Duration::from_hours(1);
     let settings = webhooks::Settings {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use eventstore::SuspendedTenants;
 use kernel::{Backoff, Position, Role, TenantId};
 use testbed::eventually;
 use testbed::receiver::{Receiver, Reply};
@@ -18,7 +19,7 @@ async fn pausing(
 ) -> (World, watch::Sender<Option<HashSet<TenantId>>>) {
     let world = World::idle(settings).await;
     let (pause, paused) = watch::channel(paused);
-    let deliverer = Deliverer::new(world.webhooks.clone(), world.store.clone()).pausing(paused);
+    let deliverer = Deliverer::new(world.webhooks.clone(), world.store.clone()).pausing(SuspendedTenants::new(paused));
     tokio::spawn(deliverer.run(world.stop.clone()));
     (world, pause)
 }

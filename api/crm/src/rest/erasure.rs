@@ -14,7 +14,7 @@ use face::{Authenticated, Changed, Command, Erasure, Plain, Problem, Runtime};
 use kernel::{Aggregate, Caller, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Path;
-use projector::BeginError;
+use projector::{BeginError, read_models_behind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::{Postgres, Transaction};
@@ -113,7 +113,7 @@ impl Erasures {
                     "it can't be determined yet which other records are the same person, and nothing was changed: the read models are at position {}, the log is at {}; try again",
                     behind.reached, behind.wanted
                 );
-                Refusal::timeout("read_model_behind", detail)
+                read_models_behind(behind, detail)
             }
             BeginError::Unreadable(error) => unreadable("the read models", &error),
         })

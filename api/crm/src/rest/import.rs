@@ -12,6 +12,7 @@ use kernel::{Caller, Refusal};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::registry::MetaSchema;
+use projector::read_models_unreadable;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -34,15 +35,11 @@ impl Imports {
         if self.runtime.executor.load::<ImportBatch>(caller, &import.to_string()).await?.is_some() {
             return Ok(None);
         }
-        let mut tables = self.runtime.read_models.begin(caller.tenant()).await.map_err(unreadable)?;
-        let found = leads::of_import(&mut tables, caller.tenant(), import).await.map_err(unreadable)?;
-        Ok(found.map(LeadId::new))
+        let begun = self.runtime.read_models.begin(caller.tenant()).await;
+        let mut tables = begun.map_err(|error| read_models_unreadable(&error))?;
+        let found = leads::of_import(&mut tables, caller.tenant(), import).await;
+        Ok(found.map_err(|error| read_models_unreadable(&error))?.map(LeadId::new))
     }
-}
-
-fn unreadable(error: impl std::fmt::Display) -> Refusal {
-    tracing::warn!(%error, "the leads of an import can't be searched");
-    Refusal::unavailable("read_models_unavailable", "the read models do not answer; try again")
 }
 
 /// An upload of a CSV file of leads.

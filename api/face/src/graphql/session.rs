@@ -9,7 +9,7 @@ use folding::RolePeriod;
 use futures::Stream;
 use juniper::{FieldError, FieldResult};
 use kernel::{Caller, Grant, Position, RecordedEvent, Refusal, Service};
-use projector::{BeginError, Transaction};
+use projector::{BeginError, Transaction, read_models_behind, read_models_unreadable};
 use sqlx::PgConnection;
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
@@ -122,7 +122,7 @@ impl Session {
         if transaction.is_none() {
             let read_models = &opened.read_side.read_models;
             let begun = read_models.begin_at(self.caller.tenant(), position, self.patience).await;
-            *transaction = Some(begun.map_err(|error| not_begun(service, error))?);
+            *transaction = Some(begun.map_err(not_begun)?);
         }
         Ok(Reader(transaction))
     }
@@ -198,21 +198,16 @@ impl Session {
 }
 
 /// The GraphQL error for a transaction that could not be begun.
-fn not_begun(service: Service, error: BeginError) -> FieldError {
+fn not_begun(error: BeginError) -> FieldError {
     refuse(match error {
         BeginError::Behind(behind) => {
             let detail = format!(
                 "the read models are at position {}, before the requested position {}",
                 behind.reached, behind.wanted
             );
-            Refusal::timeout("read_model_behind", detail)
-                .with("wanted", behind.wanted.0)
-                .with("reached", behind.reached.0)
+            read_models_behind(behind, detail)
         }
-        BeginError::Unreadable(error) => {
-            tracing::error!(%service, %error, "the read models can't be read");
-            Refusal::unavailable("read_models_unavailable", "the read models do not answer; try again")
-        }
+        BeginError::Unreadable(error) => read_models_unreadable(&error),
     })
 }
 

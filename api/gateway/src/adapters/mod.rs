@@ -47,6 +47,7 @@ pub use self::tenants::CachedTenants;
 pub use self::webhook_notices::WebhookNotices;
 use crate::auth::suspension::Suspended;
 use crate::domains::holdings;
+use crate::operations::Pools;
 
 /// The adapters of this process. Cheap to clone.
 #[derive(Clone)]
@@ -119,18 +120,19 @@ impl Adapters {
         }
     }
 
-    /// The adapters of this configuration.
+    /// The adapters of this configuration, which note the pools that they open.
     ///
     /// # Errors
     /// When the URL of the mail server or of the text message provider, or the sender, is invalid.
-    pub fn of(config: &Config, bus: &Bus) -> Result<Self, AdapterError> {
+    pub fn of(config: &Config, bus: &Bus, pools: &Pools) -> Result<Self, AdapterError> {
         let (mail, secret) = (&config.mail, claim_key(config).unwrap_or_default());
         let url: Arc<str> = config.http.url().trim_end_matches('/').into();
         let key_rings = Arc::new(AuthKeyRings::new(config.clone()));
-        let resources = Arc::new(Installation::new(config.clone(), bus.clone(), holdings(), key_rings));
+        let resources =
+            Arc::new(Installation::new(config.clone(), pools.directory(config), bus.clone(), holdings(), key_rings));
         let authority = Arc::<Late<Authority>>::default();
         let notices = Arc::new(LogoutNotices::new(authority.clone(), &config.webhooks.settings()));
-        let names = Arc::new(DomainNames::new(config));
+        let names = Arc::new(DomainNames::new(config, pools.directory(config)));
         let adapters = Self { url, secret, resources, names, notices, authority, ..Self::none() }.texting(config)?;
         if mail.catch {
             let caught = Caught::default();

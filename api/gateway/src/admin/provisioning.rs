@@ -6,6 +6,7 @@ use directory::lifecycle::{self, ProvisionError};
 
 use crate::adapters::Adapters;
 use crate::domains;
+use crate::operations::Pools;
 
 /// Provisions a tenant by the saga `provision_tenant`, which runs here unless a server runs it.
 ///
@@ -18,7 +19,8 @@ pub async fn provision(
     owner: Option<String>,
 ) -> Result<Tenant, ProvisionError> {
     lifecycle::provision(config, slug, name, owner, |bus| {
-        let adapters = Adapters::of(config, bus).map_err(|error| ProvisionError::Sagas(error.to_string()))?;
+        let adapters =
+            Adapters::of(config, bus, &Pools::default()).map_err(|error| ProvisionError::Sagas(error.to_string()))?;
         // Captured mail is shown by the server's own pages, so the server has to send it.
         let adapters = if adapters.caught.is_some() || adapters.caught_texts.is_some() {
             adapters.without_mail()

@@ -12,7 +12,7 @@ use auth_api::trust::{ChangedIds, Denials, Trust, follow};
 use auth_api::{Breaches, SignInRecords};
 use chrono::TimeDelta;
 use config::{Config, claim_key};
-use directory::{Directory, WriteSideError};
+use directory::WriteSideError;
 use eventstore::EventStore;
 use executor::Executor;
 use face::{Admission, Domain, MailedLinks, OwnPictures, People, Runtime};
@@ -58,12 +58,13 @@ pub async fn open(
     background: &Background,
 ) -> Result<Issuers, StartError> {
     let here = served.iter().any(|(_, runtime)| runtime.service == auth_api::SERVICE);
-    let log = Written::open(config, auth_api::SERVICE, served, clock.clone(), ids.clone()).await?;
+    let log = Written::open(config, auth_api::SERVICE, served, clock.clone(), ids.clone(), &background.pools).await?;
     // Only the issuers need to look up people; the verification of tokens does not.
     let (people, users) = if here {
-        let users = Written::open(config, user_api::SERVICE, served, clock.clone(), ids).await?;
+        let users = Written::open(config, user_api::SERVICE, served, clock.clone(), ids, &background.pools).await?;
+        let read_models = read_models::<user_api::User>(config, served, background);
         let endings = Arc::new(AuthDueEndings { executor: log.executor.clone() });
-        (Some(people(config, served, &users, adapters, grants, endings)?), Some(users))
+        (Some(people(config, read_models, &users, adapters, grants, endings)?), Some(users))
     } else {
         (None, None)
     };
@@ -73,7 +74,7 @@ pub async fn open(
     }
     let authority = Authority::new(Parts {
         executor: log.executor.clone(),
-        tenants: Arc::new(CachedTenants::new(Directory::open(config))),
+        tenants: Arc::new(CachedTenants::new(background.pools.directory(config))),
         active_tenants: Arc::new(adapters.suspended.clone()),
         people: people.as_ref().map(|known| known.people.clone()),
         permissions: adapters.permission_resolver.clone(),
@@ -108,8 +109,7 @@ pub async fn open(
     if let Some(provider) = &provider {
         spawn_upkeep(provider.attempts.clone(), background);
     }
-    let elsewhere = || ReadModels::new(&config.database(auth_api::SERVICE), &auth_api::Auth::projections(), None);
-    let read_models = read_models_of(served, auth_api::SERVICE).unwrap_or_else(elsewhere);
+    let read_models = read_models::<auth_api::Auth>(config, served, background);
     let sign_in_records = SignInRecords::new(log.store.clone(), log.executor.clone(), read_models);
     let opened = std::iter::once((log.store, log.alone)).chain(users.map(|users| (users.store, users.alone)));
     let opened = opened.filter_map(|(store, alone)| alone.then_some(store)).collect();
@@ -120,6 +120,20 @@ pub async fn open(
 pub fn read_models_of(served: &[(DomainDefinition, Runtime)], service: Service) -> Option<ReadModels> {
     let found = served.iter().map(|(_, runtime)| runtime).find(|runtime| runtime.service == service);
     found.map(|runtime| runtime.read_models.clone())
+}
+
+/// The read models of a domain: those of its service if that runs in this process, otherwise opened here.
+fn read_models<D: Domain>(
+    config: &Config,
+    served: &[(DomainDefinition, Runtime)],
+    background: &Background,
+) -> ReadModels {
+    read_models_of(served, D::SERVICE).unwrap_or_else(|| {
+        let opened = ReadModels::new(&config.database(D::SERVICE), &D::projections(), None);
+        let known = opened.clone();
+        background.pools.note(D::SERVICE.name(), move || vec![known.pool()]);
+        opened
+    })
 }
 
 /// The ports of the issuers that the user service implements.
@@ -137,15 +151,12 @@ struct Known {
 /// The user service's implementations of these ports.
 fn people(
     config: &Config,
-    served: &[(DomainDefinition, Runtime)],
+    read_models: ReadModels,
     log: &Written,
     adapters: &Adapters,
     grants: &[Grant],
     endings: Arc<dyn DueEndings>,
 ) -> Result<Known, StartError> {
-    let service = user_api::SERVICE;
-    let elsewhere = || ReadModels::new(&config.database(service), &user_api::User::projections(), None);
-    let read_models = read_models_of(served, service).unwrap_or_else(elsewhere);
     let secret = claim_key(config).ok_or(WriteSideError::ClaimKey)?;
     let (executor, machines) = (log.executor.clone(), adapters.machines.clone());
     let links = user_api::UserMailedLinks::new(executor, read_models.clone(), &secret, grants, machines.clone());

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use directory::{Directory, DirectoryError, TenantStanding};
+use eventstore::SuspendedTenants;
 use face::ActiveTenants;
 use kernel::{RecordedEvent, Refusal, TenantId};
 use tokio::sync::watch;
@@ -77,6 +78,11 @@ impl Suspended {
     /// Changes whenever the result of a check may change. For long-lived connections.
     pub fn subscribe(&self) -> watch::Receiver<Option<HashSet<TenantId>>> {
         self.0.all.subscribe()
+    }
+
+    /// The suspended tenants, for what works on by itself.
+    pub fn tenants(&self) -> SuspendedTenants {
+        SuspendedTenants::new(self.subscribe())
     }
 
     /// Whether the suspended tenants were read.

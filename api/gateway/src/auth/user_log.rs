@@ -51,13 +51,14 @@ pub async fn open(
     opened: &[EventStore],
     background: &Background,
 ) -> Result<UserLog, StartError> {
-    let Written { store, executor, alone } = Written::open(config, user_api::SERVICE, served, clock, ids).await?;
+    let Written { store, executor, alone } =
+        Written::open(config, user_api::SERVICE, served, clock, ids, &background.pools).await?;
     let served = served.iter().map(|(_, runtime)| runtime.store.clone());
     let mut follower = Follower {
         stores: served.chain(opened.iter().cloned()).chain([store.clone()]).collect(),
         shut: BTreeSet::new(),
         store: store.clone(),
-        directory: Directory::open(config),
+        directory: background.pools.directory(config),
         suspended: suspended.clone(),
         changed_ids,
         at: None,

@@ -84,6 +84,27 @@ mod tests {
         of_head(&request.finish())
     }
 
+    /// What comes without a token and without a link could not be sent to the cell of its tenant.
+    #[test]
+    fn the_operations_on_links_are_those_of_the_contract_that_need_no_token() {
+        let contract = crate::reference::openapi();
+        let mut public = Vec::new();
+        for (path, operations) in contract["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                if operation["security"].is_null() {
+                    let body = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str();
+                    let schema = contract.pointer(body.unwrap().trim_start_matches('#')).unwrap();
+                    assert!(method == "post" && schema["properties"]["link"].is_object(), "{method} {path}: {schema}");
+                    public.push(path.as_str());
+                }
+            }
+        }
+        public.sort_unstable();
+        let mut known = LINK_OPERATIONS;
+        known.sort_unstable();
+        assert_eq!(public, known);
+    }
+
     #[test]
     fn the_path_of_an_issuer_or_the_token_says_whose_a_request_is() {
         let tenant = Uuid::from_u128(7);

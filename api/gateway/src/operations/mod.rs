@@ -17,6 +17,7 @@ use crate::telemetry;
 
 /// `/health`, `/ready` and `/metrics`.
 pub fn routes(route: Route, readiness: Arc<Readiness>, pools: Pools) -> Route {
+    Pools::describe();
     route
         .at("/health", Methods::get(make_sync(|_| json(&serde_json::json!({ "status": "alive" })))))
         .at("/ready", Methods::get(ready(readiness)))

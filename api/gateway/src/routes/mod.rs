@@ -45,7 +45,7 @@ pub struct Served {
 pub fn routes(
     config: &Config,
     Served { here, elsewhere, platform }: Served,
-    readiness: Arc<Readiness>,
+    (readiness, pools): (Arc<Readiness>, Pools),
     (verifier, rates, recorder): (Arc<Verifier>, Arc<RateLimiter>, DenialRecorder),
     (client_address, stop): (&ClientAddressHeader, CancellationToken),
 ) -> Route {
@@ -55,7 +55,6 @@ pub fn routes(
         .map(|(domain, runtime)| ReadSide { role_periods: domain.role_periods, ..runtime.read_side() })
         .chain(elsewhere.iter().map(|(_, _, read_side)| read_side.clone()))
         .collect();
-    let pools = Pools::new(here.iter().map(|(_, runtime)| runtime.clone()), &read_sides);
     let platform = forwarding::shared(platform, &remotes, !here.is_empty(), (client_address, &stop));
     let mut route = rest(Route::new(), platform, domains::describe_platform);
     for (domain, runtime) in here {

@@ -99,6 +99,8 @@ impl Assembly<'_> {
                 let remote = background.remote(domain.service, &urls, config.http.body_limit);
                 let read_side =
                     service::read_side(&domain, config, self.bus, self.grants.clone(), self.adapters.url.clone());
+                let read_models = read_side.read_models.clone();
+                background.pools.note(domain.service.name(), move || vec![read_models.pool()]);
                 opened.elsewhere.push((domain, remote, read_side));
                 continue;
             }
@@ -179,7 +181,7 @@ impl Assembly<'_> {
         let routes = routes::routes(
             self.config,
             Served { here, elsewhere, platform },
-            readiness,
+            (readiness, self.background.pools.clone()),
             (callers.verifier.clone(), rates.clone(), callers.recorder.clone()),
             (&callers.client_address, self.stop.clone()),
         );

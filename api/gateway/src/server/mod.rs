@@ -68,7 +68,7 @@ impl Server {
         check_master_keys(&config, &background).await?;
         let bus = Bus::connect(&config.bus_settings()).await?;
         let url = public_url(&config, address).trim_end_matches('/').into();
-        let adapters = Adapters { url, ..Adapters::of(&config, &bus)? };
+        let adapters = Adapters { url, ..Adapters::of(&config, &bus, &background.pools)? };
         let stop = CancellationToken::new();
         let assembly = Assembly {
             config: &config,

@@ -11,7 +11,7 @@ use coordinator::{Coordinator, Instances};
 use directory::WriteSideError;
 use eventstore::relay::Relay;
 use eventstore::seals::Sealer;
-use eventstore::{Database, EventStore, supervised};
+use eventstore::{Database, EventStore, PoolUse, supervised};
 use executor::Executor;
 use face::{LiveEvents, ReadSide, Runtime, ServiceSecret, WriteSide};
 use jobs::{Jobs, Kinds, Runner};
@@ -27,15 +27,18 @@ pub use self::rebuilding::REBUILD_READ_MODEL;
 pub use self::state::{RelayState, SagasState, SealingState};
 use crate::adapters::{Adapters, WebhookNotices};
 use crate::domains::{DomainDefinition, dead_letters_of};
+use crate::operations::Pools;
 use crate::server::StartError;
 
-/// The background tasks of the process.
+/// The background tasks of the process, and the pools that they and the requests use.
 #[derive(Clone, Default)]
 pub struct Background {
     /// Tracks all tasks.
     pub tasks: TaskTracker,
     /// Cancelled when the tasks must stop.
     pub shutdown: CancellationToken,
+    /// The connection pools of the process.
+    pub pools: Pools,
 }
 
 impl Background {
@@ -107,6 +110,7 @@ impl Written {
         served: &[(DomainDefinition, Runtime)],
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
+        pools: &Pools,
     ) -> Result<Self, StartError> {
         if let Some((_, runtime)) = served.iter().find(|(_, runtime)| runtime.service == service) {
             return Ok(Self { store: runtime.store.clone(), executor: runtime.executor.clone(), alone: false });
@@ -114,6 +118,8 @@ impl Written {
         let store = EventStore::open(&config.database(service), config.log_settings(), clock.clone())
             .await
             .map_err(|error| WriteSideError::Log { service, error })?;
+        let known = store.clone();
+        pools.note(service.name(), move || known.pools().to_vec());
         let executor = Executor::new(store.clone(), clock, ids, executor_settings(config)?);
         Ok(Self { store, executor, alone: true })
     }
@@ -171,6 +177,8 @@ pub async fn open(
     let executor = if domain.decides_access { executor } else { executor.with_subjects(adapters.subjects()) };
     let starting = Starting { domain, config, bus, background, database, store, executor, clock, ids };
 
+    let known = starting.store.clone();
+    starting.note(move || known.pools().to_vec());
     let relay = starting.relay();
     let sealer = starting.sealer();
     let read_models = starting.projections();
@@ -227,6 +235,11 @@ impl Starting<'_> {
         self.background.spawn(format!("{name}/{}", self.domain.service), start);
     }
 
+    /// Notes pools of the service.
+    fn note(&self, usage: impl Fn() -> Vec<PoolUse> + Send + Sync + 'static) {
+        self.background.pools.note(self.domain.service.name(), usage);
+    }
+
     fn relay(&self) -> RelayState {
         let relay = Relay::new(self.store.clone(), self.bus.clone()).with_replicas(self.config.nats.replicas);
         let state = RelayState(relay.status());
@@ -253,6 +266,8 @@ impl Starting<'_> {
             projector::Settings::default(),
         );
         let read_models = ReadModels::new(&self.database, projections, Some(projector.progress()));
+        let known = read_models.clone();
+        self.note(move || vec![known.pool()]);
         self.spawn("projections", move |shutdown| projector.clone().run(shutdown));
         read_models
     }
@@ -268,6 +283,8 @@ impl Starting<'_> {
         let settings = self.config.webhooks.settings();
         let webhooks = Webhooks::open(&self.database, self.bus.clone(), types, settings, sources)
             .map_err(|error| StartError::Webhooks { service, error })?;
+        let known = webhooks.clone();
+        self.note(move || known.pools().to_vec());
         let notices = WebhookNotices {
             mailer: adapters.mailer.clone(),
             permission_resolver: adapters.permission_resolver.clone(),
@@ -275,7 +292,7 @@ impl Starting<'_> {
         };
         let deliverer = Deliverer::new(webhooks.clone(), self.store.clone())
             .telling(Arc::new(notices))
-            .pausing(adapters.suspended.subscribe());
+            .pausing(adapters.suspended.tenants());
         self.spawn("webhooks", move |shutdown| deliverer.clone().run(shutdown));
         Ok(webhooks)
     }
@@ -288,7 +305,9 @@ impl Starting<'_> {
             None => kinds,
         };
         let jobs = Jobs::open(&self.database, Some(self.bus.clone()), kinds, jobs::Settings::default(), sources);
-        let runner = Runner::new(jobs.clone()).pausing(adapters.suspended.subscribe());
+        let known = jobs.clone();
+        self.note(move || known.pools().to_vec());
+        let runner = Runner::new(jobs.clone()).pausing(adapters.suspended.tenants());
         self.spawn("jobs", move |shutdown| runner.clone().run(shutdown));
         jobs
     }
@@ -302,6 +321,8 @@ impl Starting<'_> {
         let settings = coordinator::Settings::default();
         let coordinator = Coordinator::new(&self.database, store, bus, sagas, repository, clock, settings);
         let state = SagasState(coordinator.status());
+        let known = (instances.clone(), coordinator.clone());
+        self.note(move || vec![known.0.pool(), known.1.pool()]);
         self.spawn("sagas", move |shutdown| coordinator.clone().run(shutdown));
         Some((instances, state))
     }
@@ -311,12 +332,15 @@ impl Starting<'_> {
         let (store, executor) = (self.store.clone(), self.executor.clone());
         let dead_letters = dead_letters_of(self.domain, &self.database, store, executor, Some(self.bus.clone()));
         if let Some(dead_letters) = dead_letters.clone() {
-            let database = self.database.clone();
+            let (database, known) = (self.database.clone(), dead_letters.clone());
+            self.note(move || vec![known.pool()]);
             self.spawn("sealing of edits", move |shutdown| {
                 dead_letters.clone().seal_former(database.clone(), shutdown)
             });
         }
         let publisher = deadletters::Publisher::new(&self.database, self.bus.clone(), self.config.nats.replicas);
+        let known = publisher.clone();
+        self.note(move || vec![known.pool()]);
         self.spawn("dead letters", move |shutdown| publisher.clone().run(shutdown));
         dead_letters
     }

@@ -227,7 +227,11 @@ async fn an_erasure_that_was_carried_out_is_said_to_be_again_also_while_the_read
     let head = world.head().await;
     let again = Answer::of(erase("once")).await;
     assert_eq!((again.status, again.header("x-position")), (StatusCode::OK, erased.header("x-position")), "{again:?}");
-    world.refuses(vec![(erase("another"), StatusCode::GATEWAY_TIMEOUT, "read_model_behind")]).await;
+    let refused = Answer::of(erase("another")).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::GATEWAY_TIMEOUT, "read_model_behind"), "{refused:?}");
+    refused.assert_problem();
+    let position = |member: &str| refused.body[member].as_u64().unwrap();
+    assert!(position("reached") < position("wanted"), "{refused:?}");
     assert_eq!(world.head().await, head);
     behind.rollback().await.unwrap();
 }

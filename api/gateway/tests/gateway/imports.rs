@@ -3,6 +3,7 @@
 use kernel::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::{ConnectOptions, Executor};
 use testbed::eventually;
 
 use crate::issuers::Machine;
@@ -191,6 +192,19 @@ async fn an_import_that_was_cancelled_is_reverted_like_any_other() {
         (seen["NEW"]["totalCount"] == 0 && withdrawn >= rows).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn read_models_that_do_not_answer_are_the_same_refusal_in_rest_and_graphql() {
+    let world = World::start().await;
+    let mut tables = world.of("crm").superuser().connect().await.unwrap();
+    // Every transaction on the read models locks it.
+    tables.execute("ALTER TABLE projector.swaps RENAME TO unknown").await.unwrap();
+    let path = "/v1/crm/imports/0192f0c4-0000-7000-8000-000000000000/revert";
+    let revert = world.request(Method::POST, path).json(&json!({ "reason": "the wrong list" }));
+    world.refuses(vec![(revert, StatusCode::SERVICE_UNAVAILABLE, "read_models_unavailable")]).await;
+    let asked = world.post("/graphql", json!({ "query": "{ crm { leads { totalCount } } }" })).await;
+    assert_eq!(asked.body["errors"][0]["extensions"]["code"], "read_models_unavailable", "{asked:?}");
 }
 
 /// Submits a file of leads as the bearer of a token, and returns the job's path.

@@ -108,6 +108,13 @@ async fn metrics_count_requests_by_route_and_status() {
     ] {
         assert!(text.contains(wanted), "no {wanted} in\n{text}");
     }
+    let of_user =
+        ["commands", "load", "follow", "query", "jobs", "work", "webhooks", "deliver", "dead_letters", "publish"];
+    let of_user = of_user.into_iter().chain(["sagas", "coordinate"]).map(|pool| ("user", pool));
+    for (service, pool) in of_user.chain([("directory", "directory")]) {
+        let wanted = format!(r#"inopsio_pool_connections_max{{service="{service}",pool="{pool}"}}"#);
+        assert!(text.contains(&wanted), "no {wanted} in\n{text}");
+    }
     assert!(!text.contains("strange"), "strangers can make series");
 }
 

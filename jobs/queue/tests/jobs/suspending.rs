@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
+use eventstore::SuspendedTenants;
 use jobs::{Job, Runner, State};
 use kernel::{Role, TenantId};
 use serde_json::json;
@@ -19,7 +20,7 @@ type Tenants = Option<HashSet<TenantId>>;
 async fn pausing(suspended: impl FnOnce(&World) -> Tenants) -> (World, watch::Sender<Tenants>) {
     let world = World::idle(quick()).await;
     let (suspend, suspended) = watch::channel(suspended(&world));
-    tokio::spawn(Runner::new(world.jobs.clone()).pausing(suspended).run(world.stop.clone()));
+    tokio::spawn(Runner::new(world.jobs.clone()).pausing(SuspendedTenants::new(suspended)).run(world.stop.clone()));
     (world, suspend)
 }
 

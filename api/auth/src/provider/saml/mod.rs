@@ -202,7 +202,7 @@ fn unknown() -> OAuthError {
 
 fn unreadable(error: impl std::fmt::Display) -> Refusal {
     tracing::warn!(%error, "the read models can't be asked for identity providers");
-    Refusal::unavailable("read_model_unavailable", "identity providers can't be looked up now; try again later")
+    Refusal::unavailable("read_models_unavailable", "identity providers can't be looked up now; try again later")
 }
 
 fn unusable(fault: &saml::Fault) -> Refusal {

@@ -20,11 +20,11 @@ pub struct DomainNames {
 }
 
 impl DomainNames {
-    /// Uses the configured name servers and directory.
-    pub fn new(config: &Config) -> Self {
+    /// Uses the configured name servers, and this directory.
+    pub fn new(config: &Config, directory: Directory) -> Self {
         Self {
             resolver: Resolver::of(&config.names),
-            directory: Directory::open(config),
+            directory,
             verified_domains_only: config.names.verified_domains_only,
         }
     }
