@@ -1,6 +1,6 @@
 //! Validation of values: user names, role names, languages, time zones and more. (Length limits: `lengths.rs`.)
 
-use kernel::Checks;
+use kernel::{Checks, Refusal};
 
 use crate::lengths;
 
@@ -33,6 +33,13 @@ pub(crate) fn role_name(checks: &mut Checks, pointer: &str, text: &str) -> Strin
         checks.refuse(pointer, "role_name", detail);
     }
     text.to_owned()
+}
+
+/// Refuses to revoke what can't be the name of a role. (A role that nobody has is revoked without effect.)
+pub(crate) fn revoked_role(text: &str) -> Result<(), Refusal> {
+    let mut checks = Checks::default();
+    role_name(&mut checks, "/role", text);
+    checks.finish()
 }
 
 /// A language tag, as in BCP 47: subtags of letters and digits.
