@@ -23,7 +23,7 @@ kernel::events! {
 
 /// Value of a preference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a preference is true or false, a whole number, or a word")]
 pub enum PreferenceValue {
     Flag(bool),
     Number(i64),

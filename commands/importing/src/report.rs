@@ -34,6 +34,7 @@ pub struct RowError {
     /// Line of the file on which the row begins, from 1.
     pub line: u64,
     /// The column's header; `None` if the error concerns the row as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     /// Stable code, for programs.
     pub code: String,

@@ -233,6 +233,7 @@ impl Command for RevokeGroupRole {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        values::revoked_role(&self.role)?;
         require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
         authorize_over_group(work, &self.catalogue, self.group).await?;
         work.update::<Group>(self.group, GroupCommand::RevokeRole { role: self.role.clone() }).await

@@ -58,6 +58,7 @@ impl Command for RevokeRole {
     type Answer = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), Refusal> {
+        values::revoked_role(&self.role)?;
         require_within_own(work, &self.catalogue, [self.role.clone()]).await?;
         // Revoking a role also ends the user's sessions, so the caller must be allowed to act on the user.
         let user = work.read::<User>(self.user).await?;

@@ -1,6 +1,6 @@
 //! Validation of values: user names, languages, time zones and more. (Length limits: `lengths.rs`.)
 
-use kernel::{Checks, is_web_address};
+use kernel::{Checks, Refusal, is_web_address};
 
 use crate::lengths;
 
@@ -18,6 +18,13 @@ pub(crate) fn user_name(checks: &mut Checks, pointer: &str, text: &str) -> Strin
         checks.refuse(pointer, "user_name", detail);
     }
     name
+}
+
+/// Refuses to revoke what can't be the name of a role. (A role that nobody has is revoked without effect.)
+pub(crate) fn revoked_role(text: &str) -> Result<(), Refusal> {
+    let mut checks = Checks::default();
+    checks.role_name("/role", text);
+    checks.finish()
 }
 
 /// A language tag, as in BCP 47: subtags of letters and digits.

@@ -54,7 +54,7 @@ pub struct Front<E> {
 const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// The header by which callers with tokens of several tenants confirm the tenant. Only the token determines the tenant.
-const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
+pub(crate) const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 
 /// Whether the header `X-Tenant-Id`, if present, names this tenant.
 pub(crate) fn is_of(tenant: TenantId, headers: &HeaderMap) -> bool {

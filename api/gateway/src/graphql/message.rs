@@ -11,7 +11,7 @@ use super::request::ParsedRequest;
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage {
-    /// The first message: authenticates the client by the payload's member `Authorization`.
+    /// The first message: authenticates the client by the payload's member `Authorization`. The member `X-Tenant-Id` may name the tenant.
     ConnectionInit {
         #[serde(default)]
         payload: Option<Map<String, Value>>,

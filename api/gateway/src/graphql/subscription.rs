@@ -27,7 +27,7 @@ use super::{Engine, explorer};
 use crate::auth::Bearer;
 use crate::auth::denials::of_fields;
 use crate::front::failure::panicked;
-use crate::front::is_of;
+use crate::front::{TENANT, is_of};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -171,27 +171,21 @@ impl Connection {
         }
     }
 
-    /// Authenticates the client. The token is in the payload, because browsers can't set headers of a WebSocket, or else in the header.
+    /// Authenticates the client. The token is in the payload, or else in the header; either may name the tenant that is meant.
     async fn init(&mut self, payload: Option<&serde_json::Map<String, Value>>) -> Result<Message, CloseReason> {
         if self.client.is_some() {
             return Err(CloseReason::TooManyInits);
         }
-        let given = payload.and_then(|payload| {
-            payload
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case("authorization"))
-                .and_then(|(_, value)| value.as_str())
-        });
+        let given = given_as_headers(payload)?;
         let verifier = self.engine.verifier.clone();
-        let bearer = match given {
+        let bearer = match given.get(header::AUTHORIZATION) {
             Some(header) => {
-                let header = HeaderValue::from_str(header).map_err(|_| CloseReason::Forbidden)?;
                 let verified = verifier.verify_header(header.as_bytes()).await.map_err(|_| CloseReason::Forbidden)?;
-                Bearer::new(header, verified)
+                Bearer::new(header.clone(), verified)
             }
             None => self.bearer.take().ok_or(CloseReason::Forbidden)?,
         };
-        if !is_of(bearer.verified.caller.tenant(), &self.headers) {
+        if [&self.headers, &given].into_iter().any(|headers| !is_of(bearer.verified.caller.tenant(), headers)) {
             return Err(CloseReason::Forbidden);
         }
         self.client = Some(Client { caller: bearer.verified.caller.clone(), token: bearer.verified.token });
@@ -233,6 +227,23 @@ impl Connection {
     }
 }
 
+/// The members of `connection_init` that stand for headers, because browsers can't set those of a WebSocket: the token, and the tenant that
+/// is meant.
+fn given_as_headers(payload: Option<&serde_json::Map<String, Value>>) -> Result<HeaderMap, CloseReason> {
+    let mut given = HeaderMap::new();
+    for (name, value) in payload.into_iter().flatten() {
+        let understood =
+            [header::AUTHORIZATION, TENANT].into_iter().find(|known| name.eq_ignore_ascii_case(known.as_str()));
+        let Some(understood) = understood else { continue };
+        let value = value.as_str().and_then(|value| HeaderValue::from_str(value).ok());
+        // Also of two that differ only in their case, of which one would be ignored.
+        if given.insert(understood, value.ok_or(CloseReason::Forbidden)?).is_some() {
+            return Err(CloseReason::Forbidden);
+        }
+    }
+    Ok(given)
+}
+
 /// Executes an operation, and sends its results until it ends.
 ///
 /// # Errors
@@ -264,9 +275,8 @@ async fn run_operation(
         let answer = tokio::time::timeout(engine.timeout, request.execute(&engine.schema, context)).await;
         let answer = answer.map_err(|_| refused(&Refusal::timeout("query_timeout", "the query took too long")))?;
         let payload = serde_json::to_value(&answer).unwrap_or_default();
-        if let Ok((_, errors)) = answer.into_result() {
-            note(&errors);
-        }
+        let (_, errors) = answer.into_result().map_err(|error| rejected(&error))?;
+        note(&errors);
         drop(result(&payload).await);
         return Ok(());
     }

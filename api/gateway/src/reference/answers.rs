@@ -10,8 +10,6 @@ use super::refused::{REFUSED, components};
 /// The properties of an operation that determine its headers and refusals.
 pub(super) struct Operation<'o> {
     pub(super) path: &'o str,
-    /// Whether it has parameters in its path or its query string.
-    pub(super) parameters: bool,
     /// Whether it is a command, with a body.
     pub(super) command: bool,
     /// Whether it accepts `Idempotency-Key`.
@@ -68,7 +66,6 @@ impl<'o> Operation<'o> {
         let public = operation["security"].as_array().is_none_or(Vec::is_empty);
         Self {
             path,
-            parameters: operation["parameters"].as_array().is_some_and(|parameters| !parameters.is_empty()),
             command,
             keyed: command && answer("Idempotency-Replayed"),
             conditioned: command && !file && answers("200", "ETag"),

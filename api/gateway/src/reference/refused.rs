@@ -27,7 +27,8 @@ pub(super) const REFUSED: [Refused; 11] = [
         name: "BadRequest",
         meaning: "The request can't be parsed, or a value in it is not allowed; the member errors names each by its JSON pointer",
         headers: &[],
-        of: |operation| operation.command || operation.parameters,
+        // Also of an operation without parameters: one that it does not know is refused.
+        of: |_| true,
         examples: || {
             let detail = "not an e-mail address like ada@example.com".to_owned();
             let email = FieldError { pointer: "/email".to_owned(), code: "email", detail };
@@ -76,9 +77,9 @@ pub(super) const REFUSED: [Refused; 11] = [
     Refused {
         status: "404",
         name: "NotFound",
-        meaning: "The resource in the path does not exist or belongs to another tenant; the answer is the same in both cases",
+        meaning: "The resource in the path does not exist or belongs to another tenant; the answer is the same in both cases. At the caller's own user (/v1/user/me): the caller is none",
         headers: &[],
-        of: |operation| operation.path.contains('{'),
+        of: |operation| operation.path.contains('{') || operation.path.starts_with("/v1/user/me"),
         examples: || vec![Refusal::absent("crm.lead", example::id(1))],
     },
     Refused {

@@ -192,6 +192,12 @@ async fn a_file_that_is_no_csv_of_leads_is_refused_as_a_whole() {
         assert!(answer.status.is_client_error(), "{name} got {answer:?}");
         answer.assert_problem();
     }
+    // As in the report of a file of which some rows are taken: an error of the whole row names no column.
+    let answer = Answer::of(file(b"name,email\nAda\n=1,a@example.com\n".to_vec())).await;
+    assert_eq!(answer.code(), "csv_no_row_taken", "{answer:?}");
+    let errors = answer.body["row_errors"].as_array().unwrap();
+    let columns: Vec<_> = errors.iter().map(|error| error.get("column")).collect();
+    assert_eq!(columns, [None, Some(&json!("name"))], "{answer:?}");
     let json = world.request(Method::POST, "/v1/crm/leads/import").json(&json!([]));
     world
         .refuses(vec![

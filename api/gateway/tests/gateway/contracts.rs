@@ -123,9 +123,15 @@ fn the_contract_says_what_the_front_understands_and_refuses() {
     let all = ["Idempotency-Key", "If-Match", "Occurred-At", "X-Request-Id", "traceparent", "X-Tenant-Id"];
     assert_eq!(headers(assign), all);
     assert!(statuses(assign).contains(&"412"));
-    // Operations with parameters list 400.
-    for id in ["followEvents", "listWebhookDeliveries", "listSagas"] {
-        assert!(statuses(operation(&contract, id)).contains(&"400"), "{id}");
+    // An unknown parameter is refused everywhere, also where there are none.
+    for (path, methods) in contract["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            assert!(statuses(operation).contains(&"400"), "{method} {path}");
+        }
+    }
+    // Who is no user has no user of their own.
+    for (id, absent) in [("getMe", true), ("verifyPhone", true), ("listEventTypes", false)] {
+        assert_eq!(statuses(operation(&contract, id)).contains(&"404"), absent, "{id}");
     }
     // Operations that are routed by the service accept the header `X-Service`.
     for (id, named) in [("followEvents", true), ("createWebhook", true), ("listEventTypes", false), ("listJobs", false)]

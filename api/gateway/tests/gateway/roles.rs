@@ -127,6 +127,24 @@ async fn a_user_may_what_their_roles_and_groups_give_whatever_their_token_says()
 }
 
 #[tokio::test]
+async fn what_can_not_be_the_name_of_a_role_is_revoked_from_nobody() {
+    let world = World::start().await;
+    let ada = user(&world, "ada", &["viewer"]).await;
+    let group = world.post("/v1/user/groups", json!({ "name": "Sales", "roles": ["viewer"] })).await;
+    let group = group.body["id"].as_str().unwrap();
+    let mut cases = Vec::new();
+    for path in [format!("/v1/user/users/{ada}/revoke-role"), format!("/v1/user/groups/{group}/revoke-role")] {
+        for role in ["", "Viewer", "viewer ", "a\u{202e}b"] {
+            let request = world.request(Method::POST, &path).json(&json!({ "role": role }));
+            cases.push((request, StatusCode::BAD_REQUEST, "validation_failed"));
+        }
+        // It may be one, but nobody has it.
+        done(&world, &path, json!({ "role": "sales" })).await;
+    }
+    world.refuses(cases).await;
+}
+
+#[tokio::test]
 async fn attack_55_a_token_of_somebody_who_may_not_sign_in_any_more_opens_nothing_within_a_second() {
     let world = World::start().await;
     let ada = user(&world, "ada", &["viewer"]).await;

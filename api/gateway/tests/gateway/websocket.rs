@@ -233,10 +233,16 @@ async fn what_can_not_be_carried_out_has_a_code() {
     let world = World::start().await;
     let mut socket = Socket::open(&world).await;
     socket.init(&world.token(&[kernel::Role::Viewer])).await;
-    for (query, code) in [("{", "query_malformed"), ("{ nonsense }", "query_invalid")] {
-        socket.say(json!({ "id": code, "type": "subscribe", "payload": { "query": query } })).await;
+    let page = "query Page($first: Int) { crm { leads(first: $first) { totalCount } } }";
+    for (payload, code) in [
+        (json!({ "query": "{" }), "query_malformed"),
+        (json!({ "query": "{ nonsense }" }), "query_invalid"),
+        (json!({ "query": page, "variables": { "first": "2" } }), "query_invalid"),
+        (json!({ "query": "mutation { nonsense }" }), "operation_unsupported"),
+    ] {
+        socket.say(json!({ "id": "1", "type": "subscribe", "payload": payload })).await;
         let refused = socket.hear().await;
-        assert_eq!((&refused["type"], &refused["id"]), (&json!("error"), &json!(code)), "{refused}");
+        assert_eq!((&refused["type"], &refused["id"]), (&json!("error"), &json!("1")), "{refused}");
         assert_eq!(refused["payload"][0]["extensions"], json!({ "code": code, "status": 400 }));
     }
     socket
@@ -295,6 +301,36 @@ async fn a_token_in_the_first_message_is_of_the_tenant_that_the_upgrade_is_meant
         socket.say(json!({ "type": "connection_init", "payload": payload })).await;
         assert_eq!(socket.hear().await, answer, "{tenant}");
     }
+}
+
+#[tokio::test]
+async fn attack_240_a_browser_with_a_token_of_another_tenant_than_it_names_gets_no_connection() {
+    let world = World::start().await;
+    let token = format!("Bearer {}", world.token(&[kernel::Role::Viewer]));
+    let (ours, other) = (world.tenant.to_string(), testbed::tenant().to_string());
+    let meant_for = |tenant: Value| json!({ "Authorization": token, "X-Tenant-Id": tenant });
+    let before = world.head().await;
+    for (payload, answer) in [
+        (meant_for(json!(ours)), json!({ "type": "connection_ack" })),
+        (json!({ "authorization": token, "x-tenant-id": ours }), json!({ "type": "connection_ack" })),
+        (meant_for(json!(other)), json!({ "closed": 4403 })),
+        (meant_for(json!("acme")), json!({ "closed": 4403 })),
+        (meant_for(json!(null)), json!({ "closed": 4403 })),
+        (json!({ "Authorization": token, "X-Tenant-Id": ours, "x-tenant-id": other }), json!({ "closed": 4403 })),
+        (json!({ "Authorization": 1 }), json!({ "closed": 4403 })),
+    ] {
+        let mut socket = Socket::open(&world).await;
+        socket.say(json!({ "type": "connection_init", "payload": payload })).await;
+        assert_eq!(socket.hear().await, answer, "{payload}");
+    }
+    // The token may be in the header of the upgrade request, and the tenant in the first message.
+    let mut request = format!("{}/graphql", world.url.replace("http", "ws")).into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+    request.headers_mut().insert("authorization", token.parse().unwrap());
+    let mut socket = Socket(tokio_tungstenite::connect_async(request).await.unwrap().0);
+    socket.say(json!({ "type": "connection_init", "payload": { "X-Tenant-Id": other } })).await;
+    assert_eq!(socket.hear().await, json!({ "closed": 4403 }));
+    assert_eq!(world.head().await, before, "something was written");
 }
 
 /// Subscribes as `id` and waits until a change of a lead arrives. It captures leads until then, because a subscription starts some time

@@ -69,7 +69,7 @@ impl ScimError {
     /// The resource has a version that `If-Match` does not name.
     pub(super) fn version_differs(wanted: &Versions, actual: u64) -> Self {
         let detail = format!(
-            "If-Match has version {wanted}, but the current version is {actual}; read the resource again, then decide (version_differs)"
+            "If-Match names {wanted}, but the current version is {actual}; read the resource again, then decide (version_differs)"
         );
         Self::of(StatusCode::PRECONDITION_FAILED, detail)
     }

@@ -303,6 +303,14 @@ mod tests {
         ] {
             assert_eq!(Filter::read(text).unwrap_err().scim_type, Some("invalidFilter"), "{text}");
         }
+        for (text, detail) in [
+            ("(userName pr", ") is missing"),
+            ("emails[type eq \"work\"", "] is missing"),
+            ("userName pr)", ") is not expected here"),
+            ("userName pr userName", "userName is not expected here"),
+        ] {
+            assert_eq!(Filter::read(text).unwrap_err().detail, detail, "{text}");
+        }
         assert!(Filter::read(&"(".repeat(900)).is_err() && Filter::read(&"x".repeat(1_001)).is_err());
     }
 

@@ -76,12 +76,19 @@ pub(super) fn operations(body: &Map<String, Value>) -> Result<Vec<Operation>, Sc
             "remove" => Op::Remove,
             _ => return Err(ScimError::syntax(format!("operation {place}: op must be add, replace or remove"))),
         };
-        let value = get(operation, "value").cloned().unwrap_or(Value::Null);
+        let value = get(operation, "value").cloned();
         match get(operation, "path").and_then(Value::as_str) {
-            Some(path) => operations.push(Operation { op, target: Some(Target::read(path)?), value }),
+            // It would remove what it names (RFC 7644 sections 3.5.2.1 and 3.5.2.3).
+            Some(_) if op != Op::Remove && value.is_none() => {
+                return Err(ScimError::value(format!("operation {place}: add and replace need a value")));
+            }
+            Some(path) => {
+                let value = value.unwrap_or(Value::Null);
+                operations.push(Operation { op, target: Some(Target::read(path)?), value });
+            }
             None if op == Op::Remove => return Err(ScimError::no_target("remove needs a path")),
             None => {
-                let Value::Object(attributes) = value else {
+                let Some(Value::Object(attributes)) = value else {
                     return Err(ScimError::syntax(format!(
                         "operation {place} has no path, so its value must be an object"
                     )));
@@ -402,6 +409,8 @@ mod tests {
         assert_eq!(refused(json!({ "op": "remove" })), Some("noTarget"));
         assert_eq!(refused(json!({ "op": "move", "path": "title" })), Some("invalidSyntax"));
         assert_eq!(refused(json!({ "op": "add", "value": 3 })), Some("invalidSyntax"));
+        assert_eq!(refused(json!({ "op": "add", "path": "title" })), Some("invalidValue"));
+        assert_eq!(refused(json!({ "op": "replace", "path": "phoneNumbers" })), Some("invalidValue"));
         assert_eq!(refused(json!({ "op": "add", "path": "a b", "value": 3 })), Some("invalidPath"));
         assert_eq!(refused(json!({ "op": "add", "path": "emails[type eq", "value": 3 })), Some("invalidPath"));
         assert_eq!(refused(json!({ "op": "replace", "path": "id", "value": "2" })), Some("mutability"));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use coordinator::{Sagas, Status};
 use futures::future::{BoxFuture, FutureExt, ready};
-use kernel::{Position, TenantId, UserId};
+use kernel::{Clock, Position, TenantId, UserId};
 use sagabed::{Bed, Case, Story};
 use user_commands::{
     Catalogue, GRANTS, GrantRole, LockUser, LoginFields, ProfileFields, RegisterUser, RemoveUser, RevokeRole,

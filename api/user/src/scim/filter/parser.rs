@@ -1,5 +1,7 @@
 //! The parser of filters (RFC 7644 section 3.4.2.2, figure 1): a tokenizer and a recursive descent parser.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::{Filter, Operator, Path, time};
@@ -19,7 +21,7 @@ pub(super) fn parse(text: &str) -> Result<Filter, ScimError> {
     let filter = parser.or_expression(0)?;
     match parser.tokens.get(parser.at) {
         None => Ok(filter),
-        Some(token) => Err(ScimError::filter(format!("{token:?} is not expected here"))),
+        Some(token) => Err(ScimError::filter(format!("{token} is not expected here"))),
     }
 }
 
@@ -53,6 +55,20 @@ enum Token {
     CloseList,
     Name(String),
     Value(Value),
+}
+
+/// As it stands in a filter.
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("("),
+            Self::Close => f.write_str(")"),
+            Self::OpenList => f.write_str("["),
+            Self::CloseList => f.write_str("]"),
+            Self::Name(name) => write!(f, "{}", name.escape_debug()),
+            Self::Value(value) => write!(f, "{value}"),
+        }
+    }
 }
 
 fn tokens(text: &str) -> Result<Vec<Token>, ScimError> {
@@ -165,7 +181,7 @@ impl Parser {
                 self.attribute_expression(path, depth)
             }
             other => Err(ScimError::filter(match other {
-                Some(token) => format!("{token:?} is not expected here"),
+                Some(token) => format!("{token} is not expected here"),
                 None => "the filter ends too early".to_owned(),
             })),
         }
@@ -224,6 +240,6 @@ impl Parser {
         if self.next().as_ref() == Some(wanted) {
             return Ok(());
         }
-        Err(ScimError::filter(format!("{wanted:?} is missing")))
+        Err(ScimError::filter(format!("{wanted} is missing")))
     }
 }
