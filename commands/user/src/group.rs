@@ -7,6 +7,7 @@ use user_aggregates::{Group, GroupCommand, GroupCreated, GroupId, User};
 use crate::access::{Catalogue, existing_role, existing_roles, group_roles, require_within_own};
 use crate::lengths;
 use crate::membership::change_members;
+use crate::values;
 
 /// Claims on the names of groups, which are unique in a tenant regardless of case.
 pub(crate) static NAME: ClaimKind = ClaimKind {

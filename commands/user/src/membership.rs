@@ -6,6 +6,7 @@ use user_aggregates::{GroupId, OrganizationId, User, UserCommand};
 
 use crate::access::{Catalogue, authorize_over, existing_role, group_roles, require_within_own};
 use crate::references::{existing_group, existing_organization};
+use crate::values;
 use crate::{lengths, owners};
 
 /// Gives a user a role.
