@@ -45,7 +45,8 @@ async fn a_dry_run_lists_what_would_be_applied_and_changes_nothing() {
             "0017_gone.sql",
             "0018_seals_in_backups.sql",
             "0019_closed_now.sql",
-            "0020_append.sql"
+            "0020_append.sql",
+            "0021_claim_key.sql"
         ]
     );
     let there: bool = sqlx::query_scalar(

@@ -1,8 +1,8 @@
 //! Provisioning of tenants by one saga; suspending and resuming take effect within a second.
 
-use config::Config;
+use config::{Config, SecretText};
 use directory::{Directory, DirectoryError};
-use gateway::{ProvisionError, Server, Services};
+use gateway::{ProvisionError, Server, Services, StartError};
 use kernel::{Role, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -266,4 +266,27 @@ async fn attack_54_a_suspension_that_the_directory_is_told_of_late_holds_in_each
         (answer.code() == "tenant_suspended").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn attack_238_under_another_claim_key_no_server_starts_and_no_operator_writes() {
+    let mut world = Box::pin(town()).await;
+    gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    world.lead("Ada Lovelace").await;
+    // Nothing else is written after that.
+    world.server.take().unwrap().shutdown().await;
+    let before = world.head().await;
+    let mut config = world.config.clone();
+    config.postgres.claim_key = SecretText::new("5d".repeat(32));
+    for services in [Services::All, Services::One(crm_api::SERVICE)] {
+        let Err(refused) = Server::start(config.clone(), services).await else { panic!("it serves") };
+        let said = refused.to_string();
+        assert!(matches!(refused, StartError::WriteSide(_)) && said.contains("INOPSIO_CLAIM_KEY"), "{said}");
+    }
+    let globex = Directory::open(&config).find("globex").await.unwrap();
+    let refused = gateway::suspend(&config, &globex, "by mistake").await.unwrap_err();
+    assert!(matches!(refused, ProvisionError::WriteSide(_)), "{refused}");
+    let refused = gateway::provision(&config, "hooli", "Hooli", None).await.unwrap_err();
+    assert!(matches!(refused, ProvisionError::WriteSide(_)), "{refused}");
+    assert_eq!(world.head().await, before, "nothing was written");
 }
