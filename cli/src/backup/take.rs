@@ -51,12 +51,8 @@ fn hinted(error: anyhow::Error) -> anyhow::Error {
 async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest, Duration)> {
     let databases: Vec<Database> = SERVICES.iter().map(|service| config.database(*service)).collect();
     let freezing = Instant::now();
-    let mut snapshots = freeze(&databases).await.with_context(|| {
-        format!(
-            "the logs at {}:{} can't be read (is `inopsio dev` running?)",
-            config.postgres.host, config.postgres.port
-        )
-    })?;
+    let unread = || format!("the logs at {}:{} can't be read", config.postgres.host, config.postgres.port);
+    let mut snapshots = freeze(&databases).await.with_context(unread)?;
     let pause = freezing.elapsed();
     let taken_at = SystemClock.now();
     // After the snapshots of the logs: a tenant enters the directory before any log, so every tenant of the logs is in the list.

@@ -3,7 +3,7 @@
 use config::{Config, SecretText};
 use directory::{Directory, DirectoryError};
 use gateway::{ProvisionError, Server, Services, StartError};
-use kernel::{Role, TenantId};
+use kernel::{Clock, Role, SystemClock, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use sqlx::Connection;
@@ -266,6 +266,18 @@ async fn attack_54_a_suspension_that_the_directory_is_told_of_late_holds_in_each
         (answer.code() == "tenant_suspended").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_operator_is_told_why_a_tenant_could_not_be_made() {
+    let world = Box::pin(town()).await;
+    // Another one is being made under this name, which no list shows yet.
+    let directory = Directory::open(&world.config);
+    directory.reserve(testbed::tenant(), "globex", "Globex", SystemClock.now()).await.unwrap();
+    let refused = gateway::provision(&world.config, "globex", "Another", None).await.unwrap_err();
+    assert!(matches!(refused, ProvisionError::Abandoned { .. }), "{refused}");
+    assert_eq!(refused.to_string(), "the tenant globex could not be made: the short name globex is taken");
+    assert_eq!(directory.list().await.unwrap().len(), 1, "acme alone");
 }
 
 #[tokio::test]
