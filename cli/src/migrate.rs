@@ -74,7 +74,8 @@ impl Migrate {
             did.push(format!("rebuild these (inopsio projection rebuild): {}", database.needs_rebuild.join(", ")));
         }
         for (name, partitions) in &database.divided {
-            did.push(format!("{divided} {name} into {partitions} partitions"));
+            let plural = if *partitions == 1 { "" } else { "s" };
+            did.push(format!("{divided} {name} into {partitions} partition{plural}"));
         }
         let did = if did.is_empty() { nothing.to_owned() } else { did.join("; ") };
         output::print(format!("{}: {did}", database.service))
