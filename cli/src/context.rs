@@ -119,13 +119,13 @@ impl Context {
     pub async fn bus(&self) -> Result<Bus> {
         let settings = nats::Settings { connect_later: false, ..self.config.bus_settings() };
         // The error names the server without the password that its URL may contain.
-        Bus::connect(&settings).await.context("can't reach nats-server (is `inopsio dev` running?)")
+        Bus::connect(&settings).await.context("can't reach nats-server")
     }
 
     /// Where Postgres should be, as the context of errors from it.
     pub fn reachable(&self) -> String {
         let postgres = &self.config.postgres;
-        format!("Postgres at {}:{} (is `inopsio dev` running?)", postgres.host, postgres.port)
+        format!("Postgres at {}:{}", postgres.host, postgres.port)
     }
 }
 

@@ -19,6 +19,7 @@ mod demo;
 mod dev;
 mod dlq;
 mod events;
+mod failure;
 mod help;
 mod job;
 mod key;
@@ -181,7 +182,10 @@ async fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_unread(&error) => ExitCode::FAILURE,
         Err(error) => {
-            output::tell(format!("inopsio: {error:#}"));
+            output::tell(format!("inopsio: {}", failure::reasons(&error)));
+            if let Some(advice) = failure::advice(&error) {
+                output::tell(format!("  {advice}"));
+            }
             let refusal = error.chain().find_map(|cause| cause.downcast_ref::<kernel::Refusal>());
             for field in refusal.iter().flat_map(|refusal| refusal.errors()) {
                 let argument = help::argument_name(&command, &asked, &field.pointer);

@@ -1,6 +1,6 @@
 //! `inopsio migrate`: creates and migrates databases, roles and tables.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use gateway::{Config, Migrated};
 
 use crate::context::{Context, Place};
@@ -48,7 +48,9 @@ impl Migrate {
     }
 
     async fn migrate(&self, config: &Config, format: Format) -> Result<()> {
-        let migrated = gateway::migrate(config, self.dry_run).await?;
+        let admin = directory::admin_options(config)?;
+        let server = || format!("Postgres at {}:{}", admin.get_host(), admin.get_port());
+        let migrated = gateway::migrate(config, self.dry_run).await.with_context(server)?;
         match format {
             Format::Json => output::print_json(&migrated),
             Format::Text => migrated.iter().try_for_each(|database| self.print(database)),
@@ -72,7 +74,8 @@ impl Migrate {
             did.push(format!("rebuild these (inopsio projection rebuild): {}", database.needs_rebuild.join(", ")));
         }
         for (name, partitions) in &database.divided {
-            did.push(format!("{divided} {name} into {partitions} partitions"));
+            let plural = if *partitions == 1 { "" } else { "s" };
+            did.push(format!("{divided} {name} into {partitions} partition{plural}"));
         }
         let did = if did.is_empty() { nothing.to_owned() } else { did.join("; ") };
         output::print(format!("{}: {did}", database.service))

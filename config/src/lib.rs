@@ -22,8 +22,8 @@ mod unknown;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use eventstore::Sealing;
 use eventstore::seals::SealKey;
+use eventstore::{Sealing, claim_key_mark};
 use keys::SystemRandom;
 pub use load::{ConfigError, Known, claim_key};
 pub use master::Vaults;
@@ -106,6 +106,7 @@ impl Config {
             append_timeout: std::time::Duration::from_secs(self.postgres.append_timeout_seconds),
             queue_bytes: self.postgres.append_queue_mib << 20,
             sealing: self.master_key().map(|master| Sealing { master, random: Arc::new(SystemRandom) }),
+            claim_key_mark: claim_key(self).map(|key| claim_key_mark(&key)),
             ..eventstore::Settings::default()
         }
     }

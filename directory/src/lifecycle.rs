@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use config::Config;
-use coordinator::{Coordinator, Sagas};
+use coordinator::{Coordinator, Instances, Listing, Sagas};
 use eventstore::EventStore;
 use executor::Executor;
 use kernel::{Caller, Grant, Refusal, Role, SystemClock, SystemIds, TenantId};
@@ -24,8 +24,11 @@ use crate::write_side::{WriteSideError, write_side};
 /// How long to wait until a new tenant is ready. After that the saga continues if a server runs.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The permission of operators. No role of a tenant has it.
-const OPERATE: &[Grant] = &[Grant { permission: "user:tenant:operate", roles: &[Role::Admin], meaning: "" }];
+/// The permissions of operators: the one that no role of a tenant has, and to see what became of the sagas that they start.
+const OPERATE: &[Grant] = &[
+    Grant { permission: "user:tenant:operate", roles: &[Role::Admin], meaning: "" },
+    Grant { permission: "user:saga:read", roles: &[Role::Admin], meaning: "" },
+];
 
 /// The reason why a tenant can't be created or changed.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +43,11 @@ pub enum ProvisionError {
     #[error("{0}")]
     Sagas(String),
     /// An error of the directory.
-    #[error(transparent)]
+    #[error("{0}")]
     Directory(#[from] DirectoryError),
     /// The command was refused.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(#[source] Refusal),
     /// The master key can't wrap the tenant's keys at the moment.
     #[error("no tenant can be made now, and nothing was written: {0}")]
     Keyless(keys::Error),
@@ -55,14 +58,22 @@ pub enum ProvisionError {
     #[error("the tenant {0} is being moved, or deleted, by another process at this moment; look again")]
     Busy(String),
     /// The tenant could not be created, and the steps that were done are compensated.
-    #[error("the tenant {0} could not be made; `inopsio saga list` of its tenant says why")]
-    Abandoned(String),
+    #[error("the tenant {slug} could not be made: {reason}")]
+    Abandoned {
+        /// Its short name.
+        slug: String,
+        /// Why, as its saga says.
+        reason: String,
+    },
     /// The tenant is not ready within a minute.
-    #[error("the tenant {slug} is not ready yet; it is made as soon as what it needs answers: {reason}")]
+    #[error(
+        "the tenant {slug} is not ready yet: {reason}. A running server makes it as soon as what it needs answers, and gives it up after \
+         an hour"
+    )]
     NotYet {
         /// Its short name.
         slug: String,
-        /// How to find out what it waits for.
+        /// What it waits for, as its saga says.
         reason: String,
     },
 }
@@ -82,13 +93,12 @@ impl UserWriteSide {
     }
 
     async fn execute<C: executor::Command>(&self, tenant: TenantId, command: &C) -> Result<C::Answer, ProvisionError> {
-        let caller = Caller::new(tenant, "operator", &[Role::Admin], OPERATE);
-        Ok(self.executor.run(&caller, command).await.map_err(ProvisionError::Refused)?.answer)
+        Ok(self.executor.run(&operator(tenant), command).await.map_err(ProvisionError::Refused)?.answer)
     }
 
     async fn status(&self, tenant: TenantId) -> Result<TenantStatus, ProvisionError> {
-        let caller = Caller::new(tenant, "operator", &[Role::Admin], OPERATE);
-        let found = self.executor.load::<State>(&caller, &tenant.to_string()).await.map_err(ProvisionError::Refused)?;
+        let loaded = self.executor.load::<State>(&operator(tenant), &tenant.to_string()).await;
+        let found = loaded.map_err(ProvisionError::Refused)?;
         Ok(found.map(|(state, _)| state.status).unwrap_or_default())
     }
 
@@ -115,11 +125,12 @@ impl UserWriteSide {
         let Some(sagas) = sagas(&bus)? else { return Ok(()) };
         let (database, clock) = (self.config.database(OF_TENANTS), Arc::new(SystemClock));
         let repository = sagas.repository(self.executor.clone());
+        let instances = Instances::new(&database, sagas.clone(), repository.clone());
         let settings = coordinator::Settings::default();
         let coordinator = Coordinator::new(&database, self.store.clone(), None, sagas, repository, clock, settings);
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(coordinator.run(shutdown.clone()));
-        let ended = self.wait_until_ready(tenant, slug).await;
+        let ended = self.wait_until_ready(tenant, slug, &instances).await;
         shutdown.cancel();
         // The task ends after the cancellation; its result does not matter.
         let _ = running.await;
@@ -128,12 +139,20 @@ impl UserWriteSide {
     }
 
     /// Polls until the tenant is ready, or its creation has failed.
-    async fn wait_until_ready(&self, tenant: TenantId, slug: &str) -> Result<(), ProvisionError> {
+    async fn wait_until_ready(
+        &self,
+        tenant: TenantId,
+        slug: &str,
+        instances: &Instances,
+    ) -> Result<(), ProvisionError> {
         let deadline = tokio::time::Instant::now() + READY_TIMEOUT;
         loop {
             match self.status(tenant).await? {
                 TenantStatus::Deleted => return Ok(()),
-                TenantStatus::Abandoned => return Err(ProvisionError::Abandoned(slug.to_owned())),
+                TenantStatus::Abandoned => {
+                    let reason = reason(tenant, instances).await?;
+                    return Err(ProvisionError::Abandoned { slug: slug.to_owned(), reason });
+                }
                 // The saga opens the entry in the directory a moment after the log has the status.
                 TenantStatus::Active | TenantStatus::Suspended | TenantStatus::Deleting
                     if self.is_open(tenant).await? =>
@@ -141,7 +160,7 @@ impl UserWriteSide {
                     return Ok(());
                 }
                 _ if tokio::time::Instant::now() > deadline => {
-                    let reason = "see `inopsio saga list --service user`".to_owned();
+                    let reason = reason(tenant, instances).await?;
                     return Err(ProvisionError::NotYet { slug: slug.to_owned(), reason });
                 }
                 _ => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -156,6 +175,26 @@ impl UserWriteSide {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn operator(tenant: TenantId) -> Caller {
+    Caller::new(tenant, "operator", &[Role::Admin], OPERATE)
+}
+
+/// What the saga that creates a tenant says of why it was given up, or what it waits for. The tenant is not in the directory, so no other
+/// command shows it.
+async fn reason(tenant: TenantId, instances: &Instances) -> Result<String, ProvisionError> {
+    let listing = Listing { saga: Some("provision_tenant".to_owned()), limit: 1, ..Listing::default() };
+    // Lists are some milliseconds behind the log.
+    for _ in 0..50 {
+        let found = instances.list(&operator(tenant), &listing).await.map_err(ProvisionError::Refused)?;
+        let reason = found.into_iter().find_map(|saga| saga.reason.filter(|reason| !reason.is_empty()));
+        if let Some(reason) = reason {
+            return Ok(reason);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok("its saga was not attempted yet".to_owned())
 }
 
 /// Creates a tenant by the saga `provision_tenant`, which runs in this process unless a server runs it. `sagas` returns the sagas of the

@@ -23,9 +23,7 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
     let admin = admin_options(config)?.disable_statement_logging();
     let name = &config.postgres.directory;
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') || name.is_empty() {
-        return Err(DirectoryError::Admin(format!(
-            "postgres.directory is {name:?}; allowed are lower-case letters, digits and _"
-        )));
+        return Err(DirectoryError::DatabaseName(name.clone()));
     }
     let mut server = admin.connect().await?;
     if dry_run && !exists(&mut server, name).await? {
@@ -77,7 +75,7 @@ async fn make_role(server: &mut PgConnection, password: &str) -> Result<(), sqlx
 pub fn admin_options(config: &Config) -> Result<PgConnectOptions, DirectoryError> {
     let url = config.postgres.admin_url.reveal();
     if url.is_empty() {
-        return Err(DirectoryError::Admin("it is not set".to_owned()));
+        return Err(DirectoryError::Admin("is not set".to_owned()));
     }
-    PgConnectOptions::from_str(url).map_err(|error| DirectoryError::Admin(error.to_string()))
+    PgConnectOptions::from_str(url).map_err(|error| DirectoryError::Admin(format!("is no such URL ({error})")))
 }

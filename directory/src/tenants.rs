@@ -103,8 +103,16 @@ pub enum DirectoryError {
     #[error("there is no tenant {0}; `inopsio tenant list` shows those that there are")]
     Unknown(String),
     /// `postgres.admin_url` is missing or can't be read.
-    #[error("postgres.admin_url (INOPSIO_POSTGRES_ADMIN_URL) is needed for this: {0}")]
+    #[error(
+        "postgres.admin_url (INOPSIO_POSTGRES_ADMIN_URL) is needed for this, and {0}; allowed is the URL of a role that may create \
+         databases and roles, such as postgres://postgres:password@db.internal/postgres"
+    )]
     Admin(String),
+    /// The name of the directory's database is not one.
+    #[error(
+        "postgres.directory (INOPSIO_POSTGRES_DIRECTORY): {0:?} is not allowed; allowed are lower-case letters, digits and _"
+    )]
+    DatabaseName(String),
     /// Postgres refused.
     #[error("the directory of tenants: {}", by_postgres(.0))]
     Storage(Arc<sqlx::Error>),

@@ -1,11 +1,11 @@
-//! Opening a service's write side (log and executor) for an operator's command.
+//! Opening a service's log for writing, and its write side (log and executor) for an operator's command.
 
 use std::sync::Arc;
 
 use config::{Config, claim_key};
 use eventstore::EventStore;
 use executor::{Executor, Settings};
-use kernel::{Service, SystemClock, SystemIds};
+use kernel::{Clock, Service, SystemClock, SystemIds};
 
 /// The size of the aggregate cache of an operator's command, in bytes.
 const CACHE: u64 = 1 << 20;
@@ -32,6 +32,20 @@ pub enum WriteSideError {
     },
 }
 
+/// Opens the log of a service to execute commands. The caller closes the store. It need not be reachable yet.
+///
+/// # Errors
+/// When the log can't be opened, or its claims are hashed under another key than the one of this configuration.
+pub async fn open_log(config: &Config, service: Service, clock: Arc<dyn Clock>) -> Result<EventStore, WriteSideError> {
+    let failed = |error| WriteSideError::Log { service, error };
+    let store = EventStore::open(&config.database(service), config.log_settings(), clock).await.map_err(failed)?;
+    if let Err(error) = store.check_claim_key().await {
+        store.close().await;
+        return Err(failed(error));
+    }
+    Ok(store)
+}
+
 /// Opens the log of a service that encrypts personal data, to execute a few commands. The caller closes the store.
 ///
 /// # Errors
@@ -41,8 +55,7 @@ pub async fn write_side(config: &Config, service: Service) -> Result<(EventStore
         return Err(WriteSideError::MasterKey);
     }
     let claim_key = claim_key(config).ok_or(WriteSideError::ClaimKey)?;
-    let opened = EventStore::open(&config.database(service), config.log_settings(), Arc::new(SystemClock)).await;
-    let store = opened.map_err(|error| WriteSideError::Log { service, error })?;
+    let store = open_log(config, service, Arc::new(SystemClock)).await?;
     let settings = Settings { cache_bytes: CACHE, snapshot_events: 0, claim_key };
     let executor = Executor::new(store.clone(), Arc::new(SystemClock), Arc::new(SystemIds), settings);
     Ok((store, executor))

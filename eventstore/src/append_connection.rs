@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::batch::Batch;
+use crate::claim_key;
 use crate::epoch::{self, Epoch};
 use crate::failure::{Failure, classify};
 use crate::statement::{self, Outcome};
@@ -33,6 +34,8 @@ pub(crate) enum NoResult {
 /// A connection that is reopened when it is lost.
 pub(crate) struct AppendConnection {
     options: PgConnectOptions,
+    /// The mark of the claim key, which has to be the log's.
+    claim_key_mark: Option<String>,
     connection: Option<PgConnection>,
     /// The server process of the last connection: when the connection is lost, it may still be busy with our statement.
     backend: Option<(i32, DateTime<Utc>)>,
@@ -42,8 +45,8 @@ pub(crate) struct AppendConnection {
 
 impl AppendConnection {
     /// A connection that is opened when it is first used.
-    pub(crate) fn new(options: PgConnectOptions, epoch: Epoch) -> Self {
-        Self { options, connection: None, backend: None, epoch }
+    pub(crate) fn new(options: PgConnectOptions, claim_key_mark: Option<String>, epoch: Epoch) -> Self {
+        Self { options, claim_key_mark, connection: None, backend: None, epoch }
     }
 
     /// Sends a batch, again after failures, until there is a result or the deadline is reached. Command ids make repetition safe.
@@ -116,6 +119,9 @@ impl AppendConnection {
             sqlx::query_as(query).fetch_one(&mut connection).await?;
         self.backend = Some((pid, started));
         self.epoch.answered_by(server);
+        if let Some(mark) = &self.claim_key_mark {
+            claim_key::check(&mut connection, mark).await?;
+        }
         Ok(connection)
     }
 

@@ -17,7 +17,7 @@ use crate::channels::{self, Page};
 use crate::meters::Meters;
 use crate::queue::Queue;
 use crate::statement::{NotWritten, Outcome};
-use crate::{Settings, closed};
+use crate::{Settings, claim_key, closed};
 
 /// How long the appends of a tenant that was found closed are refused without asking the database again.
 const CLOSED_TTL: Duration = Duration::from_millis(100);
@@ -205,6 +205,8 @@ impl BatchSender {
                         pending.answer(Err(Error::Closed { tenant }));
                     }
                 }
+                // The same for all of them.
+                Err(NoResult::Refused(error)) if claim_key::is_another(&error) => fail(batch, &error.to_string()),
                 Err(NoResult::Refused(error)) if batch.appends.len() > 1 => {
                     tracing::warn!(%error, appends = batch.appends.len(), "a batch can't be stored; narrowing it down");
                     let (first, second) = batch.split_in_half();
@@ -285,7 +287,7 @@ impl BatchSender {
 }
 
 fn fail(batch: Batch, reason: &str) {
-    tracing::error!(appends = batch.appends.len(), reason, "a batch was not answered in time");
+    tracing::error!(appends = batch.appends.len(), reason, "a batch has no result");
     for pending in batch.appends {
         pending.answer(Err(Error::Unavailable(reason.to_owned())));
     }

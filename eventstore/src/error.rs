@@ -26,6 +26,12 @@ pub enum Error {
         /// The role's name.
         role: String,
     },
+    /// The claims of the log are hashed under another key.
+    #[error(
+        "the claims of this log are hashed under another key than postgres.claim_key (INOPSIO_CLAIM_KEY) here, so nothing that is taken \
+         would be found; set the key that it has had from the beginning"
+    )]
+    ClaimKey,
     /// The log must be empty, but something was written to it.
     #[error(
         "the log of {service} is not empty: it ends at position {head}; a backup is restored into databases of its own"

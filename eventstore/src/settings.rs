@@ -28,6 +28,8 @@ pub struct Settings {
     pub event_bytes: usize,
     /// Keys for the encryption of personal data. `None`: it is stored unencrypted, and encrypted data can't be read.
     pub sealing: Option<Sealing>,
+    /// The [mark](crate::claim_key_mark) of the key that hashes claims: a log of another key takes no appends. `None`: it is not checked.
+    pub claim_key_mark: Option<String>,
     /// Connections for loading streams and replaying.
     pub read_connections: u32,
     /// Connections that read all tenants' events by position.
@@ -49,6 +51,7 @@ impl Default for Settings {
             append_events: 10_000,
             event_bytes: 256 << 10,
             sealing: None,
+            claim_key_mark: None,
             read_connections: 4,
             follow_connections: 4,
             follow_patience: Patience::default(),

@@ -27,8 +27,8 @@ use crate::queue::Queue;
 use crate::read::{EventSlice, SILENCE};
 use crate::sealing::{KeyChanges, Keyring, StoredKey, holders};
 use crate::{
-    Database, Error, Patience, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, read, replay,
-    snapshot, supervised,
+    Database, Error, Patience, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, claim_key, read,
+    replay, snapshot, supervised,
 };
 
 /// A command that was executed.
@@ -76,7 +76,8 @@ impl EventStore {
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let epoch = Epoch::default();
-        let connection = AppendConnection::new(append_options(database, settings.append_timeout), epoch.clone());
+        let options = append_options(database, settings.append_timeout);
+        let connection = AppendConnection::new(options, settings.claim_key_mark.clone(), epoch.clone());
         let committer = Committer {
             queue: Arc::clone(&queue),
             settings: settings.clone(),
@@ -110,6 +111,19 @@ impl EventStore {
                 settings,
             }),
         })
+    }
+
+    /// Checks that the claims of the log are hashed under the key of the settings. Nothing is appended under another one in any case; this
+    /// says so before anything is attempted. A log that does not answer now passes.
+    ///
+    /// # Errors
+    /// [`Error::ClaimKey`].
+    pub async fn check_claim_key(&self) -> Result<(), Error> {
+        let Shared { database, settings, .. } = &*self.shared;
+        match &settings.claim_key_mark {
+            Some(mark) => claim_key::check_now(database, mark).await,
+            None => Ok(()),
+        }
     }
 
     /// The service whose log it is.

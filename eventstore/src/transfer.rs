@@ -31,7 +31,7 @@ use crate::backup::copied::{self, Origin};
 use crate::backup::graft::{extend, lock};
 use crate::backup::snapshot::head;
 use crate::destroy::wait_for_writers;
-use crate::{Closure, Error, LockClass};
+use crate::{Closure, Error, LockClass, claim_key};
 
 /// Events in one transaction in the new cell, during which other appends wait.
 const CHUNK: u32 = 1_000;
@@ -64,6 +64,12 @@ pub enum TransferError {
         /// The difference.
         what: String,
     },
+    /// The two cells hash claims under different keys.
+    #[error(
+        "{0}: the cells have different claim keys (postgres.claim_key, INOPSIO_CLAIM_KEY), so nothing that the tenant has taken would be \
+         found in the new one; nothing was changed"
+    )]
+    ClaimKey(Service),
     /// A read model is being built anew, perhaps with what is to be deleted.
     #[error("{0}: the read model {1} is being built anew; try again afterwards")]
     Building(Service, String),
@@ -116,14 +122,20 @@ impl Transfer {
     /// Connects to both sides, as superusers, and compares what the new cell already has.
     ///
     /// # Errors
-    /// If a side can't be used, or [`TransferError::Differs`].
+    /// If a side can't be used; [`TransferError::ClaimKey`]; [`TransferError::Differs`].
     pub async fn begin(
         service: Service,
         tenant: TenantId,
         from: &PgConnectOptions,
         to: &PgConnectOptions,
     ) -> Result<Self> {
-        let (mut from, to) = (Side::connect(service, from).await?, Side::connect(service, to).await?);
+        let (mut from, mut to) = (Side::connect(service, from).await?, Side::connect(service, to).await?);
+        if let Some(mark) = claim_key::of(&mut from.connection).await? {
+            match claim_key::check(&mut to.connection, &mark).await {
+                Err(error) if claim_key::is_another(&error) => return Err(TransferError::ClaimKey(service)),
+                checked => checked?,
+            }
+        }
         let (later, touched) = (BTreeSet::new(), Touched::default());
         let copy = copied::copy_of(&mut from.connection, tenant).await?;
         let mut transfer = Self { service, tenant, from, to, capturing: false, later, touched, copy };

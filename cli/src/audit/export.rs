@@ -164,6 +164,11 @@ impl Export {
         .await?;
         bar.finish_and_clear();
         outcome?;
+        if verdict.last.is_none() {
+            output::tell(
+                "nothing of it is sealed yet, so this file proves nothing: is `inopsio serve` running with audit.seal_key?",
+            );
+        }
         line(sink, &Line::End(End { events: verdict.events }))?;
         Ok(verdict.events)
     }

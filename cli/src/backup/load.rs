@@ -14,7 +14,6 @@ use kernel::{DecodeError, Position, RecordedEvent, Service, TenantId};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::archive::manifest::claim_key_mark;
 use super::archive::rows::TenantRow;
 use super::archive::{Archive, Manifest, ServicePart};
 use super::compare::compare;
@@ -122,6 +121,9 @@ async fn fill(
     let target = (!rehearsed).then_some(side_tables::Target { restore: &mut *restore, secrets, excluded });
     side_tables::read(archive, log, target, bar).await?;
     restore.copies(&copies(log)).await?;
+    if let Some(mark) = &archive.manifest.claim_key_mark {
+        restore.claim_key_mark(mark).await?;
+    }
     coordinator::backup::restore(restore, &saga_progress(log, excluded)).await?;
     Ok(())
 }
@@ -233,14 +235,19 @@ fn services(archive: &Archive) -> Result<Vec<Service>> {
 /// Checks that the claim key here is the one of the backup, and that all needed master keys are configured, except the lost ones.
 /// `rehearsed`: without the tables beside the logs.
 pub fn fits(config: &Config, archive: &Archive, lost: &[String], rehearsed: bool) -> Result<()> {
-    let here = config::claim_key(config).map(|key| claim_key_mark(&key));
+    hashes_alike(config, &archive.manifest)?;
+    opens(Some(config), &archive.manifest, lost, rehearsed)
+}
+
+/// Checks that the claim key here is the one of the backup.
+pub fn hashes_alike(config: &Config, manifest: &Manifest) -> Result<()> {
     ensure!(
-        here == archive.manifest.claim_key_mark,
+        config.log_settings().claim_key_mark == manifest.claim_key_mark,
         "the backup is of another cluster: its claims were hashed under another key than postgres.claim_key \
          (INOPSIO_CLAIM_KEY) here, so what is unique there would not be unique here; set the key of the cluster that it was \
          taken from"
     );
-    opens(Some(config), &archive.manifest, lost, rehearsed)
+    Ok(())
 }
 
 /// Checks that all master keys that the backup needs are configured, except the lost ones.

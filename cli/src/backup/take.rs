@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 use kernel::{Clock, SystemClock, TenantId};
 use serde_json::json;
 
-use super::archive::manifest::{CopyPart, LetterPart, PassedOverPart, SagasPart, VERSION, claim_key_mark};
+use super::archive::manifest::{CopyPart, LetterPart, PassedOverPart, SagasPart, VERSION};
 use super::archive::rows::{ClaimRow, CommandRow, DecisionRow, EventRow, SealRow, TenantRow};
 use super::archive::write::PartWriter;
 use super::archive::{Draft, Ledger, Manifest, Part, ServicePart};
@@ -51,16 +51,13 @@ fn hinted(error: anyhow::Error) -> anyhow::Error {
 async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest, Duration)> {
     let databases: Vec<Database> = SERVICES.iter().map(|service| config.database(*service)).collect();
     let freezing = Instant::now();
-    let snapshots = freeze(&databases).await.with_context(|| {
-        format!(
-            "the logs at {}:{} can't be read (is `inopsio dev` running?)",
-            config.postgres.host, config.postgres.port
-        )
-    })?;
+    let unread = || format!("the logs at {}:{} can't be read", config.postgres.host, config.postgres.port);
+    let mut snapshots = freeze(&databases).await.with_context(unread)?;
     let pause = freezing.elapsed();
     let taken_at = SystemClock.now();
     // After the snapshots of the logs: a tenant enters the directory before any log, so every tenant of the logs is in the list.
     let directory = directory(config, draft).await?;
+    let claim_key_mark = claim_key_mark(config, &mut snapshots).await?;
     let (mut services, mut sealer) = (Vec::with_capacity(snapshots.len()), Sealer::new(config));
     for snapshot in snapshots {
         let of = snapshot.service();
@@ -72,13 +69,26 @@ async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest
         version: VERSION,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at,
-        claim_key_mark: config::claim_key(config).map(|key| claim_key_mark(&key)),
+        claim_key_mark,
         master_key_mark: None,
         secrets_key: sealer.into_key(),
         directory,
         services,
     };
     Ok((manifest, pause))
+}
+
+/// The mark of the key under which the claims are hashed, as the logs keep it: who takes a backup need not have the key, or may have another
+/// one. Logs to which nothing was appended since they keep it have that of the configuration.
+async fn claim_key_mark(config: &Config, snapshots: &mut [Snapshot]) -> Result<Option<String>> {
+    for snapshot in snapshots {
+        let of = snapshot.service();
+        let mark = snapshot.claim_key_mark().await.with_context(|| format!("the database of {of}"))?;
+        if mark.is_some() {
+            return Ok(mark);
+        }
+    }
+    Ok(config.log_settings().claim_key_mark)
 }
 
 async fn directory(config: &Config, draft: &Draft) -> Result<Part> {

@@ -303,6 +303,7 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
         (&["backup", "--seal-key", "seals.pem"], "unexpected argument '--seal-key'"),
         (&["backup", "--without-seals", "verify", "monday"], "cannot be used with"),
         (&["backup", "--output", "tuesday", "drill", "monday"], "cannot be used with"),
+        (&["backup", "--output", "nowhere/monday"], "there is no folder nowhere: make it first"),
         (&["webhook", "change", "--tenant", "acme", id], "<--url <URL>|--event <TYPE>|--all-events|--description"),
     ] {
         let ended = sandbox.run(asked);

@@ -36,6 +36,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0018_seals_in_backups.sql", include_str!("../../migrations/0018_seals_in_backups.sql")),
     ("0019_closed_now.sql", include_str!("../../migrations/0019_closed_now.sql")),
     ("0020_append.sql", include_str!("../../migrations/0020_append.sql")),
+    ("0021_claim_key.sql", include_str!("../../migrations/0021_claim_key.sql")),
 ];
 
 /// The migrations' file names.

@@ -1,5 +1,6 @@
 //! Helpers for tables that other crates create in a service's database next to the log: read models, sagas, dead letters, webhooks, jobs.
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor, Postgres, Transaction};
 
@@ -41,6 +42,18 @@ pub fn is_not_migrated(error: &(dyn std::error::Error + 'static)) -> bool {
         _ => error.downcast_ref::<sqlx::Error>(),
     };
     storage.is_some_and(|error| NOT_MIGRATED.iter().any(|code| has_code(error, code)))
+}
+
+/// Whether Postgres said that it has no such database, or does not know one of our roles with this password: nobody has migrated it with
+/// these settings. (What it says of other roles concerns the admin.)
+pub fn is_not_prepared(error: &(dyn std::error::Error + 'static)) -> bool {
+    let Some(error) = error.downcast_ref::<Box<dyn DatabaseError>>() else { return false };
+    match error.code().as_deref() {
+        Some(NO_SUCH_DATABASE) => true,
+        // A wrong password; a role that does not exist, or may not log in.
+        Some("28P01" | "28000") => error.message().contains("\"inopsio_"),
+        _ => false,
+    }
 }
 
 /// Begins a transaction that acts as the service's owner, to create tables. The advisory lock admits one such transaction at a time.

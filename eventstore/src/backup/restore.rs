@@ -198,6 +198,17 @@ impl Restore {
         write::claims(&mut self.connection, rows).await
     }
 
+    /// Records the [mark](crate::claim_key_mark) of the key under which the claims are hashed.
+    pub async fn claim_key_mark(&mut self, mark: &str) -> Result<(), Error> {
+        sqlx::query(
+            "INSERT INTO log.claim_key (mark) VALUES ($1) ON CONFLICT (one) DO UPDATE SET mark = excluded.mark",
+        )
+        .bind(mark)
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+
     /// Writes rows of a table next to the log.
     pub async fn side_table(&mut self, of: &SideTable, rows: &[StoredRow]) -> Result<(), Error> {
         self.scope(&rows.iter().map(|row| row.tenant.uuid()).collect::<Vec<_>>()).await?;

@@ -11,7 +11,7 @@ use super::{Head, SealReader, StoredAnswer, StoredClaim, StoredEvent};
 use crate::bounded::Entry;
 use crate::read::columns;
 use crate::seals::Seal;
-use crate::{Database, Error, Role};
+use crate::{Database, Error, Role, claim_key};
 
 const EVENTS: &str =
     concat!("SELECT ", columns!(), ", leaf_hash FROM log.events WHERE position <= $1 ORDER BY position");
@@ -99,6 +99,12 @@ impl Snapshot {
             .fetch_one(&mut self.connection)
             .await?;
         Ok((row.try_get::<i64, _>(0)?.cast_unsigned(), row.try_get::<i64, _>(1)?.cast_unsigned()))
+    }
+
+    /// The [mark](crate::claim_key_mark) of the key under which the claims are hashed; `None` if nobody has
+    /// appended since the log keeps it.
+    pub async fn claim_key_mark(&mut self) -> Result<Option<String>, Error> {
+        Ok(claim_key::of(&mut self.connection).await?)
     }
 
     /// The tenants whose histories are copies of another tenant's, and up to which position; ordered by tenant.

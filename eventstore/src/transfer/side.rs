@@ -41,9 +41,9 @@ impl Side {
             ("jit", "off"),
         ]);
         let mut connection = connect(&options).await?;
-        // Of the tables that moves need, the migrations create `log.seals` last.
+        // Of the tables that moves need, the migrations create `log.claim_key` last.
         let row = sqlx::query(
-            "SELECT current_user::text, rolsuper OR rolbypassrls, to_regclass('log.seals') IS NOT NULL
+            "SELECT current_user::text, rolsuper OR rolbypassrls, to_regclass('log.claim_key') IS NOT NULL
              FROM pg_roles WHERE rolname = current_user",
         )
         .fetch_one(&mut connection)

@@ -8,7 +8,7 @@ use eventstore::backup::{
     Graft, Head, Restore, SideTable, Snapshot, StoredAnswer, StoredClaim, StoredEvent, StoredRow, freeze, grafted_id,
     is_empty, is_filled,
 };
-use eventstore::{ClaimAct, Closure, Error, EventStore, Role, Settings};
+use eventstore::{ClaimAct, Closure, Error, EventStore, Role, Settings, claim_key_mark};
 use futures::TryStreamExt;
 use kernel::{Position, SystemClock, TenantId};
 use sqlx::{ConnectOptions, Executor};
@@ -359,4 +359,30 @@ async fn a_backup_that_waits_for_one_log_lets_the_others_be_written_after_some_s
     assert!(!freezing.is_finished());
     sqlx::query("SELECT pg_advisory_unlock($1)").bind(lock).execute(&mut holder).await.unwrap();
     assert!(freezing.await.unwrap().is_err(), "the first log went on meanwhile: that is no moment");
+}
+
+#[tokio::test]
+async fn a_restored_log_has_the_claim_key_of_its_backup() {
+    let from = Database::fresh("crm").await;
+    let marked = async |database: &Database| {
+        let mut snapshot = freeze(&[(**database).clone()]).await.unwrap().remove(0);
+        snapshot.claim_key_mark().await.unwrap()
+    };
+    assert_eq!(marked(&from).await, None, "nobody had any yet");
+    let store = open(&from, keyed(7)).await;
+    store.append(append(testbed::tenant(), vec![stream("a", 0, 1)])).await.unwrap();
+    let mark = marked(&from).await.unwrap();
+    assert_eq!(mark, claim_key_mark(&[7; 32]));
+
+    // A server with another key was started by mistake before the log was restored.
+    let into = Database::fresh("crm").await;
+    open(&into, keyed(8)).await.check_claim_key().await.unwrap();
+    let taken = take(&from).await;
+    let mut restore = Restore::begin(&into.admin(), &into).await.unwrap();
+    restore.events(&taken.events).await.unwrap();
+    restore.claim_key_mark(&mark).await.unwrap();
+    restore.finish(taken.head, taken.head.position).await.unwrap();
+    open(&into, keyed(7)).await.check_claim_key().await.unwrap();
+    let refused = open(&into, keyed(8)).await.check_claim_key().await.unwrap_err();
+    assert!(matches!(refused, Error::ClaimKey), "{refused}");
 }

@@ -4,6 +4,7 @@ use eventstore::append::Error;
 use eventstore::{Append, Claim, ClaimAct};
 use futures::future::join_all;
 use kernel::TenantId;
+use testbed::Database;
 
 use super::support::*;
 
@@ -77,4 +78,33 @@ async fn of_many_who_take_one_claim_at_once_one_gets_it() {
     .await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     assert_eq!(contents(&database).await, [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn attack_237_who_has_another_claim_key_takes_nothing_that_is_taken() {
+    let database = Database::fresh("crm").await;
+    let tenant = testbed::tenant();
+    // A mistake that is found before anything is written costs nothing.
+    open(&database, keyed(8)).await.check_claim_key().await.unwrap();
+    let right = open(&database, keyed(7)).await;
+    right.check_claim_key().await.unwrap();
+    right.append(with(tenant, "a", vec![claim(ClaimAct::Take, 1, "a")])).await.unwrap();
+
+    // Under the other key the same value is another one, and would be free.
+    let before = contents(&database).await;
+    let wrong = open(&database, keyed(8)).await;
+    let refused = wrong.check_claim_key().await.unwrap_err();
+    assert!(matches!(refused, eventstore::Error::ClaimKey), "{refused}");
+    for answer in
+        join_all((2..6).map(|value| wrong.append(with(tenant, "b", vec![claim(ClaimAct::Take, value, "b")])))).await
+    {
+        let refused = answer.unwrap_err();
+        assert!(matches!(&refused, Error::Unavailable(why) if why.contains("INOPSIO_CLAIM_KEY")), "{refused}");
+    }
+    assert_eq!(contents(&database).await, before, "nothing was written");
+
+    // It is still that of the first one.
+    let again = open(&database, keyed(7)).await;
+    again.append(with(tenant, "b", vec![claim(ClaimAct::Take, 2, "b")])).await.unwrap();
+    right.append(with(tenant, "c", vec![claim(ClaimAct::Take, 3, "c")])).await.unwrap();
 }

@@ -1,5 +1,7 @@
 //! Migrations: idempotent, forward only, honest in a dry run.
 
+use std::iter::successors;
+
 use eventstore::{Error, Role, Secret, admin};
 use kernel::Service;
 use sqlx::{ConnectOptions, Executor};
@@ -45,7 +47,8 @@ async fn a_dry_run_lists_what_would_be_applied_and_changes_nothing() {
             "0017_gone.sql",
             "0018_seals_in_backups.sql",
             "0019_closed_now.sql",
-            "0020_append.sql"
+            "0020_append.sql",
+            "0021_claim_key.sql"
         ]
     );
     let there: bool = sqlx::query_scalar(
@@ -101,4 +104,22 @@ async fn a_role_that_row_level_security_does_not_bind_is_refused() {
     root.execute("ALTER ROLE inopsio_crm_read BYPASSRLS").await.unwrap();
     let refused = admin::migrate(&postgres.admin(), &database, false).await.unwrap_err();
     assert!(matches!(&refused, Error::RoleUnbound { role } if role == "inopsio_crm_read"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_database_that_nobody_has_prepared_is_recognized() {
+    let admin = testbed::postgres();
+    let mut database = eventstore::Database::local(Service::new("unmade"), admin.get_port(), Secret::new("secret"));
+    admin.get_host().clone_into(&mut database.host);
+    let unprepared = |error: sqlx::Error| {
+        let error = Error::Storage(error);
+        successors(Some(&error as &(dyn std::error::Error + 'static)), |cause| cause.source())
+            .any(admin::is_not_prepared)
+    };
+    let error = database.options(Role::Read).connect().await.unwrap_err();
+    assert!(unprepared(error), "it has no such role");
+    let error = admin.clone().database("nowhere").connect().await.unwrap_err();
+    assert!(unprepared(error), "it has no such database");
+    let error = admin.clone().username("stranger").connect().await.unwrap_err();
+    assert!(!unprepared(error), "another role than ours");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use eventstore::append::Error;
 use eventstore::backup::Graft;
 use eventstore::transfer::{self, Transfer, TransferError};
-use eventstore::{ClaimAct, Closure, EventStore, Settings};
+use eventstore::{Append, ClaimAct, Closure, EventStore, Settings};
 use kernel::{Position, Service, SystemClock, TenantId};
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, Executor, Row};
@@ -422,4 +422,26 @@ async fn what_is_a_copy_of_another_tenants_history_is_one_in_the_new_cell_too() 
     let expected = [("a", true), ("a", true), ("a", true), ("b", false), ("b", false), ("c", false)]
         .map(|(id, of)| (id, of, true));
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn attack_239_no_tenant_moves_to_a_cell_with_another_claim_key() {
+    let (from, to) = (Database::fresh("crm").await, Database::fresh("crm").await);
+    let tenant = testbed::tenant();
+    let taken = Append { claims: vec![claim(ClaimAct::Take, 1, "a")], ..append(tenant, vec![stream("a", 0, 1)]) };
+    open(&from, keyed(7)).await.append(taken).await.unwrap();
+    open(&to, keyed(8)).await.append(append(testbed::tenant(), vec![stream("b", 0, 1)])).await.unwrap();
+    let before = contents(&to).await;
+    let refused = Transfer::begin(CRM, tenant, &from.superuser(), &to.superuser()).await.err().unwrap();
+    assert!(matches!(refused, TransferError::ClaimKey(CRM)), "{refused}");
+    assert_eq!(contents(&to).await, before, "nothing was written");
+
+    // A cell in which nobody has written yet takes the key of the tenant's cell.
+    let fresh = Database::fresh("crm").await;
+    between(tenant, &from, &fresh).await.round().await.unwrap();
+    let before = contents(&fresh).await;
+    let other = append(testbed::tenant(), vec![stream("c", 0, 1)]);
+    let refused = open(&fresh, keyed(8)).await.append(other).await.unwrap_err();
+    assert!(matches!(&refused, Error::Unavailable(why) if why.contains("INOPSIO_CLAIM_KEY")), "{refused}");
+    assert_eq!(contents(&fresh).await, before, "nothing was written");
 }

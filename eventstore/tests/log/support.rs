@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use eventstore::{Append, Claim, ClaimAct, CommandRecord, EventStore, NewEvent, Settings, StreamAppend};
+use eventstore::{
+    Append, Claim, ClaimAct, CommandRecord, EventStore, NewEvent, Settings, StreamAppend, claim_key_mark,
+};
 use kernel::{IdSource, RecordedEvent, SystemClock, SystemIds, TenantId};
 use sqlx::{ConnectOptions, PgConnection};
 use testbed::Database;
@@ -18,6 +20,11 @@ pub async fn store() -> (Database, EventStore) {
 
 pub async fn open(database: &Database, settings: Settings) -> EventStore {
     EventStore::open(database, settings, Arc::new(SystemClock)).await.unwrap()
+}
+
+/// The settings of a process whose claim key consists of this byte.
+pub fn keyed(byte: u8) -> Settings {
+    Settings { claim_key_mark: Some(claim_key_mark(&[byte; 32])), ..Settings::default() }
 }
 
 pub fn id() -> Uuid {

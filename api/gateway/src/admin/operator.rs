@@ -24,11 +24,11 @@ pub enum IssueError {
     #[error(transparent)]
     WriteSide(#[from] WriteSideError),
     /// The directory of tenants can't be used.
-    #[error(transparent)]
+    #[error("{0}")]
     Directory(#[from] DirectoryError),
     /// A command was refused.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(#[source] Refusal),
     /// The issuer's URL is unknown: the server chooses its port at start, and no public URL is configured.
     #[error(
         "the server listens on a port of its own choice, so its tenants' issuers are not known here: set http.public_url"

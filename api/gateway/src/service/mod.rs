@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use config::{Config, claim_key};
 use coordinator::{Coordinator, Instances};
-use directory::WriteSideError;
+use directory::{WriteSideError, open_log};
 use eventstore::relay::Relay;
 use eventstore::seals::Sealer;
 use eventstore::{Database, EventStore, PoolUse, supervised};
@@ -115,12 +115,11 @@ impl Written {
         if let Some((_, runtime)) = served.iter().find(|(_, runtime)| runtime.service == service) {
             return Ok(Self { store: runtime.store.clone(), executor: runtime.executor.clone(), alone: false });
         }
-        let store = EventStore::open(&config.database(service), config.log_settings(), clock.clone())
-            .await
-            .map_err(|error| WriteSideError::Log { service, error })?;
+        let settings = executor_settings(config)?;
+        let store = open_log(config, service, clock.clone()).await?;
         let known = store.clone();
         pools.note(service.name(), move || known.pools().to_vec());
-        let executor = Executor::new(store.clone(), clock, ids, executor_settings(config)?);
+        let executor = Executor::new(store.clone(), clock, ids, settings);
         Ok(Self { store, executor, alone: true })
     }
 }
@@ -169,9 +168,7 @@ pub async fn open(
     let database = config.database(service);
     let settings = executor_settings(config)?;
     let secret = ServiceSecret::new(settings.claim_key);
-    let store = EventStore::open(&database, config.log_settings(), clock.clone())
-        .await
-        .map_err(|error| WriteSideError::Log { service, error })?;
+    let store = open_log(config, service, clock.clone()).await?;
     let executor = Executor::new(store.clone(), clock.clone(), ids.clone(), settings);
     // The services of users and machines find these in their own logs. An executor that asked itself would also never be dropped.
     let executor = if domain.decides_access { executor } else { executor.with_subjects(adapters.subjects()) };

@@ -1,9 +1,9 @@
 //! Provisioning of tenants by one saga; suspending and resuming take effect within a second.
 
-use config::Config;
+use config::{Config, SecretText};
 use directory::{Directory, DirectoryError};
-use gateway::{ProvisionError, Server, Services};
-use kernel::{Role, TenantId};
+use gateway::{ProvisionError, Server, Services, StartError};
+use kernel::{Clock, Role, SystemClock, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use sqlx::Connection;
@@ -266,4 +266,39 @@ async fn attack_54_a_suspension_that_the_directory_is_told_of_late_holds_in_each
         (answer.code() == "tenant_suspended").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_operator_is_told_why_a_tenant_could_not_be_made() {
+    let world = Box::pin(town()).await;
+    // Another one is being made under this name, which no list shows yet.
+    let directory = Directory::open(&world.config);
+    directory.reserve(testbed::tenant(), "globex", "Globex", SystemClock.now()).await.unwrap();
+    let refused = gateway::provision(&world.config, "globex", "Another", None).await.unwrap_err();
+    assert!(matches!(refused, ProvisionError::Abandoned { .. }), "{refused}");
+    assert_eq!(refused.to_string(), "the tenant globex could not be made: the short name globex is taken");
+    assert_eq!(directory.list().await.unwrap().len(), 1, "acme alone");
+}
+
+#[tokio::test]
+async fn attack_238_under_another_claim_key_no_server_starts_and_no_operator_writes() {
+    let mut world = Box::pin(town()).await;
+    gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    world.lead("Ada Lovelace").await;
+    // Nothing else is written after that.
+    world.server.take().unwrap().shutdown().await;
+    let before = world.head().await;
+    let mut config = world.config.clone();
+    config.postgres.claim_key = SecretText::new("5d".repeat(32));
+    for services in [Services::All, Services::One(crm_api::SERVICE)] {
+        let Err(refused) = Server::start(config.clone(), services).await else { panic!("it serves") };
+        let said = refused.to_string();
+        assert!(matches!(refused, StartError::WriteSide(_)) && said.contains("INOPSIO_CLAIM_KEY"), "{said}");
+    }
+    let globex = Directory::open(&config).find("globex").await.unwrap();
+    let refused = gateway::suspend(&config, &globex, "by mistake").await.unwrap_err();
+    assert!(matches!(refused, ProvisionError::WriteSide(_)), "{refused}");
+    let refused = gateway::provision(&config, "hooli", "Hooli", None).await.unwrap_err();
+    assert!(matches!(refused, ProvisionError::WriteSide(_)), "{refused}");
+    assert_eq!(world.head().await, before, "nothing was written");
 }

@@ -30,7 +30,8 @@ pub struct Manifest {
     pub program: String,
     /// The time of the snapshot.
     pub taken_at: DateTime<Utc>,
-    /// A fingerprint of the key under which claims were hashed ([`claim_key_mark`]); none if no key was configured.
+    /// A fingerprint of the key under which claims were hashed ([`eventstore::claim_key_mark`]); none if it is not known: nothing
+    /// was appended since the logs keep it, and no key was configured.
     pub claim_key_mark: Option<String>,
     /// A fingerprint of the then current master key ([`master_key_mark`]). Only versions 2 to 4 have it; later ones name all master keys in
     /// [`ServicePart::master_keys`].
@@ -226,11 +227,6 @@ impl Manifest {
     pub fn bytes(&self) -> u64 {
         self.parts().map(|part| part.bytes).sum()
     }
-}
-
-/// A fingerprint of a claim key: the first 8 bytes of a hash. It reveals nothing of the key, which is 256 random bits.
-pub fn claim_key_mark(key: &[u8; 32]) -> String {
-    mark(b"inopsio.claim-key.1", key)
 }
 
 /// A fingerprint of a master key, given as 64 hexadecimal digits or as its place in Vault. None if it is empty.

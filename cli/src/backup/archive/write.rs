@@ -33,6 +33,10 @@ impl Draft {
         }
         let name = place.file_name().with_context(|| format!("{} is not a valid folder name", place.display()))?;
         let draft = place.with_file_name(format!("{}.draft", name.to_string_lossy()));
+        // It is not made: on a disk that is not mounted, the backup would be elsewhere than its operator thinks.
+        if let Some(parent) = place.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir()) {
+            bail!("there is no folder {}: make it first (or mount its disk)", parent.display());
+        }
         if let Ok(left) = File::open(&draft) {
             match left.try_lock() {
                 Ok(()) => fs::remove_dir_all(&draft)

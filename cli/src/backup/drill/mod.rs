@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::archive::Archive;
-use super::archive::manifest::claim_key_mark;
 use super::excluded_tenants::ExcludedTenants;
 use super::seals::Trust;
 use super::selection::Selection;
@@ -57,12 +56,20 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
     else {
         return;
     };
-    // Claims are hashed with the claim key. Without the right one everything else can still be proven.
     let (here, unreadable) = match Context::load(place, Vec::new(), format) {
         Ok(here) => (Some(here.config), None),
         Err(error) => (None, Some(error)),
     };
+    // Claims are hashed with the claim key. Without the right one everything else can still be proven.
     let key = here.as_ref().and_then(config::claim_key);
+    let claim_key = check(checks, "the claim key is that of the backup", async {
+        let Some(here) = here.as_ref().filter(|_| key.is_some()) else {
+            return Ok(((), "none is configured here, and a restore needs it".to_owned()));
+        };
+        load::hashes_alike(here, &archive.manifest)?;
+        Ok(((), archive.manifest.claim_key_mark.clone().unwrap_or_default()))
+    });
+    let key = claim_key.await.and(key);
     // The master keys decrypt the data that claims and read models are built from.
     let lost = &drilled.without_key;
     let Some(excluded) = check(checks, "the master keys that it needs are configured", async {
@@ -120,7 +127,6 @@ async fn restored(
     checks: &mut Vec<Check>,
 ) {
     let context = &Context { config: private.config.clone(), format };
-    let key = key.filter(|key| archive.manifest.claim_key_mark.as_ref() == Some(&claim_key_mark(key)));
     let loading = checks::load(context, archive, selected);
     let comparing = checks::compare_all(context, archive, selected);
     if check(checks, "it can be restored, every leaf hash is that of its bytes", loading).await.is_none()
