@@ -2,8 +2,8 @@
 
 use std::error::Error;
 use std::io;
-use std::iter::successors;
 
+use anyhow::Chain;
 use directory::DirectoryError;
 use eventstore::admin::is_not_prepared;
 
@@ -40,9 +40,7 @@ fn is_not_there(cause: &(dyn Error + 'static)) -> bool {
 fn has(error: &anyhow::Error, is: fn(&(dyn Error + 'static)) -> bool) -> bool {
     error.chain().any(|cause| match cause.downcast_ref() {
         // It says itself what Postgres said, so it does not give that as its source.
-        Some(DirectoryError::Storage(said)) => {
-            successors(Some(&**said as &(dyn Error + 'static)), |cause| cause.source()).any(is)
-        }
+        Some(DirectoryError::Storage(said)) => Chain::new(&**said).any(is),
         _ => is(cause),
     })
 }
