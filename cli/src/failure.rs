@@ -31,9 +31,10 @@ pub fn advice(error: &anyhow::Error) -> Option<&'static str> {
     has(error, is_not_there).then_some("Does the server run there? `inopsio dev` runs private ones")
 }
 
-/// Whether nobody listens at an address.
+/// Whether nobody listens at an address, or a pool has tried for too long to find somebody there.
 fn is_not_there(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        || matches!(cause.downcast_ref(), Some(sqlx::Error::PoolTimedOut))
 }
 
 /// Whether one of the causes is like this.
@@ -70,6 +71,8 @@ mod tests {
         assert!(said(io(ErrorKind::ConnectionRefused).into()).unwrap().contains("run there"));
         let directory = DirectoryError::Storage(Arc::new(io(ErrorKind::ConnectionRefused)));
         assert!(said(directory.into()).unwrap().contains("run there"));
+        let tired = DirectoryError::Storage(Arc::new(sqlx::Error::PoolTimedOut));
+        assert!(said(tired.into()).unwrap().contains("run there"));
         assert_eq!(said(io(ErrorKind::UnexpectedEof).into()), None);
         assert_eq!(said(anyhow!("password authentication failed for user \"inopsio_crm_read\"")), None, "who says so?");
     }
