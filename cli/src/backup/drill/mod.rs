@@ -66,8 +66,9 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         let Some(here) = here.as_ref().filter(|_| key.is_some()) else {
             return Ok(((), "none is configured here, and a restore needs it".to_owned()));
         };
-        load::hashes_alike(here, &archive.manifest)?;
-        Ok(((), archive.manifest.claim_key_mark.clone().unwrap_or_default()))
+        let named = archive.manifest.claim_key_mark.as_deref();
+        load::hashes_alike(here, named)?;
+        Ok(((), named.unwrap_or("the backup does not name it").to_owned()))
     });
     let key = claim_key.await.and(key);
     // The master keys decrypt the data that claims and read models are built from.
