@@ -6,7 +6,8 @@ CREATE TABLE log.claim_key (
     mark text NOT NULL
 );
 
--- The mark of the log's key. A log from before this table takes the one that is given, and so does one to which nothing was written yet.
+-- The mark of the log's key. A log without one takes the one that is given, and so does one to which nothing was written yet. But where
+-- somebody has a connection for appends (they hold the lock, shared), they may be about to write under the mark that they were answered.
 CREATE FUNCTION log.claim_key_mark(p_mark text) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -16,9 +17,13 @@ BEGIN
     IF v_mark = p_mark THEN
         RETURN v_mark;
     END IF;
-    INSERT INTO log.claim_key AS k (mark) VALUES (p_mark)
-    ON CONFLICT (one) DO UPDATE SET mark = excluded.mark
-    WHERE (SELECT h.recorded_at FROM log.head h ORDER BY h.one DESC LIMIT 1) = '-infinity';
+    IF v_mark IS NULL THEN
+        INSERT INTO log.claim_key (mark) VALUES (p_mark) ON CONFLICT (one) DO NOTHING;
+    ELSIF pg_try_advisory_xact_lock(7164702806) THEN
+        -- A statement of its own after the lock: it sees what was written until then.
+        UPDATE log.claim_key SET mark = p_mark
+        WHERE (SELECT h.recorded_at FROM log.head h ORDER BY h.one DESC LIMIT 1) = '-infinity';
+    END IF;
     SELECT k.mark INTO STRICT v_mark FROM log.claim_key k;
     RETURN v_mark;
 END $$;

@@ -120,7 +120,7 @@ impl AppendConnection {
         self.backend = Some((pid, started));
         self.epoch.answered_by(server);
         if let Some(mark) = &self.claim_key_mark {
-            claim_key::check(&mut connection, mark).await?;
+            claim_key::keep(&mut connection, mark).await?;
         }
         Ok(connection)
     }

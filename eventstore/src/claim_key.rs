@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 
-use crate::{Database, Error, Role, within};
+use crate::{Database, Error, LockKey, Role, within};
 
 /// How long a log may take to say which key it has, before anything is appended.
 const WAIT: Duration = Duration::from_secs(3);
@@ -32,6 +32,16 @@ pub(crate) async fn check(connection: &mut PgConnection, mark: &str) -> Result<(
     let of_the_log: String =
         sqlx::query_scalar("SELECT log.claim_key_mark($1)").bind(mark).fetch_one(connection).await?;
     if of_the_log == mark { Ok(()) } else { Err(sqlx::Error::Configuration(Box::new(Error::ClaimKey))) }
+}
+
+/// As [`check`], for a connection that appends: as long as it lives, no other mark takes the place of this one.
+pub(crate) async fn keep(connection: &mut PgConnection, mark: &str) -> Result<(), sqlx::Error> {
+    // First the lock: a mark could be replaced after it was compared.
+    sqlx::query("SELECT pg_advisory_lock_shared($1)")
+        .bind(LockKey::ClaimKey.number())
+        .execute(&mut *connection)
+        .await?;
+    check(connection, mark).await
 }
 
 /// As [`check`], on a connection of its own. A log that does not answer now passes.

@@ -250,7 +250,17 @@ async fn a_copy_as_of_a_time_has_its_people_but_for_who_was_erased_since() {
     client.done(&format!("/v1/crm/leads/{}/erase", gone.id()), json!({ "reason": "requested" })).await;
     client.done("/v1/crm/leads", json!({ "name": "Too Late" })).await;
 
-    let made = json_of(&world, &["restore", "--tenant", "acme", "--as-of", &then, "--into", "acme-then"]);
+    // Under another claim key nothing that the copy takes would be found.
+    let tenants =
+        "SELECT count(*) FROM (SELECT tenant_id FROM log.events UNION SELECT tenant_id FROM log.claims) AS held";
+    let before: i64 = sqlx::query_scalar(tenants).fetch_one(&mut world.sql().await).await.unwrap();
+    let copying = ["restore", "--tenant", "acme", "--as-of", then.as_str(), "--into", "acme-then"];
+    let ended = world.configured(&copying, "INOPSIO_CLAIM_KEY", &"7a".repeat(32));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.code() == Some(1) && said.contains("INOPSIO_CLAIM_KEY"), "{said}");
+    let after: i64 = sqlx::query_scalar(tenants).fetch_one(&mut world.sql().await).await.unwrap();
+    assert_eq!(after, before, "something was written for the copy");
+    let made = json_of(&world, &copying);
     let copy = world.client("acme-then");
     let next = copy.done("/v1/crm/leads", json!({ "name": "Margaret Hamilton" })).await;
     let names = async |kind: &str| {

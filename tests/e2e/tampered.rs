@@ -29,14 +29,19 @@ fn is_not_restored_with_other_keys(fresh: &World, backup: &Path) {
     assert!(ended.status.code() == Some(1) && said.contains("the configuration can't be read"), "{said}");
 }
 
-/// A backup never overwrites, and is refused if a database lacks migrations of this program.
+/// A backup never overwrites, and is refused if the logs have different claim keys, or if a database lacks migrations of this program.
 async fn is_not_taken(world: &World, backup: &Path) {
     let said = refused(world, &["backup", "--to", shown(backup)]);
     assert!(said.contains("there already"), "{said}");
+    let elsewhere = world.folder().join("elsewhere");
+    let turned = "UPDATE log.claim_key SET mark = reverse(mark)";
+    sqlx::query(turned).execute(&mut world.sql().await).await.unwrap();
+    let said = refused(world, &["backup", "--to", shown(&elsewhere)]);
+    assert!(said.contains("different claim keys"), "{said}");
+    sqlx::query(turned).execute(&mut world.sql().await).await.unwrap();
     // A missing grant looks like a database that an earlier program migrated.
     let revoke = "REVOKE SELECT ON log.closed FROM inopsio_crm_backup";
     sqlx::query(revoke).execute(&mut world.sql().await).await.unwrap();
-    let elsewhere = world.folder().join("elsewhere");
     let said = refused(world, &["backup", "--to", shown(&elsewhere)]);
     assert!(said.contains("database of crm") && said.contains("run `inopsio migrate`"), "{said}");
     assert!(!elsewhere.exists());

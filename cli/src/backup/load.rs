@@ -235,14 +235,15 @@ fn services(archive: &Archive) -> Result<Vec<Service>> {
 /// Checks that the claim key here is the one of the backup, and that all needed master keys are configured, except the lost ones.
 /// `rehearsed`: without the tables beside the logs.
 pub fn fits(config: &Config, archive: &Archive, lost: &[String], rehearsed: bool) -> Result<()> {
-    hashes_alike(config, &archive.manifest)?;
+    hashes_alike(config, archive.manifest.claim_key_mark.as_deref())?;
     opens(Some(config), &archive.manifest, lost, rehearsed)
 }
 
-/// Checks that the claim key here is the one of the backup.
-pub fn hashes_alike(config: &Config, manifest: &Manifest) -> Result<()> {
+/// Checks that the claim key here has the mark that a backup names. Without one there is nothing to compare: whoever took a backup with an
+/// earlier program did not need the key.
+pub fn hashes_alike(config: &Config, named: Option<&str>) -> Result<()> {
     ensure!(
-        config.log_settings().claim_key_mark == manifest.claim_key_mark,
+        named.is_none() || config.log_settings().claim_key_mark.as_deref() == named,
         "the backup is of another cluster: its claims were hashed under another key than postgres.claim_key \
          (INOPSIO_CLAIM_KEY) here, so what is unique there would not be unique here; set the key of the cluster that it was \
          taken from"
@@ -352,6 +353,18 @@ mod tests {
             ..testbed::event(1)
         };
         ((Tenant { tenant_id, slug: format!("t{tenant}"), name: "T".to_owned(), created_at }, None), event)
+    }
+
+    #[test]
+    fn a_backup_is_of_the_claim_key_that_it_names_or_of_any_if_it_names_none() {
+        let (mark, mut config) = (eventstore::claim_key_mark(&[7; 32]), Config::default());
+        assert!(hashes_alike(&config, Some(&mark)).is_err(), "no key is configured");
+        config.postgres.claim_key = config::SecretText::new("08".repeat(32));
+        let refused = hashes_alike(&config, Some(&mark)).unwrap_err().to_string();
+        assert!(refused.contains("INOPSIO_CLAIM_KEY"), "{refused}");
+        assert!(hashes_alike(&config, None).is_ok());
+        config.postgres.claim_key = config::SecretText::new("07".repeat(32));
+        assert!(hashes_alike(&config, Some(&mark)).is_ok());
     }
 
     #[test]

@@ -10,11 +10,12 @@
 //!
 //! The tenant is added to the directory last, so that nobody writes to it meanwhile.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{DateTime, Utc};
-use directory::{Directory, RestoredTenant, Tenant, TenantStanding, admin_options};
+use directory::{Directory, RestoredTenant, Tenant, TenantStanding, admin_options, open_log};
 use eventstore::backup::{Graft, StoredEvent};
 use eventstore::sealing::Copying;
 use eventstore::{EventStore, PAGE_BYTES, ReplayFilter};
@@ -182,8 +183,8 @@ impl Source<'_> {
     ) -> Result<Played> {
         let admin = admin_options(&context.config)?;
         let database = context.config.database(domain.service);
-        // Keys always come from the running log, also when the events come from a backup.
-        let store = context.store(wanted.service).await?;
+        // Keys always come from the running log, also when the events come from a backup. Its claims have to be hashed under our key.
+        let store = open_log(&context.config, wanted.service, Arc::new(SystemClock)).await?;
         let mut target = Target {
             copying: store.copying_for(sandbox.tenant_id).await.context("the new tenant can't have a key")?,
             store: store.clone(),

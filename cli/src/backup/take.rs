@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use deadletters::backup::StoredLetter;
 use directory::{Directory, Listed};
 use eventstore::Database;
@@ -81,14 +81,19 @@ async fn write(config: &Config, draft: &Draft, sealed: bool) -> Result<(Manifest
 /// The mark of the key under which the claims are hashed, as the logs keep it: who takes a backup need not have the key, or may have another
 /// one. Logs to which nothing was appended since they keep it have that of the configuration.
 async fn claim_key_mark(config: &Config, snapshots: &mut [Snapshot]) -> Result<Option<String>> {
+    let mut known = None;
     for snapshot in snapshots {
         let of = snapshot.service();
         let mark = snapshot.claim_key_mark().await.with_context(|| format!("the database of {of}"))?;
-        if mark.is_some() {
-            return Ok(mark);
-        }
+        let Some(mark) = mark else { continue };
+        let (first, named) = known.get_or_insert_with(|| (of, mark.clone()));
+        ensure!(
+            *named == mark,
+            "the logs of {first} and {of} have different claim keys (with the marks {named} and {mark}), but a restore has one: a process \
+             was given another INOPSIO_CLAIM_KEY than the others"
+        );
     }
-    Ok(config.log_settings().claim_key_mark)
+    Ok(known.map(|(_, mark)| mark).or_else(|| config.log_settings().claim_key_mark))
 }
 
 async fn directory(config: &Config, draft: &Draft) -> Result<Part> {

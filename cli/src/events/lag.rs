@@ -15,6 +15,7 @@ use serde_json::Value;
 use webhooks::{Sources, SystemRandomSource, Webhooks};
 
 use crate::context::{self, Context};
+use crate::failure;
 use crate::output::{self, Format};
 
 /// A consumer of a log.
@@ -98,17 +99,13 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
 
 /// The relay. Its progress is the end of the stream. NATS is asked for it, because the relay may run in another process.
 async fn relay(context: &Context, service: Service, head: Position) -> Consumer {
-    let bus = context.bus().await;
-    let stream = match &bus {
-        Ok(bus) => bus.stream_state(service).await.map_err(anyhow::Error::from),
-        Err(error) => Err(anyhow::anyhow!("{error:#}")),
-    };
-    let (lag_events, state) = match stream {
+    let stream = async { anyhow::Ok(context.bus().await?.stream_state(service).await?) };
+    let (lag_events, state) = match stream.await {
         Ok(state) => {
             let last = state.map_or(Position::START, |state| Position(state.last));
             (Some(head.0.saturating_sub(last.0)), "follows".to_owned())
         }
-        Err(error) => (None, format!("unknown: {error:#}")),
+        Err(error) => (None, format!("unknown: {}", failure::reasons(&error))),
     };
     let name = format!("EVENTS_{}", service.name().to_uppercase());
     Consumer { service: service.name(), kind: "relay", name, lag_events, state }

@@ -19,6 +19,8 @@ pub enum LockKey {
     Archiving = 7_164_702_804,
     /// The active sealer.
     Sealer = 7_164_702_805,
+    /// The mark of the claim key. Whoever appends under it shares the lock; `log.claim_key_mark` replaces no mark while it is held.
+    ClaimKey = 7_164_702_806,
     /// Creation of the projector's tables.
     MigratingProjections = 7_164_702_810,
     /// The active saga coordinator.

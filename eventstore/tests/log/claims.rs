@@ -108,3 +108,24 @@ async fn attack_237_who_has_another_claim_key_takes_nothing_that_is_taken() {
     again.append(with(tenant, "b", vec![claim(ClaimAct::Take, 2, "b")])).await.unwrap();
     right.append(with(tenant, "c", vec![claim(ClaimAct::Take, 3, "c")])).await.unwrap();
 }
+
+#[tokio::test]
+async fn attack_230_no_claim_key_is_replaced_by_another_while_somebody_is_about_to_write_under_it() {
+    let database = Database::fresh("crm").await;
+    let tenant = testbed::tenant();
+    let right = open(&database, keyed(7)).await;
+    // It is connected, but nothing was written.
+    let early = right.append(append(tenant, vec![stream("a", 5, 1)])).await.unwrap_err();
+    assert!(matches!(early, Error::VersionConflict { .. }), "{early}");
+    assert_eq!(contents(&database).await, [0, 0, 0]);
+    let wrong = open(&database, keyed(8)).await;
+    let refused = wrong.check_claim_key().await.unwrap_err();
+    assert!(matches!(refused, eventstore::Error::ClaimKey), "{refused}");
+    let refused = wrong.append(with(tenant, "b", vec![claim(ClaimAct::Take, 2, "b")])).await.unwrap_err();
+    assert!(matches!(&refused, Error::Unavailable(why) if why.contains("INOPSIO_CLAIM_KEY")), "{refused}");
+    assert_eq!(contents(&database).await, [0, 0, 0], "nothing was written");
+
+    // Both would have written otherwise, each under a key of its own.
+    right.append(with(tenant, "a", vec![claim(ClaimAct::Take, 1, "a")])).await.unwrap();
+    assert_eq!(contents(&database).await, [1, 1, 1]);
+}

@@ -99,7 +99,6 @@ pub(super) async fn enter(
         let account = provider.account(visit, person.id).await?;
         let (has, must) = (account.has_second_factor(), provider.requires_second_factor(visit, person).await?);
         let Authentication { methods, saml, since } = by.clone();
-        let since = since.unwrap_or_else(|| provider.moment(&account));
         let pending = Pending { then: goal.then(), user: person.id, session: None, since, methods, saml };
         if has {
             return second_factor::ask(provider, visit, &goal, pending, &account, None).await;

@@ -57,14 +57,14 @@ pub(super) struct Authentication {
     /// The identity provider's assertion, if one authenticated them.
     pub(super) saml: Option<SamlSignIn>,
     /// The moment of the account state against which the credentials were compared: if all the user's sessions are ended after it, this
-    /// sign-in is refused, too. None: the moment at which the session begins, for no credentials of ours are compared.
-    pub(super) since: Option<Moment>,
+    /// sign-in is refused, too. If an identity provider authenticated them: a moment before the directory was read.
+    pub(super) since: Moment,
 }
 
 impl Authentication {
     /// One method, verified by us.
     pub(super) fn method(method: &str, since: Moment) -> Self {
-        Self { methods: vec![method.to_owned()], saml: None, since: Some(since) }
+        Self { methods: vec![method.to_owned()], saml: None, since }
     }
 }
 
@@ -214,7 +214,7 @@ impl Provider {
         let Authentication { methods, saml, since } = by;
         let (lifetime, place) = (LONGEST_SESSION, visit.place());
         let before = self.session_in_cookie(visit).await?;
-        let start = StartSession { user: person.id, methods, saml, since, lifetime, place, before };
+        let start = StartSession { user: person.id, methods, saml, since: Some(since), lifetime, place, before };
         let started = self.authority.run(&protocol(visit.tenant.id, &person.id.to_string()), &start).await;
         if let Err(refusal) = &started
             && let Some(reason) = REFUSED.into_iter().find(|reason| *reason == refusal.code())

@@ -49,7 +49,7 @@ impl Pending {
     /// The authentication with the second factor added. `method`: that of the second factor.
     pub(super) fn with_second_factor(self, method: &str) -> Authentication {
         let methods = self.methods.into_iter().chain([method.to_owned()]).collect();
-        Authentication { methods, saml: self.saml, since: Some(self.since) }
+        Authentication { methods, saml: self.saml, since: self.since }
     }
 }
 

@@ -7,11 +7,14 @@ use auth_commands::{
 };
 use chrono::TimeDelta;
 use executor::Command;
+use face::Person;
 use kernel::{Caller, IdSource, Refusal, SystemIds, UserId};
 use reqwest::StatusCode;
 use serde_json::json;
 use testbed::Browser;
 
+use crate::idp::{ADA, Words, finish_sign_in};
+use crate::saml_attacks::connected;
 use crate::second_factor::AuthenticatorUser;
 use crate::world::{App, PASSWORD, Visits, World};
 
@@ -180,6 +183,33 @@ async fn attack_110_an_old_password_that_is_looked_at_while_a_new_one_is_set_set
     assert_eq!(thief.visit(&world, "account").await.leads_to().0, "/t/acme/login");
     let mine = Browser::default().signs_in(&world, "login", "ada@example.com", MINE).await;
     assert_eq!(mine.leads_to().0, "/t/acme/account");
+}
+
+#[tokio::test]
+async fn attack_231_who_is_locked_while_their_provider_signs_them_in_is_not_signed_in() {
+    let (world, idp, sp) = connected().await;
+    let user = world.person(ADA).await;
+    let locked = Person { may_sign_in: false, ..world.person_of(ADA).await };
+    let ends = EndSessions { user, reason: "locked".to_owned(), reach: Reach::Everything };
+    // The directory shows it after it was read for the sign-in, or before that.
+    for (in_time, reason) in [(false, "sessions_ended"), (true, "may_not_sign_in")] {
+        let said = idp.says(&Words::new(&world, &sp, None));
+        let mut browser = Browser::default();
+        let before = world.events().await.len();
+        let gate = world.people.hold(0);
+        let meanwhile = async {
+            world.run_as_admin(&ends).await;
+            if in_time {
+                world.people.put(world.tenant.id, locked.clone());
+            }
+        };
+        let (shown, ()) = tokio::join!(finish_sign_in(&world, &mut browser, &sp, &said), gate.meanwhile(meanwhile));
+        assert!(shown.status.is_client_error() && browser.cookies.is_empty(), "{shown:?}");
+        let events = world.events().await.split_off(before);
+        let names: Vec<_> = events.iter().map(|(event, _)| event.as_str()).collect();
+        assert_eq!(names, ["auth.saml_assertion.used", "auth.account.sessions_ended", "auth.sign_in.refused"]);
+        assert_eq!(events[2].1["reason"], reason);
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::selection::Selection;
 use super::{Drill, load};
 use crate::context::{Context, Place};
 use crate::output::{self, Format};
-use crate::signals;
+use crate::{failure, signals};
 use private::Private;
 
 /// The outcome of one check.
@@ -66,15 +66,16 @@ async fn prove(drilled: &Drill, place: &Place, format: Format, checks: &mut Vec<
         let Some(here) = here.as_ref().filter(|_| key.is_some()) else {
             return Ok(((), "none is configured here, and a restore needs it".to_owned()));
         };
-        load::hashes_alike(here, &archive.manifest)?;
-        Ok(((), archive.manifest.claim_key_mark.clone().unwrap_or_default()))
+        let named = archive.manifest.claim_key_mark.as_deref();
+        load::hashes_alike(here, named)?;
+        Ok(((), named.unwrap_or("the backup does not name it").to_owned()))
     });
     let key = claim_key.await.and(key);
     // The master keys decrypt the data that claims and read models are built from.
     let lost = &drilled.without_key;
     let Some(excluded) = check(checks, "the master keys that it needs are configured", async {
         load::opens(here.as_ref(), &archive.manifest, lost, false).map_err(|lacking| match &unreadable {
-            Some(error) => lacking.context(format!("the configuration can't be read: {error:#}")),
+            Some(error) => lacking.context(format!("the configuration can't be read: {}", failure::reasons(error))),
             None => lacking,
         })?;
         let excluded = ExcludedTenants::of(&archive, lost).await?;
@@ -147,7 +148,7 @@ async fn check<T>(
     let began = Instant::now();
     let (done, ok, found) = match work.await {
         Ok((done, found)) => (Some(done), true, found),
-        Err(error) => (None, false, format!("{error:#}")),
+        Err(error) => (None, false, failure::reasons(&error)),
     };
     checks.push(Check { what, ok, found, seconds: began.elapsed().as_secs_f64() });
     done

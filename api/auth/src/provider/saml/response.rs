@@ -1,6 +1,6 @@
 //! The SAML response: it is verified at the assertion consumer service, and used to sign in only in the browser that sent the request.
 
-use auth_aggregates::{SamlConnectionDetails, SamlConnectionId, SamlName, SamlSignIn};
+use auth_aggregates::{Moment, SamlConnectionDetails, SamlConnectionId, SamlName, SamlSignIn};
 use auth_commands::{UseSamlAssertion, protocol};
 use chrono::{DateTime, TimeDelta, Utc};
 use face::{AssertedPerson, Person};
@@ -129,12 +129,12 @@ pub async fn finish(provider: &Provider, visit: Visit) -> Answer {
         Err(error) => return Ok(error.answer(&visit)),
     };
     let sign_in = said.sign_in.clone();
-    let person = match admit(provider, &visit, &connection, said).await? {
-        Ok(person) => person,
+    let (person, since) = match admit(provider, &visit, &connection, said).await? {
+        Ok(admitted) => admitted,
         Err(Unadmitted::Refused { user, reason, text }) => return refuse(provider, &visit, user, reason, &text).await,
         Err(Unadmitted::Late) => return Ok(late(&visit)),
     };
-    let by = Authentication { methods: vec!["fed".to_owned()], saml: Some(sign_in), since: None };
+    let by = Authentication { methods: vec!["fed".to_owned()], saml: Some(sign_in), since };
     // A user who has a second factor here, or must have one, is asked for it even after a sign-in by an identity provider.
     let mut response = enter(provider, &visit, &person, by, goal).await?;
     Cookies::of(provider.cookie(&visit, REQUEST, "", TimeDelta::zero())).set(&mut response);
@@ -165,13 +165,13 @@ impl Unadmitted {
 
 /// Admits the subject of an assertion, as an existing or a new user. The assertion is consumed before it has any effect. If the address of an
 /// existing user is not verified, somebody else may have prepared the account: all its sessions end, and if it has a password or a passkey,
-/// the sign-in is refused (`email_not_verified`).
+/// the sign-in is refused (`email_not_verified`). Returns the person as the directory showed them after the returned moment.
 async fn admit(
     provider: &Provider,
     visit: &Visit,
     connection: &Connection,
     said: AcceptedAssertion,
-) -> Result<Result<Person, Unadmitted>, OAuthError> {
+) -> Result<Result<(Person, Moment), Unadmitted>, OAuthError> {
     let details = &connection.state.details;
     let (Some(admission), Some(people)) = (provider.authority.admission(), provider.authority.people()) else {
         return Err(nobody_admits().into());
@@ -201,17 +201,22 @@ async fn admit(
         managed: details.managed_roles(),
         admits: details.admits,
     };
-    Ok(match admission.admit(visit.tenant.id, &asserted, known.as_ref()).await {
-        Ok(Some(person)) if person.may_sign_in => Ok(person),
-        Ok(Some(person)) => Err(Unadmitted::may_not(&person)),
-        Ok(None) => Err(Unadmitted::unknown()),
+    let admitted = match admission.admit(visit.tenant.id, &asserted, known.as_ref()).await {
+        Ok(Some(person)) if person.may_sign_in => person,
+        Ok(Some(person)) => return Ok(Err(Unadmitted::may_not(&person))),
+        Ok(None) => return Ok(Err(Unadmitted::unknown())),
         // For example, it would take the role of the last administrator away.
         Err(refusal) if refusal.kind() == Kind::Conflict => {
-            Err(Unadmitted::new(None, "not_admitted", refusal.detail()))
+            return Ok(Err(Unadmitted::new(None, "not_admitted", refusal.detail())));
         }
-        Err(refusal) if refusal.code() == "directory_behind" => Err(Unadmitted::Late),
+        Err(refusal) if refusal.code() == "directory_behind" => return Ok(Err(Unadmitted::Late)),
         Err(refusal) => return Err(refusal.into()),
-    })
+    };
+    // What ends the user's sessions after this moment refuses the sign-in, too. What ended them before is in the directory by now.
+    let since = provider.moment(&provider.account(visit, admitted.id).await?);
+    let person = people.by_id(visit.tenant.id, admitted.id).await.map_err(unavailable)?;
+    let person = person.filter(|person| person.may_sign_in).ok_or_else(|| Unadmitted::may_not(&admitted));
+    Ok(person.map(|person| (person, since)))
 }
 
 impl Provider {
