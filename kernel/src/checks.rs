@@ -1,8 +1,12 @@
-//! Validation of request bodies: collects every error, each with the JSON pointer of its value, instead of stopping at the first.
+//! Validation of request bodies: collects the errors, each with the JSON pointer of its value, instead of stopping at the first.
 
 use crate::{FieldError, Refusal, Role, composed, folded};
 
-/// Collects the errors of a request body while its values are validated and normalised.
+/// The most errors that are collected. A body can have hundreds of thousands of wrong values, and what is said of each is many times as
+/// long as the value.
+const MOST_ERRORS: usize = 100;
+
+/// Collects the errors of a request body, at most a hundred, while its values are validated and normalised.
 ///
 /// ```
 /// let mut checks = kernel::Checks::default();
@@ -17,9 +21,11 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Adds an error.
+    /// Adds an error, unless there are so many already that another one helps nobody.
     pub fn refuse(&mut self, pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) {
-        self.errors.push(FieldError::new(pointer, code, detail));
+        if self.errors.len() < MOST_ERRORS {
+            self.errors.push(FieldError::new(pointer, code, detail));
+        }
     }
 
     /// Validates one line of text that a person typed, and returns it trimmed and [composed]. Refused are control characters, characters
@@ -138,7 +144,7 @@ impl Checks {
     /// Ends the validation.
     ///
     /// # Errors
-    /// `validation_failed`, with all errors, if there are any.
+    /// `validation_failed`, with the errors, if there are any.
     pub fn finish(self) -> Result<(), Refusal> {
         if self.errors.is_empty() { Ok(()) } else { Err(Refusal::fields(self.errors)) }
     }
@@ -264,6 +270,17 @@ mod tests {
         let mut checks = Checks::default();
         checks.email("/email", "ada\u{37e}@example.com");
         assert_eq!(checks.into_errors()[0].code, "email");
+    }
+
+    #[test]
+    fn of_very_many_errors_the_first_are_said() {
+        let mut checks = Checks::default();
+        for place in 0..=MOST_ERRORS {
+            checks.email(&format!("/{place}"), "not one");
+        }
+        assert!(!checks.ok());
+        let errors = checks.into_errors();
+        assert_eq!((errors.len(), errors[0].pointer.as_str()), (MOST_ERRORS, "/0"));
     }
 
     #[test]

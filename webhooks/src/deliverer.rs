@@ -99,6 +99,9 @@ impl Deliverer {
         let mut beside = JoinSet::new();
         let forwarding = move |stop| deadletters::forward_decisions(bus.clone(), service, decided.clone(), stop);
         beside.spawn(supervised(format!("webhooks/{service}/decisions"), stop.clone(), forwarding));
+        let (store, every) = (self.store.clone(), settings.poll_interval);
+        let looking = move |stop| watch_log(store.clone(), head.clone(), every, stop);
+        beside.spawn(supervised(format!("webhooks/{service}/log"), stop.clone(), looking));
         if let Some(notices) = self.notices.clone() {
             let notifier = Notifier { webhooks: self.webhooks.clone(), notices };
             let notifying = move |stop| notifier.clone().run(stop);
@@ -120,11 +123,6 @@ impl Deliverer {
                         reconcile(targets, &shared, &stop, &mut running, &mut workers);
                     }
                     Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
-                }
-                // In case the bus does not announce events: once for all workers.
-                match self.store.head().await {
-                    Ok(now) => _ = head.send_replace(now),
-                    Err(error) => tracing::warn!(%error, "webhooks wait for the log"),
                 }
                 self.sweep(&mut last_sweep).await;
                 polled = Instant::now();
@@ -197,6 +195,18 @@ impl Deliverer {
             Ok(wakes) => wakes.chain(futures::stream::pending()).boxed(),
             Err(_) => futures::stream::pending().boxed(),
         }
+    }
+}
+
+/// Tells the workers where the log ends, in case the bus does not announce events: once for all of them. This is not done by the loop that
+/// keeps the lock, which is lost if the log makes that wait for some seconds.
+async fn watch_log(store: EventStore, head: watch::Sender<Position>, every: Duration, stop: CancellationToken) {
+    while let Some(read) = stop.run_until_cancelled(store.head()).await {
+        match read {
+            Ok(now) => _ = head.send_replace(now),
+            Err(error) => tracing::warn!(%error, "webhooks wait for the log"),
+        }
+        stop.run_until_cancelled(tokio::time::sleep(every)).await;
     }
 }
 

@@ -136,18 +136,14 @@ impl Worker {
     }
 
     /// Waits until there may be something to do: the bus announced an `event`, the log has grown, somebody decided about a dead letter, or
-    /// something is due. Asks nobody meanwhile, so a webhook for which nothing happens costs nothing.
+    /// something is due. Asks nobody meanwhile, so a webhook costs nothing while nobody writes.
     async fn wait_for_work(&mut self, event: Option<impl Future<Output = ()>>) {
         let (due, position) = (self.due(), self.target.position);
         let Self { log_head, decided, letters, .. } = self;
         tokio::select! {
             Some(()) = OptionFuture::from(event) => {}
-            true = async { log_head.wait_for(|head| *head > position).await.is_ok() } => {}
-            Ok(()) = decided.changed() => {
-                if let Some(letters) = letters {
-                    letters.check_now();
-                }
-            }
+            true = grown(log_head, position) => {}
+            Ok(()) = decided.changed() => letters.iter_mut().for_each(Letters::check_now),
             Some(()) = OptionFuture::from(due.map(tokio::time::sleep_until)) => {}
             else => std::future::pending().await,
         }
@@ -340,7 +336,8 @@ impl Worker {
             let next_poll = until.min(Instant::now() + parts.settings.poll_interval);
             tokio::select! {
                 () = self.stop.cancelled() => return Err(Interruption::Ended),
-                Ok(()) = self.decided.changed() => {}
+                // Noted, too, in case the event is due before this is looked at.
+                Ok(()) = self.decided.changed() => self.letters.iter_mut().for_each(Letters::check_now),
                 () = tokio::time::sleep_until(next_poll) => {}
             }
             if Instant::now() >= until {
@@ -377,8 +374,40 @@ impl Worker {
     }
 }
 
+/// Waits until somebody finds that the log goes on after `position`; false: nobody looks any more. Each look wakes once: if the log lost its
+/// end meanwhile, there is nothing to wake for again.
+async fn grown(log_head: &mut watch::Receiver<Position>, position: Position) -> bool {
+    while log_head.changed().await.is_ok() {
+        if *log_head.borrow_and_update() > position {
+            return true;
+        }
+    }
+    false
+}
+
 /// The errors to store with a parked event, including the receiver's answer, for people.
 fn errors_of(outcome: &Outcome) -> Vec<String> {
     let response = Some(&outcome.response).filter(|response| !response.is_empty());
     outcome.error.iter().chain(response).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_look_at_a_log_that_has_grown_wakes_once() {
+        let (head, mut log_head) = watch::channel(Position::START);
+        let mut woken = || grown(&mut log_head, Position(5)).now_or_never();
+        assert_eq!(woken(), None);
+        head.send_replace(Position(9));
+        assert_eq!((woken(), woken()), (Some(true), None));
+        // A server took over that lacked the log's end.
+        head.send_replace(Position(5));
+        assert_eq!(woken(), None);
+        head.send_replace(Position(6));
+        assert_eq!(woken(), Some(true));
+        drop(head);
+        assert_eq!(woken(), Some(false));
+    }
 }

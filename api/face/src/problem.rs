@@ -168,7 +168,7 @@ struct Form {
     /// `urn:uuid:` followed by the request's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
-    /// Errors in individual values of the body.
+    /// Errors in individual values of the body, at most 100.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
     /// The missing permission. If several are listed, separated by spaces, any one of them is sufficient.

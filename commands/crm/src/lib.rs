@@ -5,8 +5,8 @@
 //! references, asks the aggregate to decide, and takes claims.
 //!
 //! Further modules: `conversion` changes four aggregates at once; `erasure` erases all records of one person; `import` imports leads
-//! from a CSV file; `owner` looks up whoever is given a record; `stage` keeps pipelines and their deals consistent; `claims` derives from events what was claimed; `grants`
-//! says which role may do what.
+//! from a CSV file; `owner` looks up whoever is given a record; `stage` keeps pipelines and their deals consistent; `claims` derives from
+//! events what was claimed; `grants` says which role may do what.
 //!
 //! To add a command: write its struct and `impl Command` in the file of its aggregate, and a permission in `grants` if it needs a
 //! new one. To add an aggregate's commands: add a file with the aggregate's name, and its lines here.

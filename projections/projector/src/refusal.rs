@@ -2,13 +2,13 @@
 
 use std::fmt::Display;
 
-use kernel::Refusal;
+use kernel::{Refusal, Service};
 
 use crate::CatchUpTimeout;
 
-/// The refusal for a failed read of the read models. Logs the error.
-pub fn read_models_unreadable(error: &dyn Display) -> Refusal {
-    tracing::warn!(%error, "the read models can't be read");
+/// The refusal for a failed read of a service's read models. Logs the error, for operators.
+pub fn read_models_unreadable(service: Service, error: &dyn Display) -> Refusal {
+    tracing::warn!(%service, %error, "the read models can't be read");
     Refusal::unavailable("read_models_unavailable", "the read models do not answer; try again")
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
+use eventstore::LockKey;
 use kernel::Position;
+use sqlx::{Connection, Executor, PgConnection};
 use testbed::eventually;
 use testbed::receiver::{Received, Receiver, Reply};
 use tokio::sync::Notify;
@@ -229,4 +231,32 @@ async fn while_the_bus_is_away_events_arrive_from_the_log() {
     world.nats.kill();
     world.append(3).await;
     eventually("they arrive all the same", async || (receiver.positions() == [1, 2, 3, 4]).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_answer_costs_the_deliverer_no_lock() {
+    let world = World::start().await;
+    world.endpoint(&Receiver::start().await.url).await;
+    let superuser = async || PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    // The session that has the lock.
+    let holder = async || -> Option<i32> {
+        let query = "SELECT pid FROM pg_locks
+             WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32) + objid::bigint = $1
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let key = LockKey::Deliverer.number();
+        sqlx::query_scalar(query).bind(key).fetch_optional(&mut superuser().await).await.unwrap()
+    };
+    let first = eventually("a deliverer is active", async || holder().await).await;
+    let (mut log, mut tables) = (superuser().await, superuser().await);
+    log.execute("BEGIN; LOCK TABLE log.head IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    // Twice, because before the first time it may not have looked at the log yet.
+    for _ in 0..2 {
+        let expired = "UPDATE webhooks.endpoints SET former_secret = secret, former_until = now() - interval '1 hour'";
+        tables.execute(expired).await.unwrap();
+        eventually("it removes a former secret that has expired", async || {
+            (world.count("endpoints WHERE former_secret IS NOT NULL").await == 0).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(holder().await, Some(first));
 }

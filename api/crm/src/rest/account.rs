@@ -50,7 +50,7 @@ struct NewAccount {
     /// Number of employees.
     #[serde(default)]
     employees: Option<form::Number<0>>,
-    /// The responsible user, as the subject of their token.
+    /// The responsible user, as the subject of their token. An id of nobody who can sign in now is refused (`cannot_sign_in`).
     #[serde(default)]
     #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,

@@ -54,7 +54,7 @@ struct NewContact {
     /// The account to which they belong.
     #[serde(default)]
     account: Option<AccountId>,
-    /// The responsible user, as the subject of their token.
+    /// The responsible user, as the subject of their token. An id of nobody who can sign in now is refused (`cannot_sign_in`).
     #[serde(default)]
     #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,

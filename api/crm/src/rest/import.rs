@@ -35,10 +35,11 @@ impl Imports {
         if self.runtime.executor.load::<ImportBatch>(caller, &import.to_string()).await?.is_some() {
             return Ok(None);
         }
+        let service = self.runtime.service;
         let begun = self.runtime.read_models.begin(caller.tenant()).await;
-        let mut tables = begun.map_err(|error| read_models_unreadable(&error))?;
+        let mut tables = begun.map_err(|error| read_models_unreadable(service, &error))?;
         let found = leads::of_import(&mut tables, caller.tenant(), import).await;
-        Ok(found.map_err(|error| read_models_unreadable(&error))?.map(LeadId::new))
+        Ok(found.map_err(|error| read_models_unreadable(service, &error))?.map(LeadId::new))
     }
 }
 

@@ -63,7 +63,7 @@ struct NewLead {
     /// The source of the lead.
     #[serde(default)]
     source: LeadSource,
-    /// The responsible user, as the subject of their token.
+    /// The responsible user, as the subject of their token. An id of nobody who can sign in now is refused (`cannot_sign_in`).
     #[serde(default)]
     #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,
@@ -240,8 +240,7 @@ struct LeadConversion {
 impl Leads {
     /// Capture a lead
     ///
-    /// A lead that is sent with an owner is assigned to them at once. An owner with the id of nobody who can sign in now is refused
-    /// (`cannot_sign_in`).
+    /// A lead that is sent with an owner is assigned to them at once.
     #[oai(path = "/v1/crm/leads", method = "post", operation_id = "captureLead")]
     async fn capture(&self, command: Command<NewLead>) -> CreateResult {
         let body = command.body;

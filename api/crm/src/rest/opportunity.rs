@@ -59,7 +59,7 @@ struct OpportunityBody {
     /// Expected close date.
     #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
-    /// The responsible user, as the subject of their token.
+    /// The responsible user, as the subject of their token. An id of nobody who can sign in now is refused (`cannot_sign_in`).
     #[serde(default)]
     #[schemars(with = "Option<form::Subject>")]
     owner: Option<String>,

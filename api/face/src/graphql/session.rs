@@ -122,7 +122,7 @@ impl Session {
         if transaction.is_none() {
             let read_models = &opened.read_side.read_models;
             let begun = read_models.begin_at(self.caller.tenant(), position, self.patience).await;
-            *transaction = Some(begun.map_err(not_begun)?);
+            *transaction = Some(begun.map_err(|error| not_begun(service, error))?);
         }
         Ok(Reader(transaction))
     }
@@ -197,8 +197,8 @@ impl Session {
     }
 }
 
-/// The GraphQL error for a transaction that could not be begun.
-fn not_begun(error: BeginError) -> FieldError {
+/// The GraphQL error for a transaction on a service's read models that could not be begun.
+fn not_begun(service: Service, error: BeginError) -> FieldError {
     refuse(match error {
         BeginError::Behind(behind) => {
             let detail = format!(
@@ -207,7 +207,7 @@ fn not_begun(error: BeginError) -> FieldError {
             );
             read_models_behind(behind, detail)
         }
-        BeginError::Unreadable(error) => read_models_unreadable(&error),
+        BeginError::Unreadable(error) => read_models_unreadable(service, &error),
     })
 }
 

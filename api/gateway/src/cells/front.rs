@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use auth_api::provider::ClientAddressHeader;
 use config::Config;
+use directory::Placements;
 use directory::cell_map::{CellMap, Destination};
-use directory::{Directory, Placements};
 use face::{Identity, Incoming, Limits, Problem, Uploads};
 use kernel::{IdSource, Refusal, Service};
 use poem::http::{HeaderValue, StatusCode, header};
@@ -20,9 +20,9 @@ use tokio_util::task::TaskTracker;
 use super::{tenant_hint, upgrade};
 use crate::auth::issuers;
 use crate::front::{failure, host, request_id};
+use crate::operations::{self, Pools};
 use crate::server::StartError;
 use crate::service::Background;
-use crate::telemetry;
 
 /// The front of several cells.
 pub(crate) struct Cells {
@@ -33,6 +33,7 @@ pub(crate) struct Cells {
     map: Arc<CellMap>,
     ids: Arc<dyn IdSource>,
     limits: Arc<Limits>,
+    pools: Pools,
     /// Determines client addresses, and signs the header that tells them to the cells.
     client_address: ClientAddressHeader,
     /// The tasks that a shutdown waits for.
@@ -58,7 +59,8 @@ pub(crate) async fn serve(
         let named = Service::new(Box::leak(format!("cell_{}", name.replace('-', "_")).into_boxed_str()));
         (name.clone(), background.remote(named, &config.cell_urls(cell), http.body_limit))
     });
-    let map = Arc::new(CellMap::new(Placements::of(&Directory::open(config))));
+    Pools::describe();
+    let map = Arc::new(CellMap::new(Placements::of(&background.pools.directory(config))));
     if let Err(error) = map.catch_up().await {
         tracing::warn!(%error, "the directory of tenants does not answer yet");
     }
@@ -78,6 +80,7 @@ pub(crate) async fn serve(
         map,
         ids,
         limits: Arc::new(limits),
+        pools: background.pools.clone(),
         client_address: issuers::client_address(config)?,
         tasks: background.tasks.clone(),
         stop,
@@ -91,7 +94,7 @@ impl Cells {
         match request.original_uri().path() {
             "/health" => return Ok(said(StatusCode::OK, &json!({ "status": "alive" }))),
             "/ready" => return Ok(self.ready()),
-            "/metrics" => return Ok(exposition()),
+            "/metrics" => return Ok(operations::exposition(&self.pools)),
             _ => {}
         }
         let destination = tokio::time::timeout(self.timeout, self.destination(&mut request)).await;
@@ -148,11 +151,6 @@ impl Cells {
         let directory = if self.map.is_known() { "up" } else { "down" };
         said(code, &json!({ "status": status, "directory": directory, "cells": statuses, "panicked": panicked }))
     }
-}
-
-fn exposition() -> Response {
-    let text = telemetry::metrics().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
-    Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
 }
 
 fn said(status: StatusCode, body: &serde_json::Value) -> Response {

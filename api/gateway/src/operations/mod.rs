@@ -36,7 +36,8 @@ fn ready(readiness: Arc<Readiness>) -> impl Endpoint<Output = Response> {
     })
 }
 
-fn exposition(pools: &Pools) -> Response {
+/// The answer of `/metrics`.
+pub fn exposition(pools: &Pools) -> Response {
     pools.observe();
     let text = telemetry::metrics().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
     Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)

@@ -35,6 +35,19 @@ async fn what_is_no_json_is_refused() {
 }
 
 #[tokio::test]
+async fn attack_226_a_refusal_is_no_longer_for_a_list_of_very_many_wrong_values() {
+    let world = World::start().await;
+    let before = world.head().await;
+    let body = json!({ "name": "billing", "roles": vec![""; 200_000] });
+    let refused = Answer::of(world.request(Method::POST, "/v1/auth/machines").json(&body)).await;
+    assert_eq!((refused.status, refused.code()), (BAD, "validation_failed"));
+    refused.assert_problem();
+    let errors = refused.body["errors"].as_array().unwrap();
+    assert_eq!((errors.len(), &errors[0]["code"], &errors[1]["code"]), (100, &json!("too_many"), &json!("role_name")));
+    assert_eq!(world.head().await, before, "a refusal writes nothing");
+}
+
+#[tokio::test]
 async fn values_that_are_not_allowed_are_named_by_their_pointers() {
     let world = World::start().await;
     let cases: Vec<(Value, &str, &str)> = vec![

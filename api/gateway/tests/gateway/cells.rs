@@ -123,6 +123,8 @@ async fn what_a_tenant_asks_reaches_its_cell_through_the_front() {
         let status = Answer::of(world.anonymous(Method::GET, path)).await.status;
         assert_eq!(status, StatusCode::OK, "{path}");
     }
+    let metrics = world.get("/metrics").await.body.as_str().unwrap().to_owned();
+    assert!(metrics.contains(r#"inopsio_pool_connections_max{service="directory",pool="directory"}"#), "{metrics}");
 
     // Other upgrades that clients offer are not treated as WebSockets.
     let offered = world.request(Method::GET, &format!("/v1/crm/leads/{lead}"));
