@@ -7,6 +7,7 @@ mod connection;
 mod error;
 mod history;
 mod loader;
+mod mirror;
 mod node;
 mod page;
 mod postal_address;
