@@ -288,7 +288,7 @@ pub struct DeadLetterDecision {
 impl From<Decided> for DeadLetterDecision {
     fn from(one: Decided) -> Self {
         let Decided { kind, actor, reason, decided_at, before, after } = one;
-        Self { kind, actor, reason, decided_at, before, after }
+        Self { kind: kind.as_str().to_owned(), actor, reason, decided_at, before, after }
     }
 }
 
