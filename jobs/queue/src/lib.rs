@@ -17,6 +17,7 @@
 
 #![deny(missing_docs)]
 
+mod acting;
 pub mod backup;
 mod batch;
 mod claim;
