@@ -3,8 +3,9 @@
 use kernel::Refusal;
 use uuid::Uuid;
 
+use crate::backup::{INPUT_NOT_IN_BACKUP, INPUT_NOT_IN_BACKUP_REASON};
+use crate::forgetting::{INPUT_FORGOTTEN, INPUT_FORGOTTEN_REASON};
 use crate::jobs::{Opened, unavailable};
-use crate::work::{INPUT_FORGOTTEN, INPUT_FORGOTTEN_REASON, INPUT_NOT_IN_BACKUP, INPUT_NOT_IN_BACKUP_REASON};
 use crate::{Job, Jobs, Kind, Request, State, Submitted};
 
 impl Jobs {

@@ -11,9 +11,9 @@ use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::enqueue::{Entry, insert};
+use crate::forgetting::{FORGOTTEN, FORGOTTEN_REASON};
 use crate::leases::Leases;
 use crate::wakes::Wakes;
-use crate::work::{FORGOTTEN, FORGOTTEN_REASON};
 use crate::{Job, Kind, Kinds, Line, NewJob, Settings, State, Wanted, idempotency, input};
 
 /// Database connections for requests and lists.

@@ -23,6 +23,7 @@ mod batch;
 mod claim;
 mod enqueue;
 mod firing;
+mod forgetting;
 mod idempotency;
 mod input;
 mod job;
