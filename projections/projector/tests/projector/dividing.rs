@@ -39,8 +39,7 @@ async fn events_are_applied_once_while_the_partitions_change() {
     let running = road.start();
     let writing = async {
         for _ in 0..25 {
-            road.append_many(30).await;
-            road.relay().await;
+            road.feed(30).await;
         }
     };
     let dividing = async {
@@ -53,8 +52,7 @@ async fn events_are_applied_once_while_the_partitions_change() {
     };
     tokio::join!(writing, dividing);
     road.visible(&running.models).await;
-    road.visible(&road.distant_models()).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&road.distant_models()).await;
     let numbers: Vec<_> = partitions(&running.models).await.iter().map(|one| (one.0, one.1)).collect();
     assert_eq!(numbers, [(0, 2), (1, 2)]);
     running.stop().await;
@@ -75,8 +73,7 @@ async fn a_tenant_waits_for_its_own_partition_only() {
         assert_eq!((behind.wanted, behind.reached), (last, Position::START));
     }
     drop(held);
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -100,8 +97,7 @@ async fn partitions_at_different_positions_are_joined_and_divided_without_loss_o
     drop(held);
     let running = road.start();
     road.append_many(50).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -119,8 +115,7 @@ async fn a_rebuild_brings_partitions_that_lag_to_the_same_position() {
     assert_eq!(road.rows().await, road.expected(&[]).await);
     drop(held);
     road.append_many(50).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -135,15 +130,13 @@ async fn two_instances_share_and_the_one_that_is_left_applies_all() {
         (applies(&road, &first) == [true, false, true] && applies(&road, &second) == [false, true, false]).then_some(())
     })
     .await;
-    road.append_many(100).await;
-    road.relay().await;
+    road.feed(100).await;
     // Both instances know when the events are applied, whichever applies them.
     road.visible(&first.models).await;
     road.visible(&second.models).await;
     // Killed: its connections are closed without releasing anything first.
     first.die().await;
-    road.append_many(100).await;
-    road.relay().await;
+    road.feed(100).await;
     road.visible(&second.models).await;
     assert_eq!(applies(&road, &second), [true; 3]);
     assert_eq!(road.rows().await, road.expected(&[]).await);
@@ -177,8 +170,7 @@ async fn a_share_that_nobody_takes_is_applied_by_who_is_there() {
     sqlx::query(present).execute(&mut idle).await.unwrap();
     let running = road.start();
     road.append_many(100).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -244,7 +236,6 @@ async fn tables_of_before_there_were_partitions_become_one() {
     assert_eq!(partitions(&road.distant_models()).await, [(0, 1, last, 0)]);
     let running = road.start();
     road.append_many(30).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
