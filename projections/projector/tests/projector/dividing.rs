@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventstore::admin::Mode;
 use kernel::Position;
 use projector::{Error, Projection, ProjectionState, ReadModels, Settings};
 use sqlx::{Executor, PgConnection};
@@ -13,7 +14,7 @@ use crate::road::{Road, Running};
 const SHORT: Duration = Duration::from_millis(50);
 
 async fn divide(road: &Road, into: u32) {
-    projector::divide(&road.database.admin(), &road.database, "lamps", into, false).await.unwrap();
+    projector::divide(&road.database.admin(), &road.database, "lamps", into, Mode::Apply).await.unwrap();
 }
 
 /// Holds the advisory lock of a partition, so that no instance applies it while the connection is open.
@@ -205,12 +206,12 @@ async fn a_number_of_partitions_that_is_not_possible_is_refused_and_changes_noth
     road.append_many(20).await;
     let (admin, database) = (road.database.admin(), &road.database);
     for into in [0, 3, 65, 128] {
-        let refused = projector::divide(&admin, database, "lamps", into, false).await.unwrap_err();
+        let refused = projector::divide(&admin, database, "lamps", into, Mode::Apply).await.unwrap_err();
         assert!(refused.to_string().contains("allowed: 1, 2, 4, … 64"), "{refused}");
     }
-    let unknown = projector::divide(&admin, database, "nonsense", 2, false).await.unwrap_err();
+    let unknown = projector::divide(&admin, database, "nonsense", 2, Mode::Apply).await.unwrap_err();
     assert!(matches!(unknown, Error::NotMigrated { .. }), "{unknown:?}");
-    let planned = projector::divide(&admin, database, "lamps", 8, true).await.unwrap();
+    let planned = projector::divide(&admin, database, "lamps", 8, Mode::DryRun).await.unwrap();
     assert_eq!((planned.from, planned.into), (1, 8));
     assert_eq!(partitions(&road.distant_models()).await, [(0, 1, Position::START, 0)]);
 }
@@ -229,7 +230,7 @@ async fn tables_of_before_there_were_partitions_become_one() {
     let (admin, database) = (road.database.admin(), &road.database);
     let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(Lamps::new())];
     // `plan` changes nothing; after `migrate` the projection continues.
-    assert_eq!(projector::divide(&admin, database, "lamps", 2, true).await.unwrap().from, 1);
+    assert_eq!(projector::divide(&admin, database, "lamps", 2, Mode::DryRun).await.unwrap().from, 1);
     let planned = projector::plan(&admin, database, &projections).await.unwrap();
     let migrated = projector::migrate(&admin, database, &projections).await.unwrap();
     assert_eq!((planned, migrated), Default::default());
