@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use eventstore::admin::Mode;
 use futures::future::try_join_all;
 use jobs::{Jobs, Kind, Kinds, NewJob, Request, Runner, Settings, Sources};
 use kernel::{Caller, IdSource, Service, SystemClock, SystemIds, TenantId};
@@ -127,8 +128,8 @@ async fn theirs(
 #[expect(clippy::disallowed_methods, reason = "the benchmark's own tenants")]
 async fn ours(infrastructure: &Infrastructure, count: usize, nth: usize) -> anyhow::Result<Rates> {
     let database = infrastructure.database(Service::new("bench"), &format!("bench_jobs_{nth}"));
-    eventstore::admin::migrate(&infrastructure.admin(), &database, false).await?;
-    jobs::migrate(&infrastructure.admin(), &database, false).await?;
+    eventstore::admin::migrate(&infrastructure.admin(), &database, Mode::Apply).await?;
+    jobs::migrate(&infrastructure.admin(), &database, Mode::Apply).await?;
     let bus =
         nats::Bus::connect(&nats::Settings::new(infrastructure.nats_url(), nats::Credentials::None, "bench")).await?;
     let nothing = Kind::new("nothing", |_| async { Ok(json!(null)) });

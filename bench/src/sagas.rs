@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use coordinator::{Coordinator, Definition, Fault, Next, Sagas, Settings, Start, StartContext, Step, StepContext};
 use eventstore::EventStore;
+use eventstore::admin::Mode;
 use executor::Executor;
 use kernel::{IdSource, RecordedEvent, Service, SystemClock, SystemIds, TenantId};
 use tokio_util::sync::CancellationToken;
@@ -59,8 +60,8 @@ pub async fn part(options: &Options, infrastructure: &Infrastructure, results: &
 #[expect(clippy::disallowed_methods, reason = "the benchmark's own tenant")]
 async fn round(infrastructure: &Infrastructure, events: u64, nth: usize) -> anyhow::Result<f64> {
     let database = infrastructure.database(Service::new("crm"), &format!("bench_sagas_{nth}"));
-    eventstore::admin::migrate(&infrastructure.admin(), &database, false).await?;
-    coordinator::migrate(&infrastructure.admin(), &database, false).await?;
+    eventstore::admin::migrate(&infrastructure.admin(), &database, Mode::Apply).await?;
+    coordinator::migrate(&infrastructure.admin(), &database, Mode::Apply).await?;
     let clock = Arc::new(SystemClock);
     let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await?;
     history::fill(&store, TenantId::vouched(SystemIds.next()), events).await?;

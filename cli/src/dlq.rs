@@ -110,25 +110,7 @@ impl Command {
     pub async fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::List { scope, consumer, state, limit } => {
-                let domains = scope.services(|_| true, DEAD_LETTERS)?;
-                if let Some(consumer) = &consumer {
-                    known(consumer, &domains)?;
-                }
-                let listing = Listing { consumer, state, after: None, limit };
-                let tenants = scope.tenants(context).await?;
-                let mut found = Vec::new();
-                for domain in domains {
-                    let (dead_letters, _) = Open::dead_letters(context, &domain).await?;
-                    let listed = lists::of_service(
-                        domain.service,
-                        &tenants,
-                        limit,
-                        async |caller| dead_letters.list(caller, &listing).await,
-                        |one: &Letter| one.id.position,
-                    );
-                    found.extend(listed.await?);
-                }
-                list(context, &scope, &found)
+                list(context, &scope, &Listing { consumer, state, after: None, limit }).await
             }
             Self::Show { whose, id } => {
                 let open = Open::with(context, &whose, &id).await?;
@@ -141,20 +123,7 @@ impl Command {
                 open.outcome(context, &id, &before).await
             }
             Self::Redrive { whose, id: None, consumer, reason, .. } => {
-                let domains = services(&whose)?;
-                if let Some(consumer) = &consumer {
-                    known(consumer, &domains)?;
-                }
-                let mut letters = 0;
-                for domain in domains {
-                    let open = Open::new(context, &whose.tenant, &domain).await?;
-                    letters += open.dead_letters.redrive_all(&open.request, consumer.as_ref(), &reason).await?.letters;
-                    open.close().await;
-                }
-                match context.format {
-                    Format::Json => output::print_json(&json!({ "letters": letters })),
-                    Format::Text => output::print(format!("{letters} dead letters are retried now")),
-                }
+                redrive_all(context, &whose, consumer.as_ref(), &reason).await
             }
             Self::Discard { whose, id, reason } => {
                 let reason = given(&reason)?;
@@ -186,6 +155,46 @@ const DEAD_LETTERS: &str = "dead letters";
 
 fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|_| true, DEAD_LETTERS)
+}
+
+/// Lists the dead letters of all services and tenants of the scope.
+async fn list(context: &Context, scope: &Scope, listing: &Listing) -> Result<()> {
+    let domains = scope.services(|_| true, DEAD_LETTERS)?;
+    if let Some(consumer) = &listing.consumer {
+        known(consumer, &domains)?;
+    }
+    let tenants = scope.tenants(context).await?;
+    let mut found = Vec::new();
+    for domain in domains {
+        let (dead_letters, _) = Open::dead_letters(context, &domain).await?;
+        let listed = lists::of_service(
+            domain.service,
+            &tenants,
+            listing.limit,
+            async |caller| dead_letters.list(caller, listing).await,
+            |one: &Letter| one.id.position,
+        );
+        found.extend(listed.await?);
+    }
+    print_list(context, scope, &found)
+}
+
+/// Redrives all dead letters of a tenant, or those of one consumer.
+async fn redrive_all(context: &Context, whose: &Whose, consumer: Option<&Consumer>, reason: &str) -> Result<()> {
+    let domains = services(whose)?;
+    if let Some(consumer) = consumer {
+        known(consumer, &domains)?;
+    }
+    let mut letters = 0;
+    for domain in domains {
+        let open = Open::new(context, &whose.tenant, &domain).await?;
+        letters += open.dead_letters.redrive_all(&open.request, consumer, reason).await?.letters;
+        open.close().await;
+    }
+    match context.format {
+        Format::Json => output::print_json(&json!({ "letters": letters })),
+        Format::Text => output::print(format!("{letters} dead letters are retried now")),
+    }
 }
 
 /// A client for the dead letters of a service, with a request in the name of the tenant's administrator.
@@ -299,7 +308,7 @@ fn read(file: PathBuf) -> Result<Value> {
     serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))
 }
 
-fn list(context: &Context, scope: &Scope, found: &[Item<Letter>]) -> Result<()> {
+fn print_list(context: &Context, scope: &Scope, found: &[Item<Letter>]) -> Result<()> {
     let columns = ["id", "event", "aggregate", "state", "attempts", "waiting", "next retry at", "reason"];
     lists::print(context, scope, found, columns, |one| {
         [

@@ -1,6 +1,7 @@
 //! `inopsio migrate`: creates and migrates databases, roles and tables.
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use eventstore::admin::Mode;
 use gateway::{Config, Migrated};
 
 use crate::context::{Context, Place};
@@ -50,7 +51,8 @@ impl Migrate {
     async fn migrate(&self, config: &Config, format: Format) -> Result<()> {
         let admin = directory::admin_options(config)?;
         let server = || format!("Postgres at {}:{}", admin.get_host(), admin.get_port());
-        let migrated = gateway::migrate(config, self.dry_run).await.with_context(server)?;
+        let mode = if self.dry_run { Mode::DryRun } else { Mode::Apply };
+        let migrated = gateway::migrate(config, mode).await.with_context(server)?;
         match format {
             Format::Json => output::print_json(&migrated),
             Format::Text => migrated.iter().try_for_each(|database| self.print(database)),

@@ -3,12 +3,13 @@
 //! Letters are not in it, because they result from the log and the decisions when read models are built. The exception are those of sagas
 //! ([`waiting`]).
 
-use chrono::{DateTime, Utc};
 use eventstore::backup::{Restore, Snapshot};
 use futures::stream::{BoxStream, StreamExt};
 use kernel::{Position, TenantId};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+
+use crate::Decided;
 
 /// A decision about an event for a consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,18 +22,8 @@ pub struct StoredDecision {
     pub position: Position,
     /// The number of the decision about this event, from 1.
     pub nth: u32,
-    /// `redrive`, `edit` or `discard`.
-    pub kind: String,
-    /// The subject that decided.
-    pub actor: String,
-    /// The reason, for people.
-    pub reason: String,
-    /// When it was decided.
-    pub decided_at: DateTime<Utc>,
-    /// For an edit: the payload that the consumer saw before.
-    pub before: Option<String>,
-    /// For an edit: the payload that it sees since.
-    pub after: Option<String>,
+    /// What was decided, by whom and why.
+    pub decided: Decided,
 }
 
 /// The number of decisions in a snapshot.
@@ -123,12 +114,12 @@ pub async fn restore(into: &mut Restore, rows: &[StoredDecision]) -> Result<(), 
     .bind(texts(|row| &row.consumer))
     .bind(rows.iter().map(|row| row.position.as_i64()).collect::<Vec<_>>())
     .bind(rows.iter().map(|row| row.nth.cast_signed()).collect::<Vec<_>>())
-    .bind(texts(|row| &row.kind))
-    .bind(texts(|row| &row.actor))
-    .bind(texts(|row| &row.reason))
-    .bind(rows.iter().map(|row| row.decided_at).collect::<Vec<_>>())
-    .bind(payloads(|row| row.before.as_deref()))
-    .bind(payloads(|row| row.after.as_deref()))
+    .bind(texts(|row| row.decided.kind.as_str()))
+    .bind(texts(|row| &row.decided.actor))
+    .bind(texts(|row| &row.decided.reason))
+    .bind(rows.iter().map(|row| row.decided.decided_at).collect::<Vec<_>>())
+    .bind(payloads(|row| row.decided.before.as_deref()))
+    .bind(payloads(|row| row.decided.after.as_deref()))
     .execute(into.connection())
     .await?;
     Ok(())
@@ -148,11 +139,6 @@ fn read(row: &PgRow) -> Result<StoredDecision, sqlx::Error> {
         consumer: row.try_get("consumer")?,
         position: Position::from_i64(row.try_get("position")?),
         nth: row.try_get::<i32, _>("nth")?.cast_unsigned(),
-        kind: row.try_get("kind")?,
-        actor: row.try_get("actor")?,
-        reason: row.try_get("reason")?,
-        decided_at: row.try_get("decided_at")?,
-        before: row.try_get("before")?,
-        after: row.try_get("after")?,
+        decided: Decided::from_row(row)?,
     })
 }

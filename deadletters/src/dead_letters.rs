@@ -12,7 +12,9 @@ use nats::Bus;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 pub use self::editing::Preview;
-use crate::{Attempt, Consumer, Decided, DryRun, Letter, LetterId, Listing, State, decisions, idempotency};
+use crate::{
+    Attempt, Consumer, Decided, DecisionKind, DryRun, Letter, LetterId, Listing, State, decisions, idempotency,
+};
 
 /// Database connections for lists and decisions.
 const CONNECTIONS: u32 = 4;
@@ -140,7 +142,7 @@ impl DeadLetters {
     /// # Errors
     /// The permission is missing; `not_found`; `dead_letter_waiting`, `dead_letter_over`. Nothing was written then.
     pub async fn redrive(&self, request: &Request, id: &LetterId, reason: &str) -> Result<Done, Refusal> {
-        self.decide(request, id, &Decision { kind: "redrive", reason, payloads: None }).await
+        self.decide(request, id, &Decision { kind: DecisionKind::Redrive, reason, payloads: None }).await
     }
 
     /// Redrives all parked letters of the caller's tenant, or those of one consumer.
@@ -172,9 +174,8 @@ impl DeadLetters {
         .map_err(unavailable)?;
         let letters = found.len() as u64;
         let (consumers, positions): (Vec<String>, Vec<i64>) = found.into_iter().unzip();
-        write(&mut transaction, request, &consumers, &positions, &Decision { kind: "redrive", reason, payloads: None })
-            .await
-            .map_err(unavailable)?;
+        let decision = Decision { kind: DecisionKind::Redrive, reason, payloads: None };
+        write(&mut transaction, request, &consumers, &positions, &decision).await.map_err(unavailable)?;
         idempotency::record(&mut transaction, request, letters).await?;
         transaction.commit().await.map_err(unavailable)?;
         self.wake().await;
@@ -188,7 +189,7 @@ impl DeadLetters {
     /// `dead_letter_discarded`. Nothing was written then.
     pub async fn discard(&self, request: &Request, id: &LetterId, reason: &str) -> Result<Done, Refusal> {
         self.authorize_changes(&request.caller)?;
-        self.decide(request, id, &Decision { kind: "discard", reason, payloads: None }).await
+        self.decide(request, id, &Decision { kind: DecisionKind::Discard, reason, payloads: None }).await
     }
 
     /// Checks that the caller may change what consumers see, before it is known which event it is.
@@ -217,7 +218,7 @@ impl DeadLetters {
             return Ok(Done { letters, repeated: true });
         }
         let letter = self.parked(&mut transaction, tenant, id, true).await?;
-        if decision.kind != "redrive" {
+        if decision.kind != DecisionKind::Redrive {
             self.authorize_change_of(&request.caller, &letter)?;
             let known = decisions::of(&mut transaction, tenant, &id.consumer, &[id.position.as_i64()]).await;
             if known.map_err(unavailable)?.discards(id.position) {
@@ -294,7 +295,7 @@ impl DeadLetters {
 
 /// A decision to store.
 struct Decision<'a> {
-    kind: &'static str,
+    kind: DecisionKind,
     reason: &'a str,
     /// For an edit: the payloads before and after.
     payloads: Option<(&'a str, &'a str)>,
@@ -325,7 +326,7 @@ async fn write(
     .bind(request.caller.tenant().uuid())
     .bind(consumers)
     .bind(positions)
-    .bind(decision.kind)
+    .bind(decision.kind.as_str())
     .bind(request.caller.subject())
     .bind(decision.reason)
     .bind(before)

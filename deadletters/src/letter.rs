@@ -2,7 +2,7 @@
 
 mod about;
 
-pub use about::{Attempt, Decided, events};
+pub use about::{Attempt, Decided, DecisionKind, events};
 use chrono::{DateTime, Utc};
 use kernel::{Position, TenantId};
 use serde::Serialize;

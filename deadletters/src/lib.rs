@@ -42,7 +42,7 @@ pub use dry_run::{DryRun, DryRunResult};
 pub use errors::chain;
 pub use held::Held;
 pub use kernel::Backoff;
-pub use letter::{Attempt, Decided, Letter, Listing, State, events};
+pub use letter::{Attempt, Decided, DecisionKind, Letter, Listing, State, events};
 pub use migrate::create;
 pub use notifications::forward_decisions;
 pub use park::{Entry, clear, forget, hold, park, retry_soon};

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use config::Config;
 use eventstore::LockKey;
-use eventstore::admin::set_password;
+use eventstore::admin::{Mode, set_password};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
@@ -14,7 +14,7 @@ const TABLES: &str = include_str!("tables.sql");
 
 /// Creates the directory's database, role and tables if they are missing. It can be run repeatedly. Returns whether the tables were
 /// missing.
-pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryError> {
+pub async fn migrate(config: &Config, mode: Mode) -> Result<bool, DirectoryError> {
     // The directory belongs to another cell, which migrates it.
     if !config.directory.url.is_empty() {
         return Ok(false);
@@ -26,13 +26,13 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
         return Err(DirectoryError::DatabaseName(name.clone()));
     }
     let mut server = admin.connect().await?;
-    if dry_run && !exists(&mut server, name).await? {
+    if mode == Mode::DryRun && !exists(&mut server, name).await? {
         server.close().await?;
         return Ok(true);
     }
     // The lock serializes programs that start at the same time.
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LockKey::MigratingDirectory.number()).execute(&mut server).await?;
-    if !dry_run {
+    if mode == Mode::Apply {
         make_role(&mut server, config.postgres.password.reveal()).await?;
         if !exists(&mut server, name).await? {
             sqlx::raw_sql(&format!("CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
@@ -43,7 +43,7 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<bool, DirectoryEr
     let mut database = admin.clone().database(name).connect().await?;
     let missing: bool =
         sqlx::query_scalar("SELECT to_regclass('public.tenants') IS NULL").fetch_one(&mut database).await?;
-    if !dry_run {
+    if mode == Mode::Apply {
         let tables = TABLES.replace("{{role}}", ROLE).replace("{{database}}", name);
         sqlx::raw_sql(&tables).execute(&mut database).await?;
     }

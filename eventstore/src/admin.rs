@@ -24,6 +24,15 @@ pub struct Applied {
     pub name: String,
 }
 
+/// Whether a migration changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It applies what is missing.
+    Apply,
+    /// It only tells what it would apply.
+    DryRun,
+}
+
 /// Creates missing roles and the database, sets the roles' password, and applies the missing migrations. Returns the applied steps; a dry
 /// run changes nothing and returns the steps that would be applied.
 ///
@@ -31,10 +40,10 @@ pub struct Applied {
 ///
 /// # Errors
 /// [`Error::MigrationChanged`] and [`Error::MigrationUnknown`] if the database's migrations are not those of this program.
-pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<Vec<Applied>, Error> {
+pub async fn migrate(admin: &PgConnectOptions, database: &Database, mode: Mode) -> Result<Vec<Applied>, Error> {
     let mut cluster = connect(admin).await?;
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LockKey::Migrating.number()).execute(&mut cluster).await?;
-    let mut applied = roles::create(&mut cluster, database, dry_run).await?;
+    let mut applied = roles::create(&mut cluster, database, mode).await?;
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(&database.name)
         .fetch_one(&mut cluster)
@@ -42,7 +51,7 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
     if !exists {
         applied.push(Applied { name: format!("database {}", database.name) });
     }
-    if dry_run && !exists {
+    if mode == Mode::DryRun && !exists {
         applied.extend(migrations::names().map(|name| Applied { name: name.to_owned() }));
         return Ok(applied);
     }
@@ -50,7 +59,7 @@ pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: boo
         create_database(&mut cluster, database).await?;
     }
     let mut inside = connect(&admin.clone().database(&database.name)).await?;
-    applied.extend(migrations::apply(&mut inside, database, dry_run).await?);
+    applied.extend(migrations::apply(&mut inside, database, mode).await?);
     inside.close().await?;
     // Closing the connection releases the lock.
     cluster.close().await?;

@@ -4,9 +4,9 @@ mod loaders;
 
 use chrono::{DateTime, Utc};
 use deadletters::{Attempt, Decided, Letter, LetterId, Listing, State};
-use face::connection;
 use face::graphql::{BigInt, Context, Page, PageRequest, bad_argument, load, unreadable};
-use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
+use face::{connection, mirror};
+use juniper::{FieldResult, GraphQLObject, graphql_object};
 use kernel::{RecordedEvent, Service};
 use uuid::Uuid;
 
@@ -19,18 +19,18 @@ const READ: &str = "dead_letter:read";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeadLettersQuery;
 
-/// The state of a dead letter.
-#[derive(Clone, Copy, Debug, GraphQLEnum)]
-#[graphql(name = "DeadLetterState")]
-pub enum DeadLetterState {
-    /// The consumer can't process the event; it is retried.
-    Parked,
-    /// The event itself has no error, but follows a parked event of its aggregate. Such events are counted there and not listed.
-    Waiting,
-    /// The event was parked and has since been processed.
-    Applied,
-    /// The event was parked, and somebody decided that its consumer never sees it.
-    Discarded,
+mirror! {
+    /// The state of a dead letter.
+    pub enum DeadLetterState of State {
+        /// The consumer can't process the event; it is retried.
+        Parked,
+        /// The event itself has no error, but follows a parked event of its aggregate. Such events are counted there and not listed.
+        Waiting,
+        /// The event was parked and has since been processed.
+        Applied,
+        /// The event was parked, and somebody decided that its consumer never sees it.
+        Discarded,
+    }
 }
 
 /// Dead letters: events that a consumer could not process. Read-only: they are retried, edited and discarded over REST.
@@ -49,19 +49,14 @@ impl DeadLettersQuery {
         const ORDER: &str = "DEAD_LETTERS_LAST";
         let services = context.permitted(service.as_deref(), READ)?;
         let request = PageRequest::<String>::new(first, after.as_deref(), ORDER)?;
+        let state = state.unwrap_or(DeadLetterState::Parked);
+        if state == DeadLetterState::Waiting {
+            let allowed = "allowed are PARKED, APPLIED and DISCARDED; waiting events are counted, not listed";
+            return Err(bad_argument("state", allowed));
+        }
         let listing = Listing {
             consumer: consumer.map(|consumer| parse("consumer", &consumer)).transpose()?,
-            state: match state.unwrap_or(DeadLetterState::Parked) {
-                DeadLetterState::Parked => State::Parked,
-                DeadLetterState::Applied => State::Applied,
-                DeadLetterState::Discarded => State::Discarded,
-                DeadLetterState::Waiting => {
-                    return Err(bad_argument(
-                        "state",
-                        "allowed are PARKED, APPLIED and DISCARDED; waiting events are counted, not listed",
-                    ));
-                }
-            },
+            state: state.into(),
             after: request.after.as_deref().map(|after| parse("after", after)).transpose()?,
             limit: request.first + 1,
         };
@@ -170,12 +165,7 @@ impl DeadLetter {
 
     /// The dead letter's state.
     fn state(&self) -> DeadLetterState {
-        match self.letter.state {
-            State::Parked => DeadLetterState::Parked,
-            State::Waiting => DeadLetterState::Waiting,
-            State::Applied => DeadLetterState::Applied,
-            State::Discarded => DeadLetterState::Discarded,
-        }
+        self.letter.state.into()
     }
 
     /// Number of attempts so far.
@@ -298,7 +288,7 @@ pub struct DeadLetterDecision {
 impl From<Decided> for DeadLetterDecision {
     fn from(one: Decided) -> Self {
         let Decided { kind, actor, reason, decided_at, before, after } = one;
-        Self { kind, actor, reason, decided_at, before, after }
+        Self { kind: kind.as_str().to_owned(), actor, reason, decided_at, before, after }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Response bodies of the operations that read dead letters.
 
 use chrono::{DateTime, Utc};
-use deadletters::{Letter, LetterDetails, State};
+use deadletters::{DecisionKind, Letter, LetterDetails, State};
 use face::{Example, example};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -105,8 +105,8 @@ struct Attempt {
 #[schemars(rename = "DeadLetterDecision")]
 struct Decision {
     /// The kind of decision: redrive, edit or discard.
-    #[schemars(extend("enum" = ["redrive", "edit", "discard"]))]
-    kind: String,
+    #[schemars(extend("enum" = DecisionKind::ALL.map(DecisionKind::as_str)))]
+    kind: &'static str,
     /// Who decided: the subject of their token.
     actor: String,
     /// The reason that was given.
@@ -173,7 +173,7 @@ impl Detail {
         let event = shown.event;
         let attempt = |one: deadletters::Attempt| Attempt { nth: one.attempt, at: one.at, errors: one.errors };
         let decision = |one: deadletters::Decided| Decision {
-            kind: one.kind,
+            kind: one.kind.as_str(),
             actor: one.actor,
             reason: one.reason,
             decided_at: one.decided_at,
@@ -263,7 +263,7 @@ impl Example for Detail {
         };
         let attempt = Attempt { nth: 3, at: example::time(30), errors: vec![BROKEN.to_owned()] };
         let decision = Decision {
-            kind: "redrive".to_owned(),
+            kind: DecisionKind::Redrive.as_str(),
             actor: "ada".to_owned(),
             reason: "the table is repaired".to_owned(),
             decided_at: example::time(20),

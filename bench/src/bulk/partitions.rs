@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use eventstore::EventStore;
+use eventstore::admin::Mode;
 use kernel::{IdSource, SystemClock, SystemIds, TenantId};
 use nats::Bus;
 use projector::Projection;
@@ -42,7 +43,7 @@ pub(super) async fn measure(
     ensure!(head.0 == half * 2, "the log holds {head} events instead of {}", half * 2);
     let mut per_s = Vec::new();
     for partitions in [1, 2] {
-        projector::divide(&infrastructure.admin(), &database, "leads", partitions, false).await?;
+        projector::divide(&infrastructure.admin(), &database, "leads", partitions, Mode::Apply).await?;
         // Resetting the checkpoint is not enough: events can't be applied to rows that already have them.
         let leads = crm_projections::leads::Leads;
         let mut superuser = infrastructure.admin().database(&database.name).connect().await?;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use coordinator::backup::SagaProgress;
 use deadletters::backup::StoredLetter;
 use directory::{Directory, RestoredTenant, Tenant, TenantStanding, admin_options};
+use eventstore::admin::Mode;
 use eventstore::backup::{self, Head, Restore, Secrets, freeze};
 use eventstore::sealing::wrapped_by;
 use gateway::Config;
@@ -53,7 +54,7 @@ pub async fn load(
     let with_events_only = tenants_with_events_only(&archive.manifest, &tenants);
     tenants.retain(|(tenant, _)| !excluded.has(tenant.tenant_id));
     let secrets = if rehearsed { None } else { side_tables::secrets(config, &archive.manifest).await? };
-    gateway::migrate(config, false).await?;
+    gateway::migrate(config, Mode::Apply).await?;
     let mut restored = Vec::with_capacity(services.len());
     for (service, log) in services.iter().zip(&archive.manifest.services) {
         let (database, (head, sagas_read_to)) = (config.database(*service), end(log));

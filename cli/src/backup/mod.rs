@@ -11,6 +11,7 @@ mod excluded_tenants;
 mod load;
 mod read_log;
 mod restore;
+mod restored;
 mod sandbox;
 mod seals;
 mod selection;

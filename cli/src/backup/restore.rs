@@ -6,13 +6,13 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use kernel::Service;
-use serde_json::json;
 
 use super::archive::Archive;
 use super::excluded_tenants::ExcludedTenants;
+use super::restored::{Beside, Restored};
 use super::seals::Trust;
 use super::selection::Selection;
-use super::{load, sandbox, side_tables};
+use super::{load, sandbox};
 use crate::context::Context;
 use crate::output::{self, Format};
 use crate::{progress, time};
@@ -88,6 +88,7 @@ impl Restore {
     }
 }
 
+/// Restores a whole backup, builds the read models, and prints what was done.
 async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[String], rehearsed: bool) -> Result<()> {
     let began = Instant::now();
     load::fits(&context.config, archive, lost, rehearsed)?;
@@ -96,76 +97,16 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
     let selected = Selection { excluded: &excluded, trust, rehearsed };
     let loaded = load::load(&context.config, archive, selected, &bar).await;
     bar.finish_and_clear();
-    let restored_before: Vec<_> = loaded?.into_iter().map(Service::name).collect();
+    let restored_before = loaded?.into_iter().map(Service::name).collect();
     let loading = began.elapsed();
     let built = load::build(context).await;
-    let built =
+    let read_models =
         built.context("everything is restored but the read models; run the same command again, which builds them")?;
     let took = began.elapsed();
-    let manifest = &archive.manifest;
-    let rate = manifest.events() as f64 / loading.as_secs_f64();
-    let tenants = manifest.directory.rows - excluded.listed();
-    let logs = manifest.services.iter().map(|log| selected.of(log));
-    let seals: u64 = logs.flat_map(|log| log.tenants).map(|tenant| tenant.seals).sum();
-    let (webhooks, schedules, (jobs, failed_jobs)) = if rehearsed {
-        (0, 0, (0, 0))
-    } else {
-        let rows_of = |table| side_tables::rows_of_all(archive, table, &excluded);
-        let jobs = side_tables::jobs_of_all(archive, &excluded).await?;
-        (rows_of("webhooks.endpoints").await?, rows_of("jobs.schedules").await?, jobs)
-    };
-    if context.format == Format::Json {
-        let positions = manifest.services.iter().map(|log| (log.service.clone(), json!(log.position)));
-        return output::print_json(&json!({
-            "digest": archive.digest,
-            "taken_at": manifest.taken_at,
-            "positions": positions.collect::<serde_json::Map<_, _>>(),
-            "tenants": tenants,
-            "left_out": excluded.json(),
-            "restored_before": restored_before,
-            "events": manifest.events(),
-            "seals": seals,
-            "webhooks": webhooks,
-            "schedules": schedules,
-            "jobs": jobs,
-            "failed_jobs": failed_jobs,
-            "load_seconds": loading.as_secs_f64(),
-            "events_per_second": rate,
-            "read_models": built,
-            "seconds": took.as_secs_f64(),
-        }));
+    let beside = Beside::of(archive, selected).await?;
+    let restored = Restored { archive, selected, restored_before, beside, read_models, loading, took };
+    match context.format {
+        Format::Json => output::print_json(&restored.json()),
+        Format::Text => output::print(restored),
     }
-    output::print(format!(
-        "restored {} events and {seals} seals of {} tenants, every hash as it was written, in {:.1} s ({rate:.0} events/s)",
-        manifest.events(),
-        tenants,
-        loading.as_secs_f64()
-    ))?;
-    if !restored_before.is_empty() {
-        output::print(format!(
-            "an earlier run had restored these services, which were compared with the backup: {}",
-            restored_before.join(", ")
-        ))?;
-    }
-    for one in &built {
-        let parked = if one.parked_events == 0 { String::new() } else { format!(", {} parked", one.parked_events) };
-        output::print(format!("built {} of {} in {:.1} s{parked}", one.projection, one.service, one.seconds))?;
-    }
-    output::print(format!(
-        "all in {:.1} s; `inopsio serve` fills the stream, and {webhooks} webhooks, {schedules} schedules and {jobs} jobs continue with it",
-        took.as_secs_f64()
-    ))?;
-    if failed_jobs > 0 {
-        output::print(format!(
-            "{failed_jobs} jobs have failed, because the files that they worked on are in no backup; `inopsio job list` with --state \
-             discarded shows them: these files have to be sent again"
-        ))?;
-    }
-    if excluded.is_empty() {
-        return Ok(());
-    }
-    output::print(format!(
-        "left out: {}; their history is there, encrypted, and nobody can read it or write to it",
-        excluded.why()
-    ))
 }

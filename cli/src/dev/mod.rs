@@ -21,6 +21,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use directory::{Directory, DirectoryError, Tenant};
+use eventstore::admin::Mode;
 use gateway::{Config, ProvisionError, Server, Services};
 
 use crate::{projection, serve, settings, signals};
@@ -90,7 +91,7 @@ async fn serve_until(
 
 /// Prepares the databases, starts the server, and prints the welcome text.
 async fn start(config: &Config, services: Services) -> Result<Server> {
-    let migrated = gateway::migrate(config, false).await?;
+    let migrated = gateway::migrate(config, Mode::Apply).await?;
     Box::pin(projection::renew(config, &migrated)).await?;
     let tenant = tenant(config).await?;
     let server = Server::start(config.clone(), services).await?;

@@ -53,7 +53,8 @@ impl Catalogue {
     }
 }
 
-/// With what a command looks up what somebody else than its caller may do now. Users, roles and groups are in the service's own log.
+/// With what a command looks up what somebody else than its caller may do now. Users, roles and groups are in the service's own log, so the
+/// append [relies](Work::rely) on what was found. Services without this log look up [`executor::Subjects`].
 #[derive(Clone)]
 pub struct SubjectLookup {
     pub catalogue: Catalogue,

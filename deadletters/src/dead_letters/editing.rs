@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::{DeadLetters, Decision, Done, Request, unavailable, unknown};
 use crate::decisions::{self, Verdict};
-use crate::{DryRunResult, Letter, LetterId, idempotency};
+use crate::{DecisionKind, DryRunResult, Letter, LetterId, idempotency};
 
 /// The maximum number of events behind a letter that are included in a dry run.
 const DRY_RUN_EVENTS: u32 = 200;
@@ -58,7 +58,7 @@ impl DeadLetters {
             return Err(Refusal::unprocessable("dead_letter_edit_fails", detail).with("reasons", errors));
         }
         let (before, after) = self.kept(tenant, id, payload).await?;
-        let decision = Decision { kind: "edit", reason, payloads: Some((&before, &after)) };
+        let decision = Decision { kind: DecisionKind::Edit, reason, payloads: Some((&before, &after)) };
         Ok((self.decide(request, id, &decision).await?, preview))
     }
 

@@ -1,6 +1,8 @@
 //! Attempts, decisions and events of letters. Each is read for all shown letters in one query, in a transaction in which `app.tenant_id` is
 //! set.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use eventstore::lists::distribute;
 use kernel::{Position, RecordedEvent, TenantId};
@@ -21,11 +23,46 @@ pub struct Attempt {
     pub errors: Vec<String>,
 }
 
+/// What was decided about a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionKind {
+    /// Its event is tried again.
+    Redrive,
+    /// The consumer sees another payload.
+    Edit,
+    /// The consumer does not see the event.
+    Discard,
+}
+
+impl DecisionKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Redrive, Self::Edit, Self::Discard];
+
+    /// The kind's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Redrive => "redrive",
+            Self::Edit => "edit",
+            Self::Discard => "discard",
+        }
+    }
+}
+
+impl FromStr for DecisionKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is not a decision about a dead letter"))
+    }
+}
+
 /// A decision about a letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Decided {
-    /// `redrive`, `edit` or `discard`.
-    pub kind: String,
+    /// What was decided.
+    pub kind: DecisionKind,
     /// The subject that decided.
     pub actor: String,
     /// The reason, for people.
@@ -105,8 +142,9 @@ impl FromRow<'_, PgRow> for Attempt {
 
 impl FromRow<'_, PgRow> for Decided {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let kind = row.try_get::<&str, _>("kind")?.parse::<DecisionKind>();
         Ok(Self {
-            kind: row.try_get("kind")?,
+            kind: kind.map_err(|error| sqlx::Error::Decode(error.into()))?,
             actor: row.try_get("actor")?,
             reason: row.try_get("reason")?,
             decided_at: row.try_get("decided_at")?,

@@ -2,6 +2,7 @@
 
 use config::{Config, SecretText};
 use directory::{Directory, Placements};
+use eventstore::admin::Mode;
 use sqlx::ConnectOptions;
 use testbed::Database;
 
@@ -26,7 +27,7 @@ impl TestDirectory {
         config.postgres.password = SecretText::new(database.password.reveal());
         config.postgres.admin_url = SecretText::new(database.admin().to_url_lossy().to_string());
         config.postgres.directory.clone_from(&database.name);
-        directory::migrate(&config, false).await.unwrap();
+        directory::migrate(&config, Mode::Apply).await.unwrap();
         let directory = Directory::open(&config);
         Self { placements: Placements::of(&directory), directory, config, database }
     }

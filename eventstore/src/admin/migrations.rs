@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Row};
 
-use super::{Applied, quoted};
+use super::{Applied, Mode, quoted};
 use crate::{Database, Error, LockRetry};
 
 /// A migration that waits for a table lock gives up after 200 ms and tries again later, so that appends and reads get through in between.
@@ -48,7 +48,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) async fn apply(
     connection: &mut PgConnection,
     database: &Database,
-    dry_run: bool,
+    mode: Mode,
 ) -> Result<Vec<Applied>, Error> {
     let owner = quoted(&database.owner());
     let known: bool =
@@ -66,7 +66,7 @@ pub(super) async fn apply(
     if let Some((name, _)) = done.iter().find(|(done, _)| names().all(|name| name != done)) {
         return Err(Error::MigrationUnknown { name: name.clone() });
     }
-    if !known && !dry_run {
+    if !known && mode == Mode::Apply {
         connection
             .execute(
                 format!(
@@ -91,7 +91,7 @@ pub(super) async fn apply(
             Some(_) => return Err(Error::MigrationChanged { name: (*name).to_owned() }),
             None => {}
         }
-        if !dry_run {
+        if mode == Mode::Apply {
             let text = text.replace("{{service}}", database.service.name());
             apply_one(connection, &owner, (*name, &text), &checksum).await?;
         }

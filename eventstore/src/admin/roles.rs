@@ -3,15 +3,11 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Row};
 
-use super::Applied;
+use super::{Applied, Mode};
 use crate::{Database, Error, Role};
 
 /// Creates missing roles and sets the password. Refuses superusers and roles that bypass row level security.
-pub(super) async fn create(
-    cluster: &mut PgConnection,
-    database: &Database,
-    dry_run: bool,
-) -> Result<Vec<Applied>, Error> {
+pub(super) async fn create(cluster: &mut PgConnection, database: &Database, mode: Mode) -> Result<Vec<Applied>, Error> {
     let owner = database.owner();
     let mut wanted = vec![(owner.clone(), "NOLOGIN")];
     wanted.extend(Role::ALL.map(|role| (role.name(database.service), "LOGIN")));
@@ -26,7 +22,7 @@ pub(super) async fn create(
             Some(_) => {}
             None => applied.push(Applied { name: format!("role {role}") }),
         }
-        if dry_run {
+        if mode == Mode::DryRun {
             continue;
         }
         if applied.last().is_some_and(|last| last.name == format!("role {role}")) {
@@ -36,7 +32,7 @@ pub(super) async fn create(
             set_password(cluster, role, database.password.reveal()).await?;
         }
     }
-    if !dry_run {
+    if mode == Mode::Apply {
         // An admin that is not a superuser must be a member of the owner role to act as it.
         let member: bool = sqlx::query_scalar("SELECT pg_has_role(current_user, $1, 'member')")
             .bind(&owner)

@@ -11,8 +11,8 @@ use super::support::*;
 #[tokio::test]
 async fn migrating_again_does_nothing() {
     let (database, _store) = store().await;
-    assert_eq!(admin::migrate(&database.admin(), &database, false).await.unwrap(), []);
-    assert_eq!(admin::migrate(&database.admin(), &database, true).await.unwrap(), []);
+    assert_eq!(admin::migrate(&database.admin(), &database, admin::Mode::Apply).await.unwrap(), []);
+    assert_eq!(admin::migrate(&database.admin(), &database, admin::Mode::DryRun).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn a_dry_run_lists_what_would_be_applied_and_changes_nothing() {
     let mut database = eventstore::Database::local(Service::new("dryrun"), admin.get_port(), Secret::new("secret"));
     admin.get_host().clone_into(&mut database.host);
     database.name = format!("test_dryrun_{}", id().simple());
-    let applied = admin::migrate(&admin, &database, true).await.unwrap();
+    let applied = admin::migrate(&admin, &database, admin::Mode::DryRun).await.unwrap();
     let names: Vec<_> = applied.iter().map(|step| step.name.as_str()).collect();
     assert_eq!(names[..2], ["role inopsio_dryrun_owner", "role inopsio_dryrun_append"]);
     assert_eq!(
@@ -67,10 +67,10 @@ async fn a_changed_or_unknown_migration_stops() {
     let (database, _store) = store().await;
     let mut superuser = superuser(&database).await;
     superuser.execute("UPDATE log.migrations SET checksum = '' WHERE name = '0001_log.sql'").await.unwrap();
-    let refused = admin::migrate(&database.admin(), &database, false).await.unwrap_err();
+    let refused = admin::migrate(&database.admin(), &database, admin::Mode::Apply).await.unwrap_err();
     assert!(matches!(&refused, Error::MigrationChanged { name } if name == "0001_log.sql"), "{refused}");
     superuser.execute("INSERT INTO log.migrations VALUES ('9999_future.sql', '')").await.unwrap();
-    let refused = admin::migrate(&database.admin(), &database, false).await.unwrap_err();
+    let refused = admin::migrate(&database.admin(), &database, admin::Mode::Apply).await.unwrap_err();
     assert!(matches!(&refused, Error::MigrationUnknown { name } if name == "9999_future.sql"), "{refused}");
 }
 
@@ -81,9 +81,9 @@ async fn an_admin_that_is_no_superuser_migrates_and_the_password_is_set() {
     root.execute("CREATE ROLE dba LOGIN CREATEDB CREATEROLE").await.unwrap();
     let admin = postgres.admin().username("dba");
     let database = eventstore::Database::local(Service::new("crm"), postgres.port(), Secret::new("it's a secret"));
-    let applied = admin::migrate(&admin, &database, false).await.unwrap();
+    let applied = admin::migrate(&admin, &database, admin::Mode::Apply).await.unwrap();
     assert_eq!(applied.len(), 1 + Role::ALL.len() + 1 + 20);
-    assert_eq!(admin::migrate(&admin, &database, false).await.unwrap(), []);
+    assert_eq!(admin::migrate(&admin, &database, admin::Mode::Apply).await.unwrap(), []);
     let verifier: String = sqlx::query_scalar("SELECT rolpassword FROM pg_authid WHERE rolname = 'inopsio_crm_read'")
         .fetch_one(&mut root)
         .await
@@ -102,7 +102,7 @@ async fn a_role_that_row_level_security_does_not_bind_is_refused() {
     let database = testbed::Database::fresh_on(&postgres, "crm").await;
     let mut root = postgres.admin().connect().await.unwrap();
     root.execute("ALTER ROLE inopsio_crm_read BYPASSRLS").await.unwrap();
-    let refused = admin::migrate(&postgres.admin(), &database, false).await.unwrap_err();
+    let refused = admin::migrate(&postgres.admin(), &database, admin::Mode::Apply).await.unwrap_err();
     assert!(matches!(&refused, Error::RoleUnbound { role } if role == "inopsio_crm_read"), "{refused}");
 }
 

@@ -4,7 +4,10 @@
 use eventstore::backup::SideTable;
 use serde_json::{Map, Value};
 
-use crate::work::{INPUT_NOT_IN_BACKUP, INPUT_NOT_IN_BACKUP_REASON};
+/// Error code of a job that had an input file and was open when a backup was taken, after the restore of that backup. [`TABLES`] names it,
+/// too.
+pub(crate) const INPUT_NOT_IN_BACKUP: &str = "job_input_not_in_backup";
+pub(crate) const INPUT_NOT_IN_BACKUP_REASON: &str = "the job's file was not in the backup from which this installation was restored, so the job can't continue; what it had done by then is there: undo that, or leave it out of the file, and send the file again";
 
 /// The tables in a backup.
 pub const TABLES: &[SideTable] = &[

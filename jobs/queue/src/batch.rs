@@ -7,8 +7,9 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::acting::CANCEL_BATCH;
 use crate::enqueue::{Entry, insert};
-use crate::jobs::{CANCEL_BATCH, Opened, unavailable};
+use crate::jobs::{Opened, unavailable};
 use crate::row::from_row;
 use crate::{Jobs, NewJob, Request, Submitted};
 

@@ -17,11 +17,13 @@
 
 #![deny(missing_docs)]
 
+mod acting;
 pub mod backup;
 mod batch;
 mod claim;
 mod enqueue;
 mod firing;
+mod forgetting;
 mod idempotency;
 mod input;
 mod job;

@@ -1,6 +1,7 @@
 //! Changing the number of partitions of a projection.
 
 use eventstore::Database;
+use eventstore::admin::Mode;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor};
 
@@ -26,7 +27,7 @@ pub async fn divide(
     database: &Database,
     projection: &str,
     into: u32,
-    dry_run: bool,
+    mode: Mode,
 ) -> Result<Divided, Error> {
     if !partition::is_possible(into) {
         let reason = format!("it can't be divided into {into} partitions; allowed: 1, 2, 4, … {MAX_PARTITIONS}");
@@ -39,7 +40,7 @@ pub async fn divide(
     let query = "SELECT max(coalesce((to_jsonb(c) ->> 'partitions')::integer, 1)) FROM projector.checkpoints c WHERE projection = $1";
     let from: Option<i32> = sqlx::query_scalar(query).bind(projection).fetch_one(&mut *transaction).await?;
     let from = from.ok_or_else(|| Error::NotMigrated { projection: projection.to_owned() })?.cast_unsigned();
-    if from != into && !dry_run {
+    if from != into && mode == Mode::Apply {
         // Waits for batches that are being written, because each has locked the row of its checkpoint.
         let old = Checkpoint::lock(&mut transaction, projection).await?;
         Checkpoint::divide(&mut transaction, projection, &old, into).await?;

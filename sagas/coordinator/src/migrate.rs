@@ -1,6 +1,6 @@
 //! Creates the coordinator's tables.
 
-use eventstore::admin::{begin_as_owner, connect_to, is_no_such_database};
+use eventstore::admin::{Mode, begin_as_owner, connect_to, is_no_such_database};
 use eventstore::{Database, LockKey};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor};
@@ -11,12 +11,12 @@ use crate::{Error, skipped};
 /// [`eventstore::admin::migrate`] first. Safe to run again and concurrently.
 ///
 /// `admin` connects to any database of the cluster and may act as the service's owner.
-pub async fn migrate(admin: &PgConnectOptions, database: &Database, dry_run: bool) -> Result<bool, Error> {
+pub async fn migrate(admin: &PgConnectOptions, database: &Database, mode: Mode) -> Result<bool, Error> {
     let mut connection = match connect_to(admin, database, "inopsio sagas").await {
-        Err(error) if dry_run && is_no_such_database(&error) => return Ok(true),
+        Err(error) if mode == Mode::DryRun && is_no_such_database(&error) => return Ok(true),
         connected => connected?,
     };
-    let known = if dry_run {
+    let known = if mode == Mode::DryRun {
         skipped::is_migrated(&mut connection).await?
     } else {
         let mut transaction = begin_as_owner(&mut connection, database, LockKey::MigratingSagas).await?;

@@ -9,6 +9,7 @@ use coordinator::{
 };
 use deadletters::Backoff;
 use eventstore::EventStore;
+use eventstore::admin::Mode;
 use executor::{Command, Executor, Request};
 use kernel::{
     Aggregate, Caller, Clock, Grant, ManualClock, Position, RecordedEvent, Role, SystemClock, SystemIds, TenantId,
@@ -81,7 +82,7 @@ impl Bed {
     /// A new log with these sagas. `grants` is the service's permission table.
     pub async fn new(sagas: Sagas, grants: &'static [Grant]) -> Self {
         let database = testbed::Database::fresh(sagas.service().name()).await;
-        coordinator::migrate(&database.admin(), &database, false).await.unwrap();
+        coordinator::migrate(&database.admin(), &database, Mode::Apply).await.unwrap();
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let store = EventStore::open(&database, eventstore::Settings::default(), clock.clone()).await.unwrap();
         let executor = executor(&store, &clock);

@@ -1,7 +1,7 @@
 //! A database for each test.
 
 use eventstore::Role;
-use eventstore::admin::migrate;
+use eventstore::admin::{Mode, migrate};
 use kernel::{IdSource, Service, SystemIds, TenantId};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
@@ -21,7 +21,7 @@ impl Database {
         let admin = database.admin();
         crate::copy_prepared("log", &[&database], async |templates: Vec<eventstore::Database>| {
             for template in templates {
-                migrate(&admin, &template, false).await.expect("the database can be migrated");
+                migrate(&admin, &template, Mode::Apply).await.expect("the database can be migrated");
             }
         })
         .await;
@@ -32,7 +32,7 @@ impl Database {
     pub async fn fresh_on(postgres: &Postgres, service: &'static str) -> Self {
         let admin = postgres.admin();
         let database = unmigrated(&admin, service);
-        migrate(&admin, &database, false).await.expect("the database can be migrated");
+        migrate(&admin, &database, Mode::Apply).await.expect("the database can be migrated");
         Self { admin, database }
     }
 

@@ -28,7 +28,7 @@ async fn a_database_is_migrated_and_dropped_with_its_handle() {
 async fn a_copy_is_as_a_migration_makes_it() {
     let copied = Database::fresh("crm").await;
     let made = Database::named("crm");
-    eventstore::admin::migrate(&made.admin(), &made, false).await.unwrap();
+    eventstore::admin::migrate(&made.admin(), &made, eventstore::admin::Mode::Apply).await.unwrap();
     let copied = described(&copied).await;
     assert!(copied.iter().any(|line| line.starts_with("inopsio_crm_read may CONNECT")), "{copied:?}");
     assert_eq!(copied, described(&made).await);

@@ -1,5 +1,6 @@
 //! Tenants' commands on endpoints, and their refusals.
 
+use eventstore::admin::Mode;
 use kernel::{Caller, Position, Refusal, Role, Versions};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -233,9 +234,9 @@ async fn tables_of_an_earlier_program_are_said_to_be_migrated_before_they_are() 
     let world = strict().await;
     let mut superuser = PgConnection::connect_with(&world.database.superuser()).await.unwrap();
     sqlx::query("DROP TABLE webhooks.notices").execute(&mut superuser).await.unwrap();
-    for (dry_run, missing) in [(true, true), (false, true), (true, false)] {
-        let found = webhooks::migrate(&world.database.admin(), &world.database, dry_run).await.unwrap();
-        assert_eq!(found, missing, "{dry_run}");
+    for (mode, missing) in [(Mode::DryRun, true), (Mode::Apply, true), (Mode::DryRun, false)] {
+        let found = webhooks::migrate(&world.database.admin(), &world.database, mode).await.unwrap();
+        assert_eq!(found, missing, "{mode:?}");
     }
 }
 

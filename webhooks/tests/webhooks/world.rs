@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventstore::admin::Mode;
 use eventstore::{Append, CommandRecord, EventStore, NewEvent, Relay, StreamAppend};
 use kernel::{Backoff, Caller, Clock, EventType, Grant, IdSource, Position, Role, SystemClock, SystemIds, TenantId};
 use nats::{Bus, Credentials};
@@ -63,9 +64,9 @@ impl World {
     /// An environment without a deliverer.
     pub async fn idle(settings: Settings) -> Self {
         let database = testbed::Database::fresh("demo").await;
-        assert!(webhooks::migrate(&database.admin(), &database, true).await.unwrap());
-        assert!(webhooks::migrate(&database.admin(), &database, false).await.unwrap());
-        assert!(!webhooks::migrate(&database.admin(), &database, false).await.unwrap());
+        assert!(webhooks::migrate(&database.admin(), &database, Mode::DryRun).await.unwrap());
+        assert!(webhooks::migrate(&database.admin(), &database, Mode::Apply).await.unwrap());
+        assert!(!webhooks::migrate(&database.admin(), &database, Mode::Apply).await.unwrap());
         let nats = testbed::Nats::start().await;
         let store = EventStore::open(&database, eventstore::Settings::default(), Arc::new(SystemClock)).await.unwrap();
         let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "test")).await.unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use face::graphql::{BigInt, Context, Session, changes};
+use face::graphql::{BigInt, Context, LiveField, Session, changes};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use juniper::{FieldResult, graphql_object};
 use kernel::RecordedEvent;
@@ -65,6 +65,6 @@ impl AccessEvent {
 
 /// Subscribes to changes of access in the caller's tenant.
 pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<AuthSubscription>> {
-    let asked = wanted.iter().any(|field| field == "accessChanged");
-    changes(session, SERVICE, (asked, READ), |_| true).map_ok(|event| AuthSubscription { event }).boxed()
+    let field = LiveField { name: "accessChanged", read: READ, shows: |_| true };
+    changes(session, SERVICE, field, &wanted).map_ok(|event| AuthSubscription { event }).boxed()
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use crm_projections::AsOf;
 use crm_projections::leads::{self, LeadHistoryRow, LeadRow};
 use face::graphql::{Context, Node, PostalAddress, forward, int, page, unreadable};
-use face::{change_object, connection};
+use face::{change_object, connection, mirror};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::Service;
 use uuid::Uuid;
@@ -13,7 +13,6 @@ use super::account::Account;
 use super::contact::Contact;
 use super::country;
 use super::history;
-use super::mirror::mirror;
 use super::opportunity::Opportunity;
 use crate::SERVICE;
 

@@ -13,7 +13,6 @@ mod country;
 mod funnel;
 mod history;
 mod lead;
-mod mirror;
 mod money;
 mod movement;
 mod opportunity;

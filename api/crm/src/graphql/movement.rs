@@ -5,14 +5,13 @@ use crm_projections::AsOf;
 use crm_projections::currencies::{Exchange, exchange};
 use crm_projections::opportunities::{self, Deal, DealMovement, Movement, MovementSum, Span};
 use crm_projections::pipelines;
-use face::connection;
 use face::graphql::{Context, Node, Page, PageRequest, forward, int, unreadable};
+use face::{connection, mirror};
 use juniper::{FieldResult, GraphQLObject, graphql_object};
 use kernel::TenantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::mirror::mirror;
 use super::money::Money;
 use super::opportunity::{Opportunity, OpportunityStatus, READ};
 use crate::SERVICE;

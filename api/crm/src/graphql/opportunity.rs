@@ -6,7 +6,7 @@ use face::graphql::{
     Context, Fetch, Fetching, Node, Session, Share, bad_argument, distribute, forward, int, keyed, load, owners, page,
     window,
 };
-use face::{change_object, connection};
+use face::{change_object, connection, mirror};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, graphql_object};
 use kernel::{Currency, Service};
 use sqlx::PgConnection;
@@ -16,7 +16,6 @@ use super::account::Account;
 use super::contact::Contact;
 use super::history;
 use super::lead::Lead;
-use super::mirror::mirror;
 use super::money::Money;
 use super::pipeline::{Pipeline, Stage};
 use crate::SERVICE;

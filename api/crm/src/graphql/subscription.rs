@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use face::graphql::{BigInt, Context, Node, Session, changes, int};
+use face::event_object;
+use face::graphql::{Context, LiveField, Node, Session, changes};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use juniper::{FieldResult, graphql_object};
 use kernel::RecordedEvent;
@@ -23,53 +23,23 @@ pub struct CrmSubscription {
 impl CrmSubscription {
     /// A lead changed.
     fn lead_changed(&self) -> Option<LeadEvent> {
-        is_lead(&self.event).then(|| LeadEvent { event: self.event.clone() })
+        is_lead(&self.event).then(|| LeadEvent(self.event.clone()))
     }
 }
 
-/// A change of a lead.
-#[derive(Clone, Debug)]
-pub struct LeadEvent {
-    event: Arc<RecordedEvent>,
-}
+event_object! {
+    /// A change of a lead.
+    pub struct LeadEvent {
+        /// The lead's id.
+        fn lead_id(&self) -> Option<Uuid> {
+            self.0.aggregate_id.parse().ok()
+        }
 
-/// A change of a lead.
-#[graphql_object(name = "LeadEvent", context = Context)]
-impl LeadEvent {
-    /// The lead's id.
-    fn lead_id(&self) -> Option<Uuid> {
-        self.event.aggregate_id.parse().ok()
-    }
-
-    /// The lead's version after the change.
-    fn version(&self) -> i32 {
-        int(self.event.sequence.cast_signed())
-    }
-
-    /// The kind of change, such as `qualified`.
-    fn change(&self) -> &str {
-        self.event.change()
-    }
-
-    /// The position of the event in CRM's event log.
-    fn position(&self) -> BigInt {
-        BigInt(self.event.position.0.into())
-    }
-
-    /// When it happened.
-    fn occurred_at(&self) -> DateTime<Utc> {
-        self.event.occurred_at
-    }
-
-    /// When the event log recorded it.
-    fn recorded_at(&self) -> DateTime<Utc> {
-        self.event.recorded_at
-    }
-
-    /// The lead's current state, which includes this change.
-    async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
-        drop(context.reader_at(SERVICE, self.event.position).await?);
-        Lead::of(context, self.lead_id()).await
+        /// The lead's current state, which includes this change.
+        async fn lead(&self, context: &Context) -> FieldResult<Option<Lead>> {
+            drop(context.reader_at(SERVICE, self.0.position).await?);
+            Lead::of(context, self.lead_id()).await
+        }
     }
 }
 
@@ -79,6 +49,6 @@ fn is_lead(event: &RecordedEvent) -> bool {
 
 /// Live changes in the caller's tenant, for the subscription fields named in `wanted`.
 pub fn subscribe(session: Arc<Session>, wanted: Vec<String>) -> BoxStream<'static, FieldResult<CrmSubscription>> {
-    let asked = wanted.iter().any(|field| field == "leadChanged");
-    changes(session, SERVICE, (asked, READ), is_lead).map_ok(|event| CrmSubscription { event }).boxed()
+    let field = LiveField { name: "leadChanged", read: READ, shows: is_lead };
+    changes(session, SERVICE, field, &wanted).map_ok(|event| CrmSubscription { event }).boxed()
 }

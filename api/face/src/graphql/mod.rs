@@ -7,6 +7,7 @@ mod connection;
 mod error;
 mod history;
 mod loader;
+mod mirror;
 mod node;
 mod page;
 mod postal_address;
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use juniper::{DefaultScalarValue, ExecutionError};
 
 pub use big_int::BigInt;
-pub use changes::changes;
+pub use changes::{LiveField, changes};
 pub use connection::{PageInfo, bad_argument, page_size};
 pub use error::refuse;
 pub use history::{Period, window};

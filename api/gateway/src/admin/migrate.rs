@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use config::Config;
 use directory::{DirectoryError, admin_options};
+use eventstore::admin::Mode;
 use kernel::Service;
 use serde::Serialize;
 
@@ -73,10 +74,10 @@ pub enum MigrateError {
 }
 
 /// Migrates the databases of all services and the directory of tenants. Safe to run repeatedly and concurrently.
-pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, MigrateError> {
+pub async fn migrate(config: &Config, mode: Mode) -> Result<Vec<Migrated>, MigrateError> {
     let admin = admin_options(config)?;
     let mut done = Vec::new();
-    let made = directory::migrate(config, dry_run).await?;
+    let made = directory::migrate(config, mode).await?;
     done.push(Migrated {
         service: "directory".to_owned(),
         applied: made.then(|| "tenants".to_owned()).into_iter().collect(),
@@ -85,7 +86,7 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
     for domain in domains::all() {
         let service = domain.service;
         let database = config.database(service);
-        let applied = eventstore::admin::migrate(&admin, &database, dry_run)
+        let applied = eventstore::admin::migrate(&admin, &database, mode)
             .await
             .map_err(|error| MigrateError::Log { service, error })?;
         let mut migrated = Migrated {
@@ -93,25 +94,25 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
             applied: applied.into_iter().map(|applied| applied.name).collect(),
             ..Migrated::default()
         };
-        let webhooks = webhooks::migrate(&admin, &database, dry_run)
+        let webhooks = webhooks::migrate(&admin, &database, mode)
             .await
             .map_err(|error| MigrateError::Webhooks { service, error })?;
         if webhooks {
             migrated.applied.push("webhooks".to_owned());
         }
         let jobs =
-            jobs::migrate(&admin, &database, dry_run).await.map_err(|error| MigrateError::Jobs { service, error })?;
+            jobs::migrate(&admin, &database, mode).await.map_err(|error| MigrateError::Jobs { service, error })?;
         if jobs {
             migrated.applied.push("jobs".to_owned());
         }
         if domain.sagas.is_some()
-            && coordinator::migrate(&admin, &database, dry_run)
+            && coordinator::migrate(&admin, &database, mode)
                 .await
                 .map_err(|error| MigrateError::Sagas { service, error })?
         {
             migrated.applied.push("sagas".to_owned());
         }
-        let projections = if dry_run {
+        let projections = if mode == Mode::DryRun {
             projector::plan(&admin, &database, &domain.projections).await
         } else {
             projector::migrate(&admin, &database, &domain.projections).await
@@ -124,10 +125,10 @@ pub async fn migrate(config: &Config, dry_run: bool) -> Result<Vec<Migrated>, Mi
             let name = projection.name();
             let Some(into) = config.projections.partitions_of(name) else { continue };
             // A projection that does not exist yet would be created with one partition.
-            let from = if dry_run && migrated.projections.iter().any(|created| created == name) {
+            let from = if mode == Mode::DryRun && migrated.projections.iter().any(|created| created == name) {
                 1
             } else {
-                let divided = projector::divide(&admin, &database, name, into, dry_run).await;
+                let divided = projector::divide(&admin, &database, name, into, mode).await;
                 divided.map_err(|error| MigrateError::ReadModels { service, error })?.from
             };
             if from != into {

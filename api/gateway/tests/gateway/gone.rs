@@ -1,5 +1,6 @@
 //! A tenant is destroyed while something writes rows of it outside the log: in whatever order they commit, no row is left in any table.
 
+use eventstore::admin::Mode;
 use eventstore::{Role, destroy};
 use kernel::TenantId;
 use sqlx::{ConnectOptions, Executor, PgConnection};
@@ -9,9 +10,9 @@ use testbed::Database;
 async fn database() -> Database {
     let database = Database::fresh("crm").await;
     let admin = database.admin();
-    ::webhooks::migrate(&admin, &database, false).await.unwrap();
-    ::jobs::migrate(&admin, &database, false).await.unwrap();
-    ::coordinator::migrate(&admin, &database, false).await.unwrap();
+    ::webhooks::migrate(&admin, &database, Mode::Apply).await.unwrap();
+    ::jobs::migrate(&admin, &database, Mode::Apply).await.unwrap();
+    ::coordinator::migrate(&admin, &database, Mode::Apply).await.unwrap();
     database
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use config::{Partitions, SecretText};
 use directory::Directory;
+use eventstore::admin::Mode;
 use gateway::auth::{KeyPair, mint};
 use gateway::{Config, Server, Services};
 use kernel::{Role, Service, SystemClock, SystemIds, TenantId};
@@ -291,7 +292,7 @@ async fn prepare(config: &Config, databases: impl Iterator<Item = &Database>) {
     });
     let as_named = names.eq(databases.iter().map(|database| database.name.clone()));
     if !as_named || !config.directory.url.is_empty() || config.projections.partitions != Partitions::default() {
-        gateway::migrate(config, false).await.unwrap();
+        gateway::migrate(config, Mode::Apply).await.unwrap();
         return;
     }
     testbed::copy_prepared("all", &databases, async |templates: Vec<eventstore::Database>| {
@@ -302,7 +303,7 @@ async fn prepare(config: &Config, databases: impl Iterator<Item = &Database>) {
                 service => _ = config.databases.insert(service.to_owned(), template.name),
             }
         }
-        Box::pin(gateway::migrate(&config, false)).await.unwrap();
+        Box::pin(gateway::migrate(&config, Mode::Apply)).await.unwrap();
     })
     .await;
 }

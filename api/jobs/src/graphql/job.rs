@@ -1,32 +1,32 @@
 //! A job in GraphQL, with its log.
 
 use chrono::{DateTime, Utc};
-use face::MOST_OF_A_PAGE;
 use face::graphql::{BigInt, Context, Fetch, Fetching, Session, bad_argument, int, keyed, load, page_size};
+use face::{MOST_OF_A_PAGE, mirror};
 use jobs::{Job, Line, State};
-use juniper::{FieldResult, GraphQLEnum, GraphQLObject, graphql_object};
+use juniper::{FieldResult, GraphQLObject, graphql_object};
 use kernel::Service;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// The state of a job.
-#[derive(Clone, Copy, Debug, GraphQLEnum)]
-#[graphql(name = "JobState")]
-pub enum JobState {
-    /// Waits until its start time.
-    Scheduled,
-    /// Ready to run; waits for its tenant's turn.
-    Available,
-    /// The last attempt failed; the job is retried later.
-    Retryable,
-    /// A worker is running it.
-    Running,
-    /// Finished successfully.
-    Completed,
-    /// Cancelled on request.
-    Cancelled,
-    /// Failed permanently; it can be retried by hand.
-    Discarded,
+mirror! {
+    /// The state of a job.
+    pub enum JobState of State {
+        /// Waits until its start time.
+        Scheduled,
+        /// Ready to run; waits for its tenant's turn.
+        Available,
+        /// The last attempt failed; the job is retried later.
+        Retryable,
+        /// A worker is running it.
+        Running,
+        /// Finished successfully.
+        Completed,
+        /// Cancelled on request.
+        Cancelled,
+        /// Failed permanently; it can be retried by hand.
+        Discarded,
+    }
 }
 
 /// A background job.
@@ -193,32 +193,4 @@ pub struct JobLogLine {
     attempt: i32,
     /// The text of the line.
     message: String,
-}
-
-impl From<JobState> for State {
-    fn from(state: JobState) -> Self {
-        match state {
-            JobState::Scheduled => Self::Scheduled,
-            JobState::Available => Self::Available,
-            JobState::Retryable => Self::Retryable,
-            JobState::Running => Self::Running,
-            JobState::Completed => Self::Completed,
-            JobState::Cancelled => Self::Cancelled,
-            JobState::Discarded => Self::Discarded,
-        }
-    }
-}
-
-impl From<State> for JobState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Scheduled => Self::Scheduled,
-            State::Available => Self::Available,
-            State::Retryable => Self::Retryable,
-            State::Running => Self::Running,
-            State::Completed => Self::Completed,
-            State::Cancelled => Self::Cancelled,
-            State::Discarded => Self::Discarded,
-        }
-    }
 }

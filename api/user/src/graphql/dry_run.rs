@@ -206,50 +206,85 @@ pub(crate) async fn run(
     let from = from.unwrap_or_else(|| until.unwrap_or(now).min(now) - MONTH);
     forward(("from", Some(from)), ("to", until))?;
     let change = change.checked(context).await?;
-    let mut dry_run = {
+    let dry_run = {
         let mut tables = context.reader(SERVICE).await?;
         DryRun::open(&mut tables, tenant, context.grants(), change, (from, until)).await.map_err(unreadable)?
     };
-    let (begun, mut left, mut tally) = (request.after, EVENTS, Tally::default());
+    let mut tally = Tally::default();
     tally.answer.services = services.iter().map(|service| service.name().to_owned()).collect();
+    let mut examination = Examination { context, dry_run, tally, left: EVENTS, most: request.first as usize };
     for service in services {
-        let resumed = match &begun {
+        let resumed = match &request.after {
             Some((name, ..)) if service.name() < name.as_str() => continue,
             Some((name, position, _)) if service.name() == name => Some(Position(*position)),
             _ => None,
         };
-        let (mut at, end) = positions(context, service, (from, until), resumed).await?;
+        let range = positions(context, service, (from, until), resumed).await?;
+        if let Some(at) = examination.examine(service, range).await? {
+            return Ok(examination.tally.until(Some(cursor(service, at, until))));
+        }
+    }
+    Ok(examination.tally.until(None))
+}
+
+/// A dry run in progress.
+struct Examination<'a> {
+    context: &'a Context,
+    dry_run: DryRun<'a>,
+    tally: Tally,
+    /// How many events may still be read for this response.
+    left: u32,
+    /// The most [refused commands](PolicyDryRun::refused) of a response.
+    most: usize,
+}
+
+impl Examination<'_> {
+    /// Judges the commands of a service after a position, up to another one. Returns the position at which it ended if the response is full.
+    async fn examine(
+        &mut self,
+        service: Service,
+        (mut at, end): (Position, Position),
+    ) -> FieldResult<Option<Position>> {
+        let tenant = self.context.caller().tenant();
         while at < end {
-            if left == 0 {
-                return Ok(tally.until(Some(cursor(service, at, until))));
+            if self.left == 0 {
+                return Ok(Some(at));
             }
-            let limit = PAGE.min(left);
+            let limit = PAGE.min(self.left);
             let page = {
-                let mut tables = context.reader(service).await?;
+                let mut tables = self.context.reader(service).await?;
                 decisions::page(&mut tables, tenant, (at, end), limit).await.map_err(unreadable)?
             };
-            left -= limit;
-            let subjects: BTreeSet<Uuid> =
-                page.decisions.iter().filter_map(|decision| kernel::read_uuid(&decision.actor).ok()).collect();
-            let unknown = {
-                let mut tables = context.reader(SERVICE).await?;
-                dry_run.look_up(&mut tables, tenant, subjects).await.map_err(unreadable)?
-            };
-            if !unknown.is_empty() {
-                dry_run.note(context.role_periods(&unknown).await?);
-            }
+            self.left -= limit;
+            self.look_up(&page.decisions).await?;
             for decision in page.decisions {
                 at = decision.position;
-                let verdict = dry_run.judge(&decision.actor, decision.permissions.as_deref(), decision.recorded_at);
-                tally.count(decision, verdict);
-                if tally.answer.refused.len() >= request.first as usize {
-                    return Ok(tally.until(Some(cursor(service, at, until))));
+                let verdict =
+                    self.dry_run.judge(&decision.actor, decision.permissions.as_deref(), decision.recorded_at);
+                self.tally.count(decision, verdict);
+                if self.tally.answer.refused.len() >= self.most {
+                    return Ok(Some(at));
                 }
             }
             at = if page.more { page.last } else { end };
         }
+        Ok(None)
     }
-    Ok(tally.until(None))
+
+    /// Looks up the roles of those who sent these commands.
+    async fn look_up(&mut self, sent: &[Decision]) -> FieldResult<()> {
+        let subjects: BTreeSet<Uuid> = sent.iter().filter_map(|one| kernel::read_uuid(&one.actor).ok()).collect();
+        let unknown = {
+            let mut tables = self.context.reader(SERVICE).await?;
+            let tenant = self.context.caller().tenant();
+            self.dry_run.look_up(&mut tables, tenant, subjects).await.map_err(unreadable)?
+        };
+        if !unknown.is_empty() {
+            let role_periods = self.context.role_periods(&unknown).await?;
+            self.dry_run.note(role_periods);
+        }
+        Ok(())
+    }
 }
 
 /// The range of positions of a service's log that is examined: after the first, up to and including the second.

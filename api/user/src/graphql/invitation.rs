@@ -1,10 +1,9 @@
 //! Invitations in GraphQL.
 
 use chrono::{DateTime, Utc};
-use face::connection;
 use face::graphql::{Context, Node, int, page};
-use juniper::{FieldResult, GraphQLEnum, graphql_object};
-use user_aggregates as domain;
+use face::{connection, mirror};
+use juniper::{FieldResult, graphql_object};
 use user_projections::invitations::{self, InvitationFilter, InvitationRow};
 use uuid::Uuid;
 
@@ -14,34 +13,15 @@ use crate::SERVICE;
 /// The permission to see invitations.
 const READ: &str = "user:invitation:read";
 
-/// State of an invitation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLEnum)]
-pub enum InvitationStatus {
-    /// Not accepted yet; valid until it expires.
-    Pending,
-    /// Accepted: the person became a user.
-    Accepted,
-    /// Revoked: its link is no longer valid.
-    Revoked,
-}
-
-impl From<domain::InvitationStatus> for InvitationStatus {
-    fn from(status: domain::InvitationStatus) -> Self {
-        match status {
-            domain::InvitationStatus::Pending => Self::Pending,
-            domain::InvitationStatus::Accepted => Self::Accepted,
-            domain::InvitationStatus::Revoked => Self::Revoked,
-        }
-    }
-}
-
-impl From<InvitationStatus> for domain::InvitationStatus {
-    fn from(status: InvitationStatus) -> Self {
-        match status {
-            InvitationStatus::Pending => Self::Pending,
-            InvitationStatus::Accepted => Self::Accepted,
-            InvitationStatus::Revoked => Self::Revoked,
-        }
+mirror! {
+    /// State of an invitation.
+    pub enum InvitationStatus of user_aggregates::InvitationStatus {
+        /// Not accepted yet; valid until it expires.
+        Pending,
+        /// Accepted: the person became a user.
+        Accepted,
+        /// Revoked: its link is no longer valid.
+        Revoked,
     }
 }
 

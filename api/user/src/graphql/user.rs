@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use face::graphql::{
     Context, Fetch, Fetching, Node, Page, PageRequest, PostalAddress, Session, int, keyed, load, unlistable, unreadable,
 };
-use face::{change_object, connection};
+use face::{change_object, connection, mirror};
 use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
 use kernel::{Service, UserId, picture_address};
 use sqlx::PgConnection;
@@ -23,42 +23,19 @@ pub(crate) const READ: &str = "user:user:read";
 /// The permission that is needed in addition to see the history of users.
 const HISTORY: &str = "user:history:read";
 
-/// State of a user: whether they may sign in, and if not, why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLEnum)]
-pub enum UserStatus {
-    /// May sign in.
-    Active,
-    /// Can't sign in because something is wrong.
-    Locked,
-    /// Can't sign in because they do not work here for now.
-    Deactivated,
-    /// No longer a user.
-    Removed,
-    /// All personal data is erased.
-    Erased,
-}
-
-impl From<domain::UserStatus> for UserStatus {
-    fn from(status: domain::UserStatus) -> Self {
-        match status {
-            domain::UserStatus::Active => Self::Active,
-            domain::UserStatus::Locked => Self::Locked,
-            domain::UserStatus::Deactivated => Self::Deactivated,
-            domain::UserStatus::Removed => Self::Removed,
-            domain::UserStatus::Erased => Self::Erased,
-        }
-    }
-}
-
-impl From<UserStatus> for domain::UserStatus {
-    fn from(status: UserStatus) -> Self {
-        match status {
-            UserStatus::Active => Self::Active,
-            UserStatus::Locked => Self::Locked,
-            UserStatus::Deactivated => Self::Deactivated,
-            UserStatus::Removed => Self::Removed,
-            UserStatus::Erased => Self::Erased,
-        }
+mirror! {
+    /// State of a user: whether they may sign in, and if not, why.
+    pub enum UserStatus of domain::UserStatus {
+        /// May sign in.
+        Active,
+        /// Can't sign in because something is wrong.
+        Locked,
+        /// Can't sign in because they do not work here for now.
+        Deactivated,
+        /// No longer a user.
+        Removed,
+        /// All personal data is erased.
+        Erased,
     }
 }
 

@@ -27,6 +27,12 @@ impl ScimError {
         Self { status, scim_type: None, detail: detail.into(), code: None, denied: None }
     }
 
+    /// The error of read models, or of the log, that can't be read now.
+    pub(super) fn unreadable(error: impl std::fmt::Display) -> Self {
+        tracing::warn!(%error, "the read models can't be read for SCIM");
+        Self::of(StatusCode::SERVICE_UNAVAILABLE, "the directory is not available; try again")
+    }
+
     fn bad(scim_type: &'static str, detail: impl Into<String>) -> Self {
         Self { scim_type: Some(scim_type), ..Self::of(StatusCode::BAD_REQUEST, detail) }
     }

@@ -19,7 +19,6 @@ use super::group_change::{Change, MAX_MEMBERS, MemberChanges};
 use super::json::{remove as remove_attribute, time};
 use super::list::{AttributeSelection, ListQuery, MAX_SCANNED};
 use super::request::ScimRequest;
-use super::user::unreadable;
 use super::{Answer, Reply, Scim, tag};
 
 pub(super) const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
@@ -51,8 +50,8 @@ pub(super) async fn page(
     skipped: i64,
     count: i64,
 ) -> Result<(i64, Vec<Value>), ScimError> {
-    let total = groups::count(tables, tenant, &GroupFilter::default()).await.map_err(unreadable)?;
-    let rows = groups::page(tables, tenant, skipped, count).await.map_err(unreadable)?;
+    let total = groups::count(tables, tenant, &GroupFilter::default()).await.map_err(ScimError::unreadable)?;
+    let rows = groups::page(tables, tenant, skipped, count).await.map_err(ScimError::unreadable)?;
     Ok((total, rows.iter().map(|row| listed(scim, row)).collect()))
 }
 
@@ -77,7 +76,7 @@ pub(super) async fn candidates(
     };
     let rows = match ids {
         Some(ids) => {
-            let mut rows = groups::find(tables, tenant, &ids).await.map_err(unreadable)?;
+            let mut rows = groups::find(tables, tenant, &ids).await.map_err(ScimError::unreadable)?;
             rows.retain(|row| !row.dissolved);
             rows.sort_by(|one, other| (&one.name, one.group_id).cmp(&(&other.name, other.group_id)));
             rows
@@ -103,13 +102,16 @@ pub(super) async fn candidates(
 async fn scanned(tables: &mut Transaction, tenant: TenantId, filter: &Filter) -> Result<Vec<GroupRow>, ScimError> {
     // A tenant has hundreds of groups, rarely thousands.
     let all = GroupFilter::default();
-    let mut rows = groups::list(tables, tenant, &all, ByName, None, MAX_SCANNED + 1).await.map_err(unreadable)?;
+    let mut rows =
+        groups::list(tables, tenant, &all, ByName, None, MAX_SCANNED + 1).await.map_err(ScimError::unreadable)?;
     if rows.len() as i64 > MAX_SCANNED {
         let equal_to = |name| filter.equal_to(name, "").map(str::to_owned);
         let (external_id, alike) = (equal_to("externalId"), equal_to("displayName"));
         if external_id.is_some() || alike.is_some() {
             let fewer = GroupFilter { external_id, alike, ..all };
-            rows = groups::list(tables, tenant, &fewer, ByName, None, MAX_SCANNED + 1).await.map_err(unreadable)?;
+            rows = groups::list(tables, tenant, &fewer, ByName, None, MAX_SCANNED + 1)
+                .await
+                .map_err(ScimError::unreadable)?;
         }
     }
     if rows.len() as i64 > MAX_SCANNED {
@@ -249,14 +251,14 @@ async fn rows_within(
     most: i64,
 ) -> Result<Option<Vec<(Uuid, String)>>, ScimError> {
     let filter = PersonFilter { group: Some(GroupId::new(group)), ..PersonFilter::default() };
-    let rows = people::first(tables, tenant, &filter, most + 1).await.map_err(unreadable)?;
+    let rows = people::first(tables, tenant, &filter, most + 1).await.map_err(ScimError::unreadable)?;
     Ok((rows.len() as i64 <= most).then(|| rows.into_iter().map(|row| (row.user_id, row.name)).collect()))
 }
 
 /// The groups of the user with this id; empty if there is no such user.
 async fn groups_of(tables: &mut Transaction, tenant: TenantId, user: &str) -> Result<BTreeSet<Uuid>, ScimError> {
     let Ok(user) = user.parse::<Uuid>() else { return Ok(BTreeSet::new()) };
-    let found = people::find(tables, tenant, &[user]).await.map_err(unreadable)?.pop();
+    let found = people::find(tables, tenant, &[user]).await.map_err(ScimError::unreadable)?.pop();
     Ok(found.filter(|row| row.status.0.is_present()).map(|row| row.groups.0).unwrap_or_default())
 }
 
@@ -306,7 +308,7 @@ async fn reply(scim: &Scim, incoming: &ScimRequest, id: Uuid, status: StatusCode
     let (group, version) = load(scim, incoming, id).await?;
     let mut resource = without_members(scim, id, (&*group.name, group.external_id.as_deref()), version);
     let mut tables = scim.current(incoming.tenant()).await?;
-    if let Some(row) = groups::find(&mut tables, incoming.tenant(), &[id]).await.map_err(unreadable)?.pop() {
+    if let Some(row) = groups::find(&mut tables, incoming.tenant(), &[id]).await.map_err(ScimError::unreadable)?.pop() {
         resource["meta"]["created"] = time(row.created_at).into();
         resource["meta"]["lastModified"] = time(row.changed_at).into();
     }

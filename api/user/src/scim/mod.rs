@@ -5,7 +5,7 @@
 //! A single resource is read from the log; lists are read from the read models after they have caught up with the log, because a
 //! provider checks right after a write whether the resource is there.
 //!
-//! To add an attribute of users: map it in [`user`] (multi-valued contact details in [`contact`]), and describe it in [`discovery`].
+//! To add an attribute of users: map it in [`user_resource`] (multi-valued contact details in [`contact`]), and describe it in [`discovery`].
 
 mod contact;
 mod discovery;
@@ -20,6 +20,7 @@ mod patch;
 mod request;
 mod root;
 mod user;
+mod user_resource;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,13 +57,13 @@ impl Scim {
     /// Opens the read models, after waiting until they have caught up with the log: a provider checks right after a write whether the
     /// resource is there. If they don't catch up in time, they are read as they are.
     async fn current(&self, tenant: TenantId) -> Result<Transaction, ScimError> {
-        let head = self.runtime.store.head().await.map_err(user::unreadable)?;
+        let head = self.runtime.store.head().await.map_err(ScimError::unreadable)?;
         match self.runtime.read_models.begin_at(tenant, head, PATIENCE).await {
             Err(BeginError::Behind(behind)) => {
                 tracing::debug!(%behind, "SCIM is answered from read models that are behind");
-                self.runtime.read_models.begin(tenant).await.map_err(user::unreadable)
+                self.runtime.read_models.begin(tenant).await.map_err(ScimError::unreadable)
             }
-            begun => begun.map_err(user::unreadable),
+            begun => begun.map_err(ScimError::unreadable),
         }
     }
 }

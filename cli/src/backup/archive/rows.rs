@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use deadletters::backup::{StoredDecision, StoredLetter};
+use deadletters::{Decided, DecisionKind};
 use directory::Tenant;
 use eventstore::backup::{StoredAnswer, StoredClaim, StoredEvent, StoredRow};
 use eventstore::seals::Seal;
@@ -215,32 +216,36 @@ impl Row for DecisionRow {
     type Of = StoredDecision;
 
     fn of(decision: &StoredDecision) -> Result<Self> {
+        let decided = &decision.decided;
         Ok(Self {
             tenant_id: decision.tenant.uuid(),
             consumer: decision.consumer.clone(),
             position: decision.position.0,
             nth: decision.nth,
-            kind: decision.kind.clone(),
-            actor: decision.actor.clone(),
-            reason: decision.reason.clone(),
-            decided_at: decision.decided_at.timestamp_micros(),
-            before: decision.before.clone(),
-            after: decision.after.clone(),
+            kind: decided.kind.as_str().to_owned(),
+            actor: decided.actor.clone(),
+            reason: decided.reason.clone(),
+            decided_at: decided.decided_at.timestamp_micros(),
+            before: decided.before.clone(),
+            after: decided.after.clone(),
         })
     }
 
     fn read(self) -> Result<StoredDecision> {
-        Ok(StoredDecision {
-            tenant: tenant(self.tenant_id),
-            consumer: self.consumer,
-            position: Position(self.position),
-            nth: self.nth,
-            kind: self.kind,
+        let decided = Decided {
+            kind: self.kind.parse::<DecisionKind>().map_err(anyhow::Error::msg)?,
             actor: self.actor,
             reason: self.reason,
             decided_at: time(self.decided_at)?,
             before: self.before,
             after: self.after,
+        };
+        Ok(StoredDecision {
+            tenant: tenant(self.tenant_id),
+            consumer: self.consumer,
+            position: Position(self.position),
+            nth: self.nth,
+            decided,
         })
     }
 }

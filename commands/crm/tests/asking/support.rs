@@ -8,6 +8,7 @@ use crm_commands::{
     AssignLead, CaptureLead, ContactFields, CreateContact, CreatePipeline, GRANTS, LeadFields, MoneyFields,
     OpenOpportunity, PipelineIds, QualifyLead, StageFields, StartLeadWork,
 };
+use eventstore::admin::Mode;
 use eventstore::{EventStore, Sealing};
 use executor::{Command, Done, Executor, Request, Settings};
 use kernel::{Aggregate, Caller, Kind, Position, PostalAddress, Refusal, Role, SystemClock, SystemIds};
@@ -37,7 +38,7 @@ impl World {
     /// With the tables of jobs, for commands that enqueue jobs.
     pub async fn with_jobs() -> Self {
         let world = Self::new().await;
-        jobs::migrate(&world.database.admin(), &world.database, false).await.unwrap();
+        jobs::migrate(&world.database.admin(), &world.database, Mode::Apply).await.unwrap();
         world
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use eventstore::EventStore;
+use eventstore::admin::Mode;
 use executor::{AskedJob, Command, Executor, Request, Settings};
 use kernel::{
     Aggregate, Caller, Clock, Grant, IdSource, LookedUp, MachineStanding, Machines, ManualClock, NoMachines, Refusal,
@@ -111,7 +112,7 @@ impl World {
     /// With the tables of jobs, for commands that enqueue jobs.
     pub async fn with_jobs() -> Self {
         let world = Self::new().await;
-        jobs::migrate(&world.database.admin(), &world.database, false).await.unwrap();
+        jobs::migrate(&world.database.admin(), &world.database, Mode::Apply).await.unwrap();
         world
     }
 

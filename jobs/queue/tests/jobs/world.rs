@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use eventstore::admin::Mode;
 use eventstore::backup::{Restore, freeze};
 use jobs::{Fault, Job, Jobs, Kind, Kinds, NewJob, Request, Runner, Settings, Sources, State, Step, Work};
 use kernel::{Backoff, Caller, Grant, Role, SystemClock, SystemIds, TenantId};
@@ -90,9 +91,9 @@ impl World {
 
     /// The same with this database.
     pub async fn over(database: testbed::Database, settings: Settings) -> Self {
-        assert!(jobs::migrate(&database.admin(), &database, true).await.unwrap());
-        assert!(jobs::migrate(&database.admin(), &database, false).await.unwrap());
-        assert!(!jobs::migrate(&database.admin(), &database, false).await.unwrap());
+        assert!(jobs::migrate(&database.admin(), &database, Mode::DryRun).await.unwrap());
+        assert!(jobs::migrate(&database.admin(), &database, Mode::Apply).await.unwrap());
+        assert!(!jobs::migrate(&database.admin(), &database, Mode::Apply).await.unwrap());
         let nats = testbed::Nats::start().await;
         let bus = Bus::connect(&nats::Settings::new(nats.url(), Credentials::None, "test")).await.unwrap();
         let stage = Stage {

@@ -1,13 +1,13 @@
 //! A tenant's base currency, and the exchange rates into and out of it by the day from which they are valid.
 
 mod exchange;
-mod query;
+mod rates;
 mod reducer;
 
 pub(crate) use exchange::percentage;
 pub use exchange::{Exchange, Rate};
 use folding::projection;
-pub use query::exchange;
+pub use rates::exchange;
 
 projection! {
     /// Projects currencies.

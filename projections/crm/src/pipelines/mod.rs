@@ -1,12 +1,12 @@
 //! Pipelines and their stages, now and as of any day.
 
-mod query;
+mod list;
 mod reducer;
 mod row;
 
 use folding::projection;
-pub(crate) use query::versions;
-pub use query::{as_of, find, list};
+pub(crate) use list::versions;
+pub use list::{as_of, find, list};
 pub use row::{PipelineRow, StageView};
 
 projection! {

@@ -1,7 +1,7 @@
 //! Operators' decisions about dead letters: they are applied once, recorded with actor and reason, and refused where nothing is parked.
 
 use deadletters::moved::Verdicts;
-use deadletters::{DeadLetters, LetterId, Listing, Request, Restricted, State};
+use deadletters::{DeadLetters, DecisionKind, LetterId, Listing, Request, Restricted, State};
 use kernel::{Position, Role, TenantId};
 use projector::ProjectionState;
 use serde_json::json;
@@ -53,8 +53,8 @@ async fn a_discarded_event_is_never_applied_and_what_waited_behind_it_is_also_af
     let shown = dead_letters.find(&ours.caller, &id(broken)).await.unwrap();
     assert_eq!((shown.letter.state, &*shown.event.payload), (State::Discarded, &br#"{"broken":"poison"}"#[..]));
     let [decided] = &shown.decisions[..] else { panic!("{shown:?}") };
-    let said = (decided.kind.as_str(), decided.actor.as_str(), decided.reason.as_str());
-    assert_eq!(said, ("discard", "ada", "of a test of long ago"));
+    let said = (decided.kind, decided.actor.as_str(), decided.reason.as_str());
+    assert_eq!(said, (DecisionKind::Discard, "ada", "of a test of long ago"));
 
     let before = written(&road).await;
     let again = dead_letters.discard(&ours, &id(broken), "again").await.unwrap_err();
@@ -95,7 +95,7 @@ async fn an_edit_is_seen_by_the_projection_alone_and_by_a_rebuild_of_it() {
     let shown = dead_letters.find(&ours.caller, &id(broken)).await.unwrap();
     assert_eq!((shown.letter.state, &*shown.event.payload), (State::Applied, &br#"{"broken":"poison"}"#[..]));
     let audit = &shown.decisions[0];
-    assert_eq!((audit.kind.as_str(), audit.actor.as_str(), audit.reason.as_str()), ("edit", "ada", "misspelt"));
+    assert_eq!((audit.kind, audit.actor.as_str(), audit.reason.as_str()), (DecisionKind::Edit, "ada", "misspelt"));
     assert_eq!(audit.before.as_deref(), Some(r#"{"broken":"poison"}"#));
     assert_eq!(audit.after.as_deref(), Some(r#"{"broken":"no more"}"#));
     rebuilt(&road).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventstore::admin::Mode;
 use kernel::Position;
 use projector::{Error, Projection, ProjectionState, ReadModels, Settings};
 use sqlx::{Executor, PgConnection};
@@ -13,7 +14,7 @@ use crate::road::{Road, Running};
 const SHORT: Duration = Duration::from_millis(50);
 
 async fn divide(road: &Road, into: u32) {
-    projector::divide(&road.database.admin(), &road.database, "lamps", into, false).await.unwrap();
+    projector::divide(&road.database.admin(), &road.database, "lamps", into, Mode::Apply).await.unwrap();
 }
 
 /// Holds the advisory lock of a partition, so that no instance applies it while the connection is open.
@@ -39,8 +40,7 @@ async fn events_are_applied_once_while_the_partitions_change() {
     let running = road.start();
     let writing = async {
         for _ in 0..25 {
-            road.append_many(30).await;
-            road.relay().await;
+            road.feed(30).await;
         }
     };
     let dividing = async {
@@ -53,8 +53,7 @@ async fn events_are_applied_once_while_the_partitions_change() {
     };
     tokio::join!(writing, dividing);
     road.visible(&running.models).await;
-    road.visible(&road.distant_models()).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&road.distant_models()).await;
     let numbers: Vec<_> = partitions(&running.models).await.iter().map(|one| (one.0, one.1)).collect();
     assert_eq!(numbers, [(0, 2), (1, 2)]);
     running.stop().await;
@@ -75,8 +74,7 @@ async fn a_tenant_waits_for_its_own_partition_only() {
         assert_eq!((behind.wanted, behind.reached), (last, Position::START));
     }
     drop(held);
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -100,8 +98,7 @@ async fn partitions_at_different_positions_are_joined_and_divided_without_loss_o
     drop(held);
     let running = road.start();
     road.append_many(50).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -119,8 +116,7 @@ async fn a_rebuild_brings_partitions_that_lag_to_the_same_position() {
     assert_eq!(road.rows().await, road.expected(&[]).await);
     drop(held);
     road.append_many(50).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -135,15 +131,13 @@ async fn two_instances_share_and_the_one_that_is_left_applies_all() {
         (applies(&road, &first) == [true, false, true] && applies(&road, &second) == [false, true, false]).then_some(())
     })
     .await;
-    road.append_many(100).await;
-    road.relay().await;
+    road.feed(100).await;
     // Both instances know when the events are applied, whichever applies them.
     road.visible(&first.models).await;
     road.visible(&second.models).await;
     // Killed: its connections are closed without releasing anything first.
     first.die().await;
-    road.append_many(100).await;
-    road.relay().await;
+    road.feed(100).await;
     road.visible(&second.models).await;
     assert_eq!(applies(&road, &second), [true; 3]);
     assert_eq!(road.rows().await, road.expected(&[]).await);
@@ -177,8 +171,7 @@ async fn a_share_that_nobody_takes_is_applied_by_who_is_there() {
     sqlx::query(present).execute(&mut idle).await.unwrap();
     let running = road.start();
     road.append_many(100).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -213,12 +206,12 @@ async fn a_number_of_partitions_that_is_not_possible_is_refused_and_changes_noth
     road.append_many(20).await;
     let (admin, database) = (road.database.admin(), &road.database);
     for into in [0, 3, 65, 128] {
-        let refused = projector::divide(&admin, database, "lamps", into, false).await.unwrap_err();
+        let refused = projector::divide(&admin, database, "lamps", into, Mode::Apply).await.unwrap_err();
         assert!(refused.to_string().contains("allowed: 1, 2, 4, … 64"), "{refused}");
     }
-    let unknown = projector::divide(&admin, database, "nonsense", 2, false).await.unwrap_err();
+    let unknown = projector::divide(&admin, database, "nonsense", 2, Mode::Apply).await.unwrap_err();
     assert!(matches!(unknown, Error::NotMigrated { .. }), "{unknown:?}");
-    let planned = projector::divide(&admin, database, "lamps", 8, true).await.unwrap();
+    let planned = projector::divide(&admin, database, "lamps", 8, Mode::DryRun).await.unwrap();
     assert_eq!((planned.from, planned.into), (1, 8));
     assert_eq!(partitions(&road.distant_models()).await, [(0, 1, Position::START, 0)]);
 }
@@ -237,14 +230,13 @@ async fn tables_of_before_there_were_partitions_become_one() {
     let (admin, database) = (road.database.admin(), &road.database);
     let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(Lamps::new())];
     // `plan` changes nothing; after `migrate` the projection continues.
-    assert_eq!(projector::divide(&admin, database, "lamps", 2, true).await.unwrap().from, 1);
+    assert_eq!(projector::divide(&admin, database, "lamps", 2, Mode::DryRun).await.unwrap().from, 1);
     let planned = projector::plan(&admin, database, &projections).await.unwrap();
     let migrated = projector::migrate(&admin, database, &projections).await.unwrap();
     assert_eq!((planned, migrated), Default::default());
     assert_eq!(partitions(&road.distant_models()).await, [(0, 1, last, 0)]);
     let running = road.start();
     road.append_many(30).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }

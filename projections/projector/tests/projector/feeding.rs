@@ -21,10 +21,8 @@ async fn a_projection_that_is_older_than_the_stream_catches_up_from_the_log() {
         .await
         .unwrap();
     let running = road.start();
-    road.append_many(30).await;
-    road.relay().await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.feed(30).await;
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -37,15 +35,12 @@ async fn a_projection_that_falls_behind_the_feed_meets_it_again() {
     let settings = Settings { buffered_batches: 1, log_batch: 16, ..Settings::default() };
     let running = road.start_with(projections, settings);
     for _ in 0..20 {
-        road.append_many(20).await;
-        road.relay().await;
+        road.feed(20).await;
     }
     testbed::eventually("a batch waits", async || (lamps.waiting() == 1).then_some(())).await;
     lamps.open();
-    road.append_many(20).await;
-    road.relay().await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.feed(20).await;
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -87,14 +82,11 @@ async fn a_stream_that_is_deleted_and_filled_again_changes_nothing() {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();
     for _ in 0..3 {
-        road.append_many(50).await;
-        road.relay().await;
+        road.feed(50).await;
         road.bus.delete_stream(DEMO).await.unwrap();
-        road.append_many(20).await;
-        road.relay().await;
+        road.feed(20).await;
     }
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -102,22 +94,18 @@ async fn a_stream_that_is_deleted_and_filled_again_changes_nothing() {
 async fn a_killed_bus_delays_and_does_not_stop() {
     let mut road = Road::new(Lamps::new()).await;
     let running = road.start();
-    road.append_many(50).await;
-    road.relay().await;
+    road.feed(50).await;
     road.visible(&running.models).await;
 
     road.nats.kill();
     road.append_many(50).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
 
     road.nats.restart().await;
     testbed::eventually("the bus is back", async || road.bus.stream_state(DEMO).await.ok().flatten()).await;
     road.relay().await;
-    road.append_many(50).await;
-    road.relay().await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.feed(50).await;
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -152,8 +140,7 @@ async fn a_stream_that_is_not_this_logs_is_not_applied() {
     let running = road.start();
     for count in [10, 60] {
         road.append_many(count).await;
-        road.visible(&running.models).await;
-        assert_eq!(road.rows().await, road.expected(&[]).await);
+        road.applied_once(&running.models).await;
     }
     running.stop().await;
 }
@@ -169,7 +156,6 @@ async fn a_projection_whose_connection_is_silent_connects_again() {
     road.visible(&running.models).await;
     silence.begin();
     road.append_many(20).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }

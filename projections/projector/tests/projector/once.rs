@@ -14,17 +14,14 @@ use crate::road::{LONG, Road};
 async fn events_become_rows_and_those_that_nobody_wants_only_move_the_checkpoint() {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();
-    road.append_many(200).await;
-    road.relay().await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.feed(200).await;
+    road.applied_once(&running.models).await;
 
     road.append(0, "attic", "demo.lamp.dusted", "{}").await;
     road.relay().await;
     road.visible(&running.models).await;
     // The checkpoint is stored soon, so that other processes see it, too.
-    road.visible(&road.distant_models()).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&road.distant_models()).await;
     running.stop().await;
 }
 
@@ -33,16 +30,13 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_batch_loses_and_doubles_not
     let lamps = Lamps::gated();
     let road = Road::new(lamps.clone()).await;
     let running = road.start();
-    road.append_many(60).await;
-    road.relay().await;
+    road.feed(60).await;
     // The rows are written, the transaction is open.
     testbed::eventually("a batch is half done", async || (lamps.waiting() == 1).then_some(())).await;
     assert_eq!(road.cut().await, 1);
     lamps.open();
-    road.append_many(40).await;
-    road.relay().await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.feed(40).await;
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -51,12 +45,10 @@ async fn connections_cut_again_and_again_lose_and_double_nothing() {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();
     for _ in 0..15 {
-        road.append_many(30).await;
-        road.relay().await;
+        road.feed(30).await;
         road.cut().await;
     }
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     running.stop().await;
 }
 
@@ -64,16 +56,13 @@ async fn connections_cut_again_and_again_lose_and_double_nothing() {
 async fn of_two_instances_one_applies_and_the_other_takes_over() {
     let road = Road::new(Lamps::new()).await;
     let (first, second) = (road.start(), road.start());
-    road.append_many(50).await;
-    road.relay().await;
+    road.feed(50).await;
     // Both instances know when the events are applied, whichever applies them.
     road.visible(&first.models).await;
     road.visible(&second.models).await;
     first.stop().await;
-    road.append_many(50).await;
-    road.relay().await;
-    road.visible(&second.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.feed(50).await;
+    road.applied_once(&second.models).await;
     second.stop().await;
 }
 
@@ -81,8 +70,7 @@ async fn of_two_instances_one_applies_and_the_other_takes_over() {
 async fn who_finds_the_checkpoint_moved_writes_nothing_and_looks_again() {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();
-    road.append_many(50).await;
-    road.relay().await;
+    road.feed(50).await;
     road.visible(&running.models).await;
     road.visible(&road.distant_models()).await;
 
@@ -90,8 +78,7 @@ async fn who_finds_the_checkpoint_moved_writes_nothing_and_looks_again() {
     road.take_back().await;
     road.append(0, "cellar", "demo.lamp.lit", "{}").await;
     road.relay().await;
-    road.visible(&road.distant_models()).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&road.distant_models()).await;
     running.stop().await;
 }
 
@@ -99,14 +86,12 @@ async fn who_finds_the_checkpoint_moved_writes_nothing_and_looks_again() {
 async fn commits_that_a_crash_took_back_are_made_again_although_nothing_new_comes() {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();
-    road.append_many(50).await;
-    road.relay().await;
+    road.feed(50).await;
     road.visible(&running.models).await;
     road.visible(&road.distant_models()).await;
 
     road.crash().await;
-    road.visible(&road.distant_models()).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&road.distant_models()).await;
     running.stop().await;
 }
 
@@ -115,8 +100,7 @@ async fn what_a_crash_took_back_is_not_missing_in_a_transaction_at_its_position(
     let road = Road::new(Lamps::new()).await;
     let settings = Settings { poll_interval: Duration::from_hours(1), ..Settings::default() };
     let running = road.start_with(vec![Arc::new(Lamps::new())], settings);
-    let last = road.append_many(50).await;
-    road.relay().await;
+    let last = road.feed(50).await;
     road.visible(&running.models).await;
     road.visible(&road.distant_models()).await;
 
@@ -148,8 +132,7 @@ async fn a_database_that_is_not_as_it_should_be_parks_nothing_and_shows() {
     })
     .await;
     superuser.execute("ALTER TABLE demo.hidden RENAME TO switches").await.unwrap();
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     recovers(&running.models, (ProjectionState::Live, 0, 0)).await;
     assert_eq!(running.models.status().await.unwrap()[0].lag, 0);
     running.stop().await;

@@ -13,8 +13,7 @@ use crate::road::Road;
 async fn a_rebuild_equals_the_live_tables_row_by_row() {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();
-    road.append_many(400).await;
-    road.relay().await;
+    road.feed(400).await;
     road.visible(&running.models).await;
     let live = road.rows().await;
     running.stop().await;
@@ -71,12 +70,10 @@ async fn a_rebuild_takes_all_events_though_large_ones_come_fewer_at_a_time() {
 async fn events_go_on_while_a_projection_is_rebuilt() {
     let road = Road::new(Lamps::new()).await;
     let running = road.start();
-    road.append_many(500).await;
-    road.relay().await;
+    road.feed(500).await;
     let writing = async {
         for _ in 0..20 {
-            road.append_many(20).await;
-            road.relay().await;
+            road.feed(20).await;
             // The live tables exist and are updated before and after the swap.
             let mut query = running.models.begin(road.tenants[0]).await.unwrap();
             sqlx::query("SELECT * FROM lamps").fetch_all(&mut *query).await.unwrap();
@@ -90,8 +87,7 @@ async fn events_go_on_while_a_projection_is_rebuilt() {
     };
     tokio::join!(writing, rebuilding);
     road.visible(&running.models).await;
-    road.visible(&road.distant_models()).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&road.distant_models()).await;
     running.stop().await;
 }
 
@@ -155,8 +151,7 @@ async fn a_new_version_stands_still_until_it_is_rebuilt() {
     let database = &road.database;
     projector::rebuild(&database.admin(), database, &road.store, &newer, |_| {}).await.unwrap();
     road.append_many(50).await;
-    road.visible(&running.models).await;
-    assert_eq!(road.rows().await, road.expected(&[]).await);
+    road.applied_once(&running.models).await;
     let status = running.models.status().await.unwrap();
     assert_eq!((status[0].state, status[0].version, status[0].lag), (ProjectionState::Live, 2, 0));
     running.stop().await;

@@ -244,6 +244,13 @@ impl Road {
         last
     }
 
+    /// Appends `count` events, as [`append_many`](Self::append_many) does, and publishes them.
+    pub(crate) async fn feed(&self, count: usize) -> Position {
+        let last = self.append_many(count).await;
+        self.relay().await;
+        last
+    }
+
     /// Publishes the events that the stream lacks, as the relay does.
     pub(crate) async fn relay(&self) {
         let state = self.bus.ensure_stream(DEMO, StreamSettings::default()).await.unwrap();
@@ -263,6 +270,12 @@ impl Road {
         for tenant in self.tenants {
             models.wait_for(tenant, head, LONG).await.unwrap();
         }
+    }
+
+    /// Waits until all events of the log are applied, and checks that each was applied once.
+    pub(crate) async fn applied_once(&self, models: &ReadModels) {
+        self.visible(models).await;
+        assert_eq!(self.rows().await, self.expected(&[]).await);
     }
 
     /// The expected rows when every event of the log, except the parked ones, was applied once.

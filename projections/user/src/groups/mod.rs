@@ -1,12 +1,12 @@
 //! Groups, and the history of the roles that they give.
 
-mod query;
+mod list;
 mod reducer;
 mod row;
 
 pub use folding::list::{count, list};
 use folding::{history, projection};
-pub use query::{ByName, GroupFilter, find, page, versions_as_of};
+pub use list::{ByName, GroupFilter, find, page, versions_as_of};
 pub use row::{GroupHistoryRow, GroupRow};
 
 projection! {

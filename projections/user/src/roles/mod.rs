@@ -1,11 +1,11 @@
 //! The roles that a tenant defined, and their history.
 
-mod query;
+mod list;
 mod reducer;
 mod row;
 
 use folding::{history, projection};
-pub use query::{during, list, versions_as_of};
+pub use list::{during, list, versions_as_of};
 pub use row::{RoleHistoryRow, RoleRow};
 
 projection! {

@@ -2,6 +2,7 @@
 
 use coordinator::{Status, skipped};
 use crm_commands::GRANTS;
+use eventstore::admin::Mode;
 use kernel::{Clock, Position, TenantId};
 use sagabed::{Bed, Case, Story};
 use sqlx::{Connection, Executor};
@@ -235,8 +236,8 @@ async fn tables_of_an_earlier_program_get_what_is_missing_and_keep_what_they_hav
 
     let checkpoint = "SELECT position FROM saga.checkpoint";
     let before: i64 = sqlx::query_scalar(checkpoint).fetch_one(&mut superuser).await.unwrap();
-    for (dry_run, missing) in [(true, true), (false, true), (false, false)] {
-        assert_eq!(coordinator::migrate(&bed.database.admin(), &bed.database, dry_run).await.unwrap(), missing);
+    for (mode, missing) in [(Mode::DryRun, true), (Mode::Apply, true), (Mode::Apply, false)] {
+        assert_eq!(coordinator::migrate(&bed.database.admin(), &bed.database, mode).await.unwrap(), missing);
     }
     let after: i64 = sqlx::query_scalar(checkpoint).fetch_one(&mut superuser).await.unwrap();
     assert_eq!((after, rows(&bed, case.tenant()).await), (before, 1));

@@ -5,6 +5,7 @@ use keys::{Context, DataKey, SystemRandom};
 use uuid::Uuid;
 
 use super::*;
+use crate::Jwk;
 
 #[expect(clippy::disallowed_methods, reason = "a test's tenant")]
 fn sealed() -> Sealed {

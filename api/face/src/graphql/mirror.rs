@@ -2,6 +2,7 @@
 
 /// Declares a GraphQL enum that mirrors an enum of the domain, with conversions both ways. A new variant in the domain is a
 /// compile error here, so that it is added to the schema.
+#[macro_export]
 macro_rules! mirror {
     (
         $(#[$meta:meta])*
@@ -28,4 +29,3 @@ macro_rules! mirror {
         }
     };
 }
-pub(crate) use mirror;
