@@ -5,7 +5,7 @@ use std::io;
 
 use anyhow::Chain;
 use directory::DirectoryError;
-use eventstore::admin::is_not_prepared;
+use eventstore::admin::{is_not_prepared, is_without_connection};
 
 /// The error with its causes, the outermost first. A cause with which the one before it ends is left out: many libraries' errors repeat it.
 pub fn reasons(error: &anyhow::Error) -> String {
@@ -34,7 +34,7 @@ pub fn advice(error: &anyhow::Error) -> Option<&'static str> {
 /// Whether nobody listens at an address, or a pool has tried for too long to find somebody there.
 fn is_not_there(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        || matches!(cause.downcast_ref(), Some(sqlx::Error::PoolTimedOut))
+        || is_without_connection(cause)
 }
 
 /// Whether one of the causes is like this.

@@ -97,14 +97,14 @@ async fn whole(context: &Context, archive: &Archive, trust: &Trust, lost: &[Stri
     let selected = Selection { excluded: &excluded, trust, rehearsed };
     let loaded = load::load(&context.config, archive, selected, &bar).await;
     bar.finish_and_clear();
-    let restored_before = loaded?.into_iter().map(Service::name).collect();
+    let before = loaded?.into_iter().map(Service::name).collect();
     let loading = began.elapsed();
     let built = load::build(context).await;
     let read_models =
         built.context("everything is restored but the read models; run the same command again, which builds them")?;
     let took = began.elapsed();
     let beside = Beside::of(archive, selected).await?;
-    let restored = Restored { archive, selected, restored_before, beside, read_models, loading, took };
+    let restored = Restored { archive, selected, before, beside, read_models, loading, took };
     match context.format {
         Format::Json => output::print_json(&restored.json()),
         Format::Text => output::print(restored),

@@ -18,7 +18,7 @@ pub struct Restored<'a> {
     /// What of it was restored.
     pub selected: Selection<'a>,
     /// The services that an earlier run had restored.
-    pub restored_before: Vec<&'static str>,
+    pub before: Vec<&'static str>,
     /// The numbers of rows beside the logs.
     pub beside: Beside,
     /// The read models that were built.
@@ -77,7 +77,7 @@ impl Restored<'_> {
             "positions": positions.collect::<Map<_, _>>(),
             "tenants": self.tenants(),
             "left_out": self.selected.excluded.json(),
-            "restored_before": self.restored_before,
+            "restored_before": self.before,
             "events": manifest.events(),
             "seals": self.seals(),
             "webhooks": self.beside.webhooks,
@@ -104,8 +104,8 @@ impl fmt::Display for Restored<'_> {
             self.loading.as_secs_f64(),
             self.events_per_second()
         )?;
-        if !self.restored_before.is_empty() {
-            let before = self.restored_before.join(", ");
+        if !self.before.is_empty() {
+            let before = self.before.join(", ");
             write!(f, "\nan earlier run had restored these services, which were compared with the backup: {before}")?;
         }
         for one in &self.read_models {

@@ -56,6 +56,11 @@ pub fn is_not_prepared(error: &(dyn std::error::Error + 'static)) -> bool {
     }
 }
 
+/// Whether a pool gave no connection in time. (It tries again meanwhile, and does not say what it tried in vain.)
+pub fn is_without_connection(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(sqlx::Error::PoolTimedOut))
+}
+
 /// Begins a transaction that acts as the service's owner, to create tables. The advisory lock admits one such transaction at a time.
 ///
 /// # Errors

@@ -213,7 +213,7 @@ async fn admit(
         Err(refusal) => return Err(refusal.into()),
     };
     // What ends the user's sessions after this moment refuses the sign-in, too. What ended them before is in the directory by now.
-    let since = provider.moment(&provider.account(visit, admitted.id).await?);
+    let since = provider.moment(provider.account(visit, admitted.id).await?.as_ref());
     let person = people.by_id(visit.tenant.id, admitted.id).await.map_err(unavailable)?;
     let person = person.filter(|person| person.may_sign_in).ok_or_else(|| Unadmitted::may_not(&admitted));
     Ok(person.map(|person| (person, since)))
