@@ -50,7 +50,12 @@ pub fn register<T: JsonSchema>(registry: &mut Registry, direction: Direction) {
         definitions.insert(name.clone(), <T as JsonSchema>::json_schema(&mut generator).to_value());
     }
     definitions.values_mut().for_each(|definition| normalize_nullable(definition, direction));
-    let stub = MetaSchema { title: Some(STUB.into()), default: Some(Value::Object(definitions)), ..MetaSchema::ANY };
+    let stub = MetaSchema {
+        title: Some(STUB.into()),
+        default: Some(Value::Object(definitions)),
+        write_only: direction == Direction::In,
+        ..MetaSchema::ANY
+    };
     registry.schemas.insert(name, stub);
 }
 
@@ -124,14 +129,17 @@ pub fn has_required<T: JsonSchema>() -> bool {
     schemars::schema_for!(T).get("required").and_then(Value::as_array).is_some_and(|required| !required.is_empty())
 }
 
-/// Replaces the stubs with the real schemas. Returns the examples of responses, by the names of their schemas.
+/// Replaces the stubs with the real schemas. Returns the examples of responses, by the names of their schemas. What both requests and
+/// responses refer to has the form of requests, which allows more: a member may be left out, or be `null`.
 pub fn resolve(document: &mut Value) -> Map<String, Value> {
     let mut examples = Map::new();
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
         return examples;
     };
     let mut resolved = Map::new();
-    for (name, schema) in std::mem::take(schemas) {
+    let mut registered: Vec<_> = std::mem::take(schemas).into_iter().collect();
+    registered.sort_by_key(|(_, schema)| schema["writeOnly"] != true);
+    for (name, schema) in registered {
         match schema {
             Value::Object(mut stub) if stub.get("title").is_some_and(|title| title == STUB) => {
                 if let Some(example) = stub.remove("example") {
@@ -170,5 +178,16 @@ mod tests {
         let never = json!({ "description": "d", "allOf": [{ "$ref": "#/x" }] });
         assert_eq!(read["properties"], json!({ "a": nullable, "b": nullable, "c": { "nullable": true } }));
         assert_eq!(written["properties"], json!({ "a": nullable, "b": never, "c": {} }));
+    }
+
+    #[test]
+    fn what_requests_and_responses_share_has_the_form_of_requests() {
+        let stub =
+            |shared: Value, read: bool| json!({ "title": STUB, "writeOnly": read, "default": { "Shared": shared } });
+        let (of_body, of_answer) = (json!({ "type": "string", "nullable": true }), json!({ "type": "string" }));
+        let both = json!({ "Answer": stub(of_answer, false), "Body": stub(of_body.clone(), true) });
+        let mut document = json!({ "components": { "schemas": both } });
+        resolve(&mut document);
+        assert_eq!(document["components"]["schemas"], json!({ "Shared": of_body }));
     }
 }
