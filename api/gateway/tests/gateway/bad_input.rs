@@ -260,6 +260,8 @@ async fn a_parameter_is_named_as_the_contract_names_it_with_what_is_allowed() {
         (csv("mapping=Firma"), "mapping", "<header>:<field>"),
         (csv("mapping=name:company,name:name"), "mapping", "\"name\" is named twice"),
         (csv("dry_run=true&dry_run=false"), "dry_run", "once"),
+        (jobs("kind=export_lead"), "kind", "allowed: export_leads"),
+        (jobs("queue=export"), "queue", "allowed: default, exports, imports"),
         (jobs("batch=0197a8a0000070008000000000000001"), "batch", "a UUID with hyphens"),
         (jobs("after=%7B0197a8a0-0000-7000-8000-000000000001%7D"), "after", "a UUID with hyphens"),
         (jobs("schedule=urn:uuid:0197a8a0-0000-7000-8000-000000000001"), "schedule", "a UUID with hyphens"),
