@@ -139,6 +139,7 @@ async fn headers_and_parameters_are_checked() {
             (with("if-match", "\"1\" \"3\""), BAD, "header_invalid"),
             (with("if-match", "*, \"3\""), BAD, "header_invalid"),
             (with("occurred-at", "yesterday"), BAD, "header_invalid"),
+            (with("occurred-at", "2026-01-31 08:00:00Z"), BAD, "header_invalid"),
             (with("occurred-at", "2999-01-01T00:00:00Z"), BAD, "occurred_in_future"),
             (with("occurred-at", "1969-12-31T23:59:59Z"), BAD, "day_out_of_range"),
             (with("content-encoding", "gzip"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported"),
