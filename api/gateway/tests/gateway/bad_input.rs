@@ -200,9 +200,12 @@ async fn a_file_that_is_no_csv_of_leads_is_refused_as_a_whole() {
     let columns: Vec<_> = errors.iter().map(|error| error.get("column")).collect();
     assert_eq!(columns, [None, Some(&json!("name"))], "{answer:?}");
     let json = world.request(Method::POST, "/v1/crm/leads/import").json(&json!([]));
+    let headless = world.request(Method::POST, "/v1/crm/leads/import");
+    let headless = headless.header("content-type", "text/csv; header=absent").body("name\nAda\n");
     world
         .refuses(vec![
             (json, StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_unsupported"),
+            (headless, StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_unsupported"),
             (file(vec![b'a'; (3 << 20) + 1]), StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
         ])
         .await;
