@@ -155,7 +155,6 @@ async fn attack_89_a_clients_assertion_a_second_time_at_any_endpoint() {
 #[tokio::test]
 async fn attack_244_a_private_key_that_was_sent_in_place_of_its_public_one() {
     let world = World::start().await;
-    let auth = world.of("auth");
     let Machine { id, .. } = Machine::register(&world, "signer", &["viewer"]).await;
     let pair = Ed25519KeyPair::generate();
     let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -164,7 +163,7 @@ async fn attack_244_a_private_key_that_was_sent_in_place_of_its_public_one() {
     let client = json!({
         "name": "Reports", "confidential": true, "redirect_uris": ["https://reports.example.com/back"], "keys": [whole],
     });
-    let before = world.head_of_all(auth).await;
+    let before = world.head().await;
     for (path, body) in
         [(format!("/v1/auth/machines/{id}/keys"), json!({ "keys": [whole] })), ("/v1/auth/clients".to_owned(), client)]
     {
@@ -174,5 +173,5 @@ async fn attack_244_a_private_key_that_was_sent_in_place_of_its_public_one() {
         assert_eq!((&error["pointer"], &error["code"]), (&json!("/keys/0/d"), &json!("invalid_value")), "{refused:?}");
         assert!(!refused.body.to_string().contains(&d), "it is not repeated: {refused:?}");
     }
-    assert_eq!(world.head_of_all(auth).await, before);
+    assert_eq!(world.head().await, before);
 }
