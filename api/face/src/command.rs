@@ -35,7 +35,7 @@ pub const HEADERS: [(&str, &str, &str); 5] = [
         "The ETag of the version to change, such as \"3\", or several separated by commas. If the current version is another one, the \
          answer is 412 and nothing changes. A weak ETag (W/\"3\") never matches.",
     ),
-    ("Occurred-At", "date-time", "When it happened, if not now, as an RFC 3339 time."),
+    ("Occurred-At", "date-time", "When it happened, if not now, as an RFC 3339 time, from 1970 on."),
     (
         "X-Request-Id",
         "",

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::Example;
+use crate::form::TEXT;
 
 /// Whether a type is received or sent: a client may leave out a field with a default, but a response always has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,9 @@ pub fn register<T: JsonSchema>(registry: &mut Registry, direction: Direction) {
         definitions.insert(name.clone(), <T as JsonSchema>::json_schema(&mut generator).to_value());
     }
     definitions.values_mut().for_each(|definition| normalize_nullable(definition, direction));
+    if direction == Direction::In {
+        definitions.values_mut().for_each(add_text_pattern);
+    }
     let stub = MetaSchema {
         title: Some(STUB.into()),
         default: Some(Value::Object(definitions)),
@@ -83,6 +87,24 @@ fn normalize_nullable(schema: &mut Value, direction: Direction) {
                 for (_, property) in properties.iter_mut().filter(|(name, _)| !is_required(name)) {
                     property.as_object_mut().and_then(|property| property.remove("nullable"));
                 }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Adds the pattern [`TEXT`] to texts of requests that may not be empty, unless they have another form: their length alone would allow blanks.
+fn add_text_pattern(schema: &mut Value) {
+    const OTHER_FORMS: [&str; 5] = ["pattern", "format", "enum", "contentEncoding", "contentMediaType"];
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(add_text_pattern),
+        Value::Object(members) => {
+            members.values_mut().for_each(add_text_pattern);
+            if members.get("type").is_some_and(|of| of == "string")
+                && members.get("minLength").and_then(Value::as_u64).is_some_and(|least| least > 0)
+                && !OTHER_FORMS.iter().any(|form| members.contains_key(*form))
+            {
+                members.insert("pattern".to_owned(), TEXT.into());
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -178,6 +200,17 @@ mod tests {
         let never = json!({ "description": "d", "allOf": [{ "$ref": "#/x" }] });
         assert_eq!(read["properties"], json!({ "a": nullable, "b": nullable, "c": { "nullable": true } }));
         assert_eq!(written["properties"], json!({ "a": nullable, "b": never, "c": {} }));
+    }
+
+    #[test]
+    fn a_text_that_may_not_be_empty_may_not_be_blank_either() {
+        let text = |least: u8| json!({ "type": "string", "minLength": least });
+        let date = json!({ "type": "string", "minLength": 1, "format": "date" });
+        let mut schema = json!({ "properties": { "a": text(1), "b": text(0), "c": { "items": text(2) }, "d": date } });
+        add_text_pattern(&mut schema);
+        let of = |place: &str| schema.pointer(&format!("/properties/{place}/pattern"));
+        assert_eq!((of("a"), of("c/items")), (Some(&json!(TEXT)), Some(&json!(TEXT))));
+        assert_eq!((of("b"), of("d")), (None, None));
     }
 
     #[test]
