@@ -61,6 +61,7 @@ mod tests {
         assert!(parse("yesterday").is_err());
         assert!(parse("2026-02-30").is_err());
         assert!(parse("2026-3-1").is_err());
+        assert!(parse("2026-03-01 12:00:00Z").is_err());
     }
 
     #[test]

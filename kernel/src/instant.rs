@@ -9,11 +9,16 @@ use serde::de::{Deserializer, Error, Visitor};
 pub struct NotATime;
 
 /// Parses an RFC 3339 `date-time` and truncates it to whole microseconds, which is what Postgres stores and what is hashed. Other forms
-/// that chrono accepts (`2026-7-1 9:30Z`) are refused: they may mean another time than the sender intended.
+/// that chrono accepts (`2026-7-1 9:30Z`) are refused: they may mean another time than the sender intended. So is a space in place of the
+/// `T`, which RFC 3339 leaves to applications: neither JSON Schema's `date-time` nor GraphQL's `DateTime` has it, and in a query string a
+/// `+` that was not encoded becomes one.
 ///
 /// # Errors
 /// [`NotATime`], which says what is allowed.
 pub fn read_time(text: &str) -> Result<DateTime<Utc>, NotATime> {
+    if !text.get(10..11).is_some_and(|separator| separator.eq_ignore_ascii_case("T")) {
+        return Err(NotATime);
+    }
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| NotATime)?;
     // Converts through the count of microseconds, which has no leap seconds: 23:59:60 becomes the next day's midnight, as in Postgres.
     DateTime::from_timestamp_micros(time.timestamp_micros()).ok_or(NotATime)
@@ -69,6 +74,7 @@ mod tests {
     fn a_time_has_one_form() {
         let read = |text| read_time(text).map(|time| time.to_rfc3339());
         assert_eq!(read("2026-07-01T11:30:00.1234567+02:00").as_deref(), Ok("2026-07-01T09:30:00.123456+00:00"));
+        assert_eq!(read("2026-07-01t09:30:00z").as_deref(), Ok("2026-07-01T09:30:00+00:00"), "as RFC 3339 says");
         assert_eq!(read("2026-12-31T23:59:60Z").as_deref(), Ok("2027-01-01T00:00:00+00:00"));
         for other in [
             "",
@@ -81,6 +87,10 @@ mod tests {
             "2026-07-01T25:00:00Z",
             "+12026-07-01T09:30:00Z",
             " 2026-07-01T09:30:00Z",
+            "2026-07-01 09:30:00Z",
+            "2026-07-01_09:30:00Z",
+            "2026-07-01T09:30:00 02:00",
+            "2026-07-0\u{661}T09:30:00Z",
         ] {
             assert_eq!(read_time(other), Err(NotATime), "{other:?}");
         }

@@ -52,7 +52,7 @@ impl From<OurAlgorithm> for Algorithm {
     }
 }
 
-/// A public key (JWK). Members that do not belong to the key itself are dropped; private keys are refused.
+/// A public key (JWK), without members that do not belong to the key itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Jwk {
     /// Key type: `OKP`, `EC` or `RSA`.

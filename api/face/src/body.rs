@@ -19,6 +19,9 @@ use crate::headers::header;
 #[schemars(example = serde_json::json!({}))]
 pub struct Empty {}
 
+/// The media type of uploaded files.
+pub const CSV: &str = "text/csv";
+
 /// The undecoded bytes of a body.
 #[derive(Debug)]
 pub struct RawBody(pub Vec<u8>);
@@ -74,7 +77,8 @@ impl RawBody {
     }
 }
 
-/// Whether a Content-Type names this media type; a charset may follow only if it is UTF-8.
+/// Whether a Content-Type names this media type. A charset may follow only if it is UTF-8; and of CSV not that the file has no header
+/// (RFC 4180 section 3), because its first row would be taken as one.
 fn is_media_type(content_type: &str, media_type: &str) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
@@ -82,12 +86,16 @@ fn is_media_type(content_type: &str, media_type: &str) -> bool {
             Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
                 ["utf-8", "utf8"].iter().any(|utf8| value.trim().trim_matches('"').eq_ignore_ascii_case(utf8))
             }
+            Some((name, value)) if name.trim().eq_ignore_ascii_case("header") => {
+                !value.trim().trim_matches('"').eq_ignore_ascii_case("absent")
+            }
             _ => true,
         })
 }
 
 fn unsupported(what: &str, media_type: &'static str) -> Refusal {
-    Refusal::unsupported_media("content_type_unsupported", format!("{what}; send {media_type} in UTF-8"))
+    let columns = if media_type == CSV { ", with a header line that names the columns" } else { "" };
+    Refusal::unsupported_media("content_type_unsupported", format!("{what}; send {media_type} in UTF-8{columns}"))
         .with("allowed", media_type)
 }
 
@@ -225,6 +233,12 @@ mod tests {
     fn media_types_are_compared_without_case_and_only_utf8_is_taken() {
         for allowed in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf8\""] {
             assert!(is_media_type(allowed, "application/json"), "{allowed}");
+        }
+        for allowed in ["text/csv", "text/csv; header=present; charset=utf-8"] {
+            assert!(is_media_type(allowed, CSV), "{allowed}");
+        }
+        for refused in ["text/csv; header=absent", "text/csv;Header=\"Absent\"; charset=utf-8"] {
+            assert!(!is_media_type(refused, CSV), "{refused}");
         }
         for refused in ["text/json", "application/jsonp", "application/json; charset=latin1", ""] {
             assert!(!is_media_type(refused, "application/json"), "{refused}");

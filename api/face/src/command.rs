@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use crate::body::CSV;
 use crate::headers::{bad_header, header};
 use crate::identity::{SCHEME, register_scheme};
 use crate::uploads::UploadPlace;
@@ -34,7 +35,7 @@ pub const HEADERS: [(&str, &str, &str); 5] = [
         "The ETag of the version to change, such as \"3\", or several separated by commas. If the current version is another one, the \
          answer is 412 and nothing changes. A weak ETag (W/\"3\") never matches.",
     ),
-    ("Occurred-At", "date-time", "When it happened, if not now, as an RFC 3339 time."),
+    ("Occurred-At", "date-time", "When it happened, if not now, as an RFC 3339 time, from 1970 on."),
     (
         "X-Request-Id",
         "",
@@ -175,7 +176,7 @@ impl<'a, P: Purpose> ApiExtractor<'a> for Upload<P> {
         Some(MetaRequest {
             description: None,
             content: vec![MetaMediaType {
-                content_type: "text/csv",
+                content_type: CSV,
                 schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
             }],
             required: true,
@@ -196,7 +197,7 @@ impl<'a, P: Purpose> ApiExtractor<'a> for Upload<P> {
                 return Err(Versions::of_something_new());
             }
             let place = incoming.limits.uploads.enter(caller.tenant())?;
-            let bytes = RawBody::of(request, body, incoming.limits.upload, "text/csv").await?.0;
+            let bytes = RawBody::of(request, body, incoming.limits.upload, CSV).await?.0;
             let request = parts(request, incoming, &bytes)?.of(caller.clone());
             Ok(Self { request, bytes, _place: place, _purpose: PhantomData })
         };

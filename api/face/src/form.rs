@@ -8,6 +8,18 @@ use kernel::{Picture, PostalAddress};
 /// The length of the reason that an operator gives for a decision about a saga or a dead letter, in characters.
 pub const REASON: RangeInclusive<usize> = 1..=500;
 
+/// The characters that no text of people may have, as a class of a regular expression: control characters except those that are blank, and
+/// characters that hide or reorder text ([`kernel::is_deceptive`]), as far as they have four digits.
+macro_rules! hidden {
+    () => {
+        r"\u0000-\u0008\u000E-\u001F\u007F-\u0084\u0086-\u009F\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180E\u200B\u200E\u200F\u202A-\u202E\u2060-\u206F\u3164\uFEFF\uFFA0\uFFF9-\uFFFB"
+    };
+}
+
+/// The pattern of a text that is required: something in it is not blank, and nothing is hidden. It is written for ECMAScript, as JSON Schema
+/// wants it, in a form that other regular expressions share. (What lines must not have besides, such as line breaks, is left to commands.)
+pub const TEXT: &str = concat!("^[^", hidden!(), r"]*[^\s", hidden!(), "][^", hidden!(), "]*$");
+
 /// Declares types that stand for a JSON Schema, for use in `#[schemars(with = "…")]`.
 #[macro_export]
 macro_rules! forms {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::Example;
+use crate::form::TEXT;
 
 /// Whether a type is received or sent: a client may leave out a field with a default, but a response always has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,15 @@ pub fn register<T: JsonSchema>(registry: &mut Registry, direction: Direction) {
         definitions.insert(name.clone(), <T as JsonSchema>::json_schema(&mut generator).to_value());
     }
     definitions.values_mut().for_each(|definition| normalize_nullable(definition, direction));
-    let stub = MetaSchema { title: Some(STUB.into()), default: Some(Value::Object(definitions)), ..MetaSchema::ANY };
+    if direction == Direction::In {
+        definitions.values_mut().for_each(add_text_pattern);
+    }
+    let stub = MetaSchema {
+        title: Some(STUB.into()),
+        default: Some(Value::Object(definitions)),
+        write_only: direction == Direction::In,
+        ..MetaSchema::ANY
+    };
     registry.schemas.insert(name, stub);
 }
 
@@ -78,6 +87,24 @@ fn normalize_nullable(schema: &mut Value, direction: Direction) {
                 for (_, property) in properties.iter_mut().filter(|(name, _)| !is_required(name)) {
                     property.as_object_mut().and_then(|property| property.remove("nullable"));
                 }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Adds the pattern [`TEXT`] to texts of requests that may not be empty, unless they have another form: their length alone would allow blanks.
+fn add_text_pattern(schema: &mut Value) {
+    const OTHER_FORMS: [&str; 5] = ["pattern", "format", "enum", "contentEncoding", "contentMediaType"];
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(add_text_pattern),
+        Value::Object(members) => {
+            members.values_mut().for_each(add_text_pattern);
+            if members.get("type").is_some_and(|of| of == "string")
+                && members.get("minLength").and_then(Value::as_u64).is_some_and(|least| least > 0)
+                && !OTHER_FORMS.iter().any(|form| members.contains_key(*form))
+            {
+                members.insert("pattern".to_owned(), TEXT.into());
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -124,14 +151,17 @@ pub fn has_required<T: JsonSchema>() -> bool {
     schemars::schema_for!(T).get("required").and_then(Value::as_array).is_some_and(|required| !required.is_empty())
 }
 
-/// Replaces the stubs with the real schemas. Returns the examples of responses, by the names of their schemas.
+/// Replaces the stubs with the real schemas. Returns the examples of responses, by the names of their schemas. What both requests and
+/// responses refer to has the form of requests, which allows more: a member may be left out, or be `null`.
 pub fn resolve(document: &mut Value) -> Map<String, Value> {
     let mut examples = Map::new();
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
         return examples;
     };
     let mut resolved = Map::new();
-    for (name, schema) in std::mem::take(schemas) {
+    let mut registered: Vec<_> = std::mem::take(schemas).into_iter().collect();
+    registered.sort_by_key(|(_, schema)| schema["writeOnly"] != true);
+    for (name, schema) in registered {
         match schema {
             Value::Object(mut stub) if stub.get("title").is_some_and(|title| title == STUB) => {
                 if let Some(example) = stub.remove("example") {
@@ -170,5 +200,27 @@ mod tests {
         let never = json!({ "description": "d", "allOf": [{ "$ref": "#/x" }] });
         assert_eq!(read["properties"], json!({ "a": nullable, "b": nullable, "c": { "nullable": true } }));
         assert_eq!(written["properties"], json!({ "a": nullable, "b": never, "c": {} }));
+    }
+
+    #[test]
+    fn a_text_that_may_not_be_empty_may_not_be_blank_either() {
+        let text = |least: u8| json!({ "type": "string", "minLength": least });
+        let date = json!({ "type": "string", "minLength": 1, "format": "date" });
+        let mut schema = json!({ "properties": { "a": text(1), "b": text(0), "c": { "items": text(2) }, "d": date } });
+        add_text_pattern(&mut schema);
+        let of = |place: &str| schema.pointer(&format!("/properties/{place}/pattern"));
+        assert_eq!((of("a"), of("c/items")), (Some(&json!(TEXT)), Some(&json!(TEXT))));
+        assert_eq!((of("b"), of("d")), (None, None));
+    }
+
+    #[test]
+    fn what_requests_and_responses_share_has_the_form_of_requests() {
+        let stub =
+            |shared: Value, read: bool| json!({ "title": STUB, "writeOnly": read, "default": { "Shared": shared } });
+        let (of_body, of_answer) = (json!({ "type": "string", "nullable": true }), json!({ "type": "string" }));
+        let both = json!({ "Answer": stub(of_answer, false), "Body": stub(of_body.clone(), true) });
+        let mut document = json!({ "components": { "schemas": both } });
+        resolve(&mut document);
+        assert_eq!(document["components"]["schemas"], json!({ "Shared": of_body }));
     }
 }

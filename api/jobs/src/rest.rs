@@ -100,11 +100,18 @@ impl Rest {
         };
         let jobs = self.services.of(&service.0)?;
         let found = jobs.list(&caller, &listing).await?;
-        // The kind is validated only if the list is empty: jobs of a kind that only an earlier version of the program had remain for
-        // some days. And only after `list`, which checks the caller's permission.
-        if let Some(kind) = listing.kind.as_deref().filter(|_| found.is_empty()) {
-            let unknown = |detail: String| Refusal::invalid("parameter_invalid", detail).with("parameter", "kind");
-            jobs.kinds().known(kind).map_err(unknown)?;
+        // Names are validated only if the list is empty: jobs of a kind or queue that only an earlier version of the program had remain
+        // for some days. And only after `list`, which checks the caller's permission.
+        if found.is_empty() {
+            let refused = |name: &'static str, detail: String| {
+                Refusal::invalid("parameter_invalid", detail).with("parameter", name)
+            };
+            let (kind, queue) = (listing.kind.as_deref(), listing.queue.as_deref());
+            kind.map(|kind| jobs.kinds().known(kind)).transpose().map_err(|detail| refused("kind", detail))?;
+            queue
+                .map(|queue| jobs.kinds().known_queue(queue))
+                .transpose()
+                .map_err(|detail| refused("queue", detail))?;
         }
         let (found, next) = limit.page(found, |last| last.id);
         Ok(Plain(Page { jobs: found.into_iter().map(Summary::from).collect(), next }))

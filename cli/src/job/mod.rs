@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use gateway::{DomainDefinition, jobs_of};
-use jobs::{Job, Jobs, Line, Listing, Request, Settings, Sources, State, Wanted};
+use jobs::{Job, Jobs, Kinds, Line, Listing, Request, Settings, Sources, State, Wanted};
 use kernel::{Caller, Refusal, Service, SystemClock, SystemIds};
 use nats::Bus;
 use serde_json::json;
@@ -148,7 +148,12 @@ impl Command {
                 let state = state.as_deref().map(named).transpose()?;
                 let domains = scope.services(|_| true, JOBS)?;
                 if let Some(kind) = kind.as_deref() {
-                    known(context, &domains, kind)?;
+                    let kinds = all_of(context, &domains, gateway::REBUILD_READ_MODEL, Kinds::names);
+                    known(&kinds, kind, || format!("there are no {kind:?} jobs"))?;
+                }
+                if let Some(queue) = queue.as_deref() {
+                    let queues = all_of(context, &domains, gateway::REBUILDS, Kinds::queues);
+                    known(&queues, queue, || format!("there is no queue {queue:?}"))?;
                 }
                 let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
                 // Ids sort by creation time.
@@ -209,16 +214,23 @@ fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|_| true, JOBS)
 }
 
-/// Checks that one of these services has jobs of this kind.
-fn known(context: &Context, domains: &[DomainDefinition], kind: &str) -> Result<()> {
-    let mut names = BTreeSet::from([gateway::REBUILD_READ_MODEL]);
-    for domain in domains {
-        names.extend(jobs_of(domain, &context.config.database(domain.service)).names());
-    }
-    if names.contains(kind) {
+/// The names of the kinds or of the queues of these services, and the one that only a server adds to each.
+fn all_of(
+    context: &Context,
+    domains: &[DomainDefinition],
+    of_servers: &'static str,
+    names: fn(&Kinds) -> Vec<&'static str>,
+) -> BTreeSet<&'static str> {
+    let of_domain = |domain: &DomainDefinition| names(&jobs_of(domain, &context.config.database(domain.service)));
+    domains.iter().flat_map(of_domain).chain([of_servers]).collect()
+}
+
+/// Checks that a name is one of those that are allowed.
+fn known(allowed: &BTreeSet<&str>, name: &str, unknown: impl FnOnce() -> String) -> Result<()> {
+    if allowed.contains(name) {
         return Ok(());
     }
-    bail!("there are no {kind:?} jobs; allowed: {}", names.into_iter().collect::<Vec<_>>().join(", "))
+    bail!("{}; allowed: {}", unknown(), allowed.iter().copied().collect::<Vec<_>>().join(", "))
 }
 
 /// A client for a service's jobs, with a request in the name of the tenant's administrator.

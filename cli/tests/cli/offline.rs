@@ -220,6 +220,10 @@ fn what_is_wrong_on_the_command_line_is_said_with_all_that_is_allowed() {
             &["job", "list", "--tenant", "acme", "--kind", "export_lead"],
             "there are no \"export_lead\" jobs; allowed: export_leads",
         ),
+        (
+            &["job", "list", "--tenant", "acme", "--queue", "export"],
+            "there is no queue \"export\"; allowed: default, exports, imports, rebuilds",
+        ),
         (&["dlq", "list", "--tenant", "acme", "--consumer", "projection.lead"], "allowed: projection."),
         (&["dlq", "redrive", "--tenant", "acme", "--all", "--consumer", "saga.x", "--reason", "r"], "webhook.<id>"),
         // A name that several services have, or none, is not silently taken for one service's.

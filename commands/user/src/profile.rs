@@ -92,8 +92,9 @@ pub(crate) async fn existing_caller(work: &mut Work<'_>) -> Result<UserId, Refus
     if work.find::<User>(user).await?.is_some() { Ok(user) } else { Err(not_a_user()) }
 }
 
-pub(crate) fn not_a_user() -> Refusal {
-    Refusal::conflict("not_a_user", "the caller is not a user of this tenant; only users have a profile")
+/// The refusal of a caller who has no user of their own, at every operation on it: what the path names does not exist.
+pub fn not_a_user() -> Refusal {
+    Refusal::not_found("not_a_user", "the caller is not a user of this tenant, but a machine or a former user")
 }
 
 /// Replaces a user's profile. Whoever has the telephone can verify a new number, and applications are told that it is verified. So users

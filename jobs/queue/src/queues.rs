@@ -249,12 +249,7 @@ async fn write(
 }
 
 fn known(kinds: &Kinds, queue: &str) -> Result<(), Refusal> {
-    let queues = kinds.queues();
-    if queues.contains(&queue) {
-        return Ok(());
-    }
-    let detail = format!("there is no queue {queue:?} here; allowed: {}", queues.join(", "));
-    Err(Refusal::not_found("not_found", detail).with("resource", "queue"))
+    kinds.known_queue(queue).map_err(|detail| Refusal::not_found("not_found", detail).with("resource", "queue"))
 }
 
 /// The highest limit of concurrent jobs that can be set.

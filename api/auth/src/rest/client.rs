@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use webhooks::Guard;
 
+use super::public_key::PublicKey;
 use super::secret::{self, SecretMade};
 use super::{Tag, reach};
 use crate::SERVICE;
@@ -52,7 +53,7 @@ struct ClientBody {
     /// Public keys with which the client authenticates instead of with a secret.
     #[serde(default)]
     #[schemars(length(max = lengths::KEYS))]
-    keys: Vec<Jwk>,
+    keys: Vec<PublicKey>,
     /// URI that is notified when a session ends (OpenID Connect Back-Channel Logout).
     #[serde(default)]
     #[schemars(length(max = lengths::URI))]
@@ -77,7 +78,7 @@ impl Clients {
             redirect_uris: body.redirect_uris,
             post_logout_redirect_uris: body.post_logout_redirect_uris,
             trusted: body.trusted,
-            keys: body.keys,
+            keys: body.keys.into_iter().map(Jwk::from).collect(),
             backchannel_logout_uri: body.backchannel_logout_uri,
             unreachable: unreachable.map(|why| why.to_string()),
             exchanges: body.exchanges,

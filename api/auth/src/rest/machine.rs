@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::public_key::PublicKey;
 use super::secret::{self, SecretMade};
 use super::{Tag, reach};
 use crate::SERVICE;
@@ -47,7 +48,7 @@ struct MachineBody {
 struct MachineKeys {
     /// Public keys (RFC 7517) of type Ed25519, P-256 or RSA; empty: the machine can't authenticate with a key any more.
     #[schemars(length(max = lengths::KEYS))]
-    keys: Vec<Jwk>,
+    keys: Vec<PublicKey>,
 }
 
 /// A machine: a sensor or an integration.
@@ -147,7 +148,8 @@ impl Machines {
     /// The machine authenticates at the token endpoint with one of these keys (`private_key_jwt`), so that no secret is sent.
     #[oai(path = "/v1/auth/machines/:machine/keys", method = "post", operation_id = "setMachineKeys")]
     async fn set_keys(&self, command: Command<MachineKeys>, machine: Path<Uuid>) -> ChangeResult {
-        let set = SetMachineKeys { machine: id(&machine), keys: command.body.keys, reach: reach(&self.runtime) };
+        let keys = command.body.keys.into_iter().map(Jwk::from).collect();
+        let set = SetMachineKeys { machine: id(&machine), keys, reach: reach(&self.runtime) };
         change(&self.runtime, &command.request, machine.0, set).await
     }
 

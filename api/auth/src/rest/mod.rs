@@ -5,6 +5,7 @@ mod branding;
 mod client;
 mod consent;
 mod machine;
+mod public_key;
 mod saml_connection;
 mod secret;
 mod session;

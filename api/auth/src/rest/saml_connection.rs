@@ -36,7 +36,7 @@ struct SamlConnectionBody {
     name: String,
     /// The identity provider's metadata, as the XML document that it publishes. Its entity id, redirect sign-in URL and signing
     /// certificates are stored.
-    #[schemars(length(min = 1, max = saml::MOST_METADATA))]
+    #[schemars(length(min = 1, max = saml::MOST_METADATA), extend("contentMediaType" = "application/xml"))]
     metadata: String,
     /// E-mail domains of the users whom the provider signs in. It can't sign in anybody else. An installation may require that the tenant
     /// has verified each domain (`/v1/user/domains`).

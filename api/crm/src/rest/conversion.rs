@@ -68,7 +68,7 @@ struct DealBody {
     stage: Option<StageId>,
     /// The amount, at least 0.
     amount: MoneyBody,
-    /// Expected close date.
+    /// Expected close date, from 1970-01-01 to 2199-12-31.
     #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
 }

@@ -45,7 +45,7 @@ struct NewRate {
     /// ISO 4217 currency code.
     #[schemars(with = "form::CurrencyCode")]
     to: String,
-    /// The first day on which the rate applies.
+    /// The first day on which the rate applies, from 1970-01-01 to 2199-12-31.
     #[serde(deserialize_with = "kernel::deserialize_day")]
     day: NaiveDate,
     /// The value of one unit of `from`, in billionths of a unit of `to`. At least 1.

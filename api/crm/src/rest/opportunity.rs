@@ -56,7 +56,7 @@ struct OpportunityBody {
     stage: Option<StageId>,
     /// The amount, at least 0. If there are line items, it must be their sum.
     amount: MoneyBody,
-    /// Expected close date.
+    /// Expected close date, from 1970-01-01 to 2199-12-31.
     #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
     /// The responsible user, as the subject of their token. An id of nobody who can sign in now is refused (`cannot_sign_in`).
@@ -132,7 +132,7 @@ struct NewAmount {
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({"close_date": "2027-03-31"}))]
 struct NewCloseDate {
-    /// Expected close date.
+    /// Expected close date, from 1970-01-01 to 2199-12-31.
     #[serde(deserialize_with = "kernel::deserialize_day")]
     close_date: NaiveDate,
 }

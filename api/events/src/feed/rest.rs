@@ -10,6 +10,7 @@ use poem::{Body, IntoResponse, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use uuid::Uuid;
 
 use super::cursor::Cursor;
 use super::source::Source;
@@ -51,7 +52,7 @@ impl Feeds {
         /// Only events of aggregates of this type, such as `crm.lead`.
         aggregate: Query<Option<String>>,
         /// Only events of the aggregate with this id.
-        id: Query<Option<String>>,
+        id: Query<Option<Uuid>>,
         /// Only events after this position: `crm=1234`, or a plain number if one service is followed. 0 starts with the first
         /// event.
         after: Query<Option<String>>,
@@ -61,7 +62,8 @@ impl Feeds {
     ) -> Result<EventStream, Problem> {
         let services = self.services(&caller, service.0.as_deref())?;
         let aggregate = aggregate.0.map(|name| self.aggregate(name)).transpose()?;
-        let filter = Filter { types: self.patterns(types.0.as_deref())?, aggregate, id: id.0 };
+        let id = id.0.map(|id| id.to_string());
+        let filter = Filter { types: self.patterns(types.0.as_deref())?, aggregate, id };
         let names: Vec<Service> = services.iter().map(|runtime| runtime.service).collect();
         let cell = self.platform.cell.clone();
         // A client that has not received an event yet may send an empty id.

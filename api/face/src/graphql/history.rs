@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use juniper::{FieldResult, GraphQLObject};
 
-use super::page_size;
+use super::{bad_argument, page_size};
 
 /// A period of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLObject)]
@@ -58,5 +58,21 @@ macro_rules! change_object {
 
 /// Checks the arguments of a history. Returns the version after which it starts, and the number of changes (50 by default, at most 200).
 pub fn window(first: Option<i32>, after_version: Option<i32>) -> FieldResult<(i64, i64)> {
-    Ok((after_version.unwrap_or(0).into(), page_size(first, 50, 200)?.into()))
+    let after = after_version.unwrap_or(0);
+    if after < 0 {
+        return Err(bad_argument("afterVersion", &format!("{after} is not a version; allowed is 0, or a higher one")));
+    }
+    Ok((after.into(), page_size(first, 50, 200)?.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_goes_on_after_a_version_that_there_can_be() {
+        assert_eq!(window(None, None).unwrap(), (0, 50));
+        assert_eq!(window(Some(2), Some(7)).unwrap(), (7, 2));
+        assert!(window(None, Some(-1)).is_err() && window(Some(0), None).is_err());
+    }
 }

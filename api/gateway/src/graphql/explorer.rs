@@ -1,8 +1,10 @@
 //! GraphiQL, served from files of this program: the page loads nothing from other servers.
 
+use face::Problem;
+use kernel::Refusal;
 use poem::endpoint::make_sync;
-use poem::http::{HeaderValue, header};
-use poem::{Response, Route};
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{Request, Response, Route};
 
 use crate::reference::html;
 use crate::routes::Methods;
@@ -23,9 +25,32 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline' 'uns
                       'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self' ws: wss:; \
                       worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The page.
-pub fn page() -> Response {
-    html(include_str!("../../assets/graphiql/index.html"), POLICY)
+/// The page, for a client that shows it to a person. A program that sends a query by GET must not take it for the answer.
+///
+/// # Errors
+/// `not_acceptable`.
+pub fn page(request: &Request) -> Result<Response, Problem> {
+    if !shows_pages(request) {
+        let detail =
+            "queries are sent by POST; GET has the page GraphiQL (text/html), and WebSockets for subscriptions";
+        let refusal = Refusal::invalid("not_acceptable", detail).with("allowed", "text/html");
+        return Err(Problem::with_status(refusal, StatusCode::NOT_ACCEPTABLE));
+    }
+    Ok(html(include_str!("../../assets/graphiql/index.html"), POLICY))
+}
+
+/// Whether the client accepts HTML. If it accepts anything, it does so unless it sends a query.
+fn shows_pages(request: &Request) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let accepted: Vec<_> = accepted.flat_map(|line| line.split(',')).map(str::trim).collect();
+    let accepts = |range: &str| {
+        accepted
+            .iter()
+            .any(|accepted| accepted.get(..range.len()).is_some_and(|start| start.eq_ignore_ascii_case(range)))
+    };
+    accepts("text/html")
+        || accepts("text/*")
+        || ((accepted.is_empty() || accepts("*/*")) && request.uri().query().is_none())
 }
 
 /// The page's files.

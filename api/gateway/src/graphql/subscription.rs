@@ -42,7 +42,7 @@ pub fn endpoint(engine: Arc<Engine>) -> impl Endpoint<Output = Response> {
             if request.headers().contains_key(header::UPGRADE) {
                 upgrade(engine, request).await
             } else {
-                Ok(explorer::page())
+                Ok(explorer::page(&request)?)
             }
         }
     })

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use webhooks::{Deliverer, SystemRandomSource, Webhooks};
 
-pub use self::rebuilding::REBUILD_READ_MODEL;
+pub use self::rebuilding::{REBUILD_READ_MODEL, REBUILDS};
 pub use self::state::{RelayState, SagasState, SealingState};
 use crate::adapters::{Adapters, WebhookNotices};
 use crate::domains::{DomainDefinition, dead_letters_of};

@@ -17,6 +17,9 @@ use crate::domains::DomainDefinition;
 /// The kind's name.
 pub const REBUILD_READ_MODEL: &str = "rebuild_read_model";
 
+/// The queue of these jobs.
+pub const REBUILDS: &str = "rebuilds";
+
 /// The permission that a request for it needs, without the service's name.
 const PERMISSION: &str = ":projection:rebuild";
 
@@ -60,7 +63,7 @@ pub fn kind(config: &Config, domain: &DomainDefinition, store: &EventStore) -> O
         projections: domain.projections.clone(),
     });
     let kind = Kind::new(REBUILD_READ_MODEL, move |work| rebuild(means.clone(), work))
-        .queue("rebuilds")
+        .queue(REBUILDS)
         // A rebuild always starts from the first event, so a failing one should be examined before it is repeated many times.
         .attempts(2)
         .time_limit(Duration::from_hours(24))

@@ -151,3 +151,27 @@ async fn attack_89_a_clients_assertion_a_second_time_at_any_endpoint() {
     let known = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();
     assert_eq!(known, 1, "{known} were known by one assertion");
 }
+
+#[tokio::test]
+async fn attack_244_a_private_key_that_was_sent_in_place_of_its_public_one() {
+    let world = World::start().await;
+    let Machine { id, .. } = Machine::register(&world, "signer", &["viewer"]).await;
+    let pair = Ed25519KeyPair::generate();
+    let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let (x, d) = (encoded(&pair.public_key().to_bytes()), encoded(&pair.to_bytes()[..32]));
+    let whole = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "d": d });
+    let client = json!({
+        "name": "Reports", "confidential": true, "redirect_uris": ["https://reports.example.com/back"], "keys": [whole],
+    });
+    let before = world.head().await;
+    for (path, body) in
+        [(format!("/v1/auth/machines/{id}/keys"), json!({ "keys": [whole] })), ("/v1/auth/clients".to_owned(), client)]
+    {
+        let refused = world.post(&path, body).await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "validation_failed"), "{refused:?}");
+        let error = &refused.body["errors"][0];
+        assert_eq!((&error["pointer"], &error["code"]), (&json!("/keys/0/d"), &json!("invalid_value")), "{refused:?}");
+        assert!(!refused.body.to_string().contains(&d), "it is not repeated: {refused:?}");
+    }
+    assert_eq!(world.head().await, before);
+}

@@ -152,6 +152,7 @@ async fn headers_and_parameters_are_checked() {
             (with("if-match", "\"1\" \"3\""), BAD, "header_invalid"),
             (with("if-match", "*, \"3\""), BAD, "header_invalid"),
             (with("occurred-at", "yesterday"), BAD, "header_invalid"),
+            (with("occurred-at", "2026-01-31 08:00:00Z"), BAD, "header_invalid"),
             (with("occurred-at", "2999-01-01T00:00:00Z"), BAD, "occurred_in_future"),
             (with("occurred-at", "1969-12-31T23:59:59Z"), BAD, "day_out_of_range"),
             (with("content-encoding", "gzip"), StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported"),
@@ -212,9 +213,12 @@ async fn a_file_that_is_no_csv_of_leads_is_refused_as_a_whole() {
     let columns: Vec<_> = errors.iter().map(|error| error.get("column")).collect();
     assert_eq!(columns, [None, Some(&json!("name"))], "{answer:?}");
     let json = world.request(Method::POST, "/v1/crm/leads/import").json(&json!([]));
+    let headless = world.request(Method::POST, "/v1/crm/leads/import");
+    let headless = headless.header("content-type", "text/csv; header=absent").body("name\nAda\n");
     world
         .refuses(vec![
             (json, StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_unsupported"),
+            (headless, StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_unsupported"),
             (file(vec![b'a'; (3 << 20) + 1]), StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
         ])
         .await;
@@ -273,6 +277,8 @@ async fn a_parameter_is_named_as_the_contract_names_it_with_what_is_allowed() {
         (csv("mapping=Firma"), "mapping", "<header>:<field>"),
         (csv("mapping=name:company,name:name"), "mapping", "\"name\" is named twice"),
         (csv("dry_run=true&dry_run=false"), "dry_run", "once"),
+        (jobs("kind=export_lead"), "kind", "allowed: export_leads"),
+        (jobs("queue=export"), "queue", "allowed: default, exports, imports"),
         (jobs("batch=0197a8a0000070008000000000000001"), "batch", "a UUID with hyphens"),
         (jobs("after=%7B0197a8a0-0000-7000-8000-000000000001%7D"), "after", "a UUID with hyphens"),
         (jobs("schedule=urn:uuid:0197a8a0-0000-7000-8000-000000000001"), "schedule", "a UUID with hyphens"),

@@ -56,6 +56,7 @@ async fn what_cannot_be_asked_of_it_is_refused(world: &World, path: &str) {
             (world.request(Method::GET, "/v1/jobs/crm?state=asleep"), bad, "parameter_invalid"),
             (world.request(Method::GET, "/v1/jobs/crm?limit=201"), bad, "parameter_invalid"),
             (world.request(Method::GET, "/v1/jobs/crm?kind=export_lead"), bad, "parameter_invalid"),
+            (world.request(Method::GET, "/v1/jobs/crm?queue=export"), bad, "parameter_invalid"),
             (
                 world.request(Method::POST, "/v1/crm/leads/export").json(&json!({ "owner": "" })),
                 bad,

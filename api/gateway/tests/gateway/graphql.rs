@@ -205,6 +205,7 @@ async fn a_question_that_fails_is_null_and_the_others_are_answered() {
     let world = World::start().await;
     let captured = world.post("/v1/crm/leads", json!({ "name": "Ada" })).await;
     let text = "{ crm { leads { totalCount } cut: leads(after: \"nowhere\") { totalCount } none: leads(first: 0) { totalCount }
+        old: leadHistory(id: \"0197a8a0-0000-7000-8000-000000000001\", afterVersion: -1) { version }
         funnel(from: \"2026-02-01T00:00:00Z\", to: \"2026-01-01T00:00:00Z\") { source } pipelines { name } }
         auth { deniedAccesses { totalCount } } user { roles { name } } }";
     let request = world.anonymous(Method::POST, "/graphql").bearer_auth(world.token(&[kernel::Role::Viewer]));
@@ -212,7 +213,7 @@ async fn a_question_that_fails_is_null_and_the_others_are_answered() {
     let before = world.head().await;
     let answer = Answer::of(request).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    let crm = json!({ "leads": { "totalCount": 1 }, "cut": null, "none": null, "funnel": null, "pipelines": [] });
+    let crm = json!({ "leads": { "totalCount": 1 }, "cut": null, "none": null, "old": null, "funnel": null, "pipelines": [] });
     let data = json!({ "crm": crm, "auth": { "deniedAccesses": null }, "user": { "roles": [] } });
     assert_eq!(answer.body["data"], data, "{answer:?}");
     let errors = answer.body["errors"].as_array().unwrap().iter();
@@ -227,9 +228,26 @@ async fn a_question_that_fails_is_null_and_the_others_are_answered() {
         ("crm.cut", "cursor_invalid"),
         ("crm.funnel", "time_backwards"),
         ("crm.none", "page_size"),
+        ("crm.old", "value_not_allowed"),
     ];
     assert_eq!(told, wanted.map(|(path, code)| (path.to_owned(), code)).into());
     assert_eq!(world.head().await, before);
+}
+
+#[tokio::test]
+async fn a_query_by_get_is_not_answered_with_the_page_for_people() {
+    let world = World::start().await;
+    let get = |path: &str, accept: &str| world.request(Method::GET, path).header("accept", accept);
+    let by_get = "/graphql?query=%7B__typename%7D";
+    for accept in ["text/html,application/xhtml+xml,*/*;q=0.8", "TEXT/HTML", "text/*"] {
+        for path in ["/graphql", by_get] {
+            let page = Answer::of(get(path, accept)).await;
+            assert!(page.header("content-type").starts_with("text/html"), "{path} for {accept}: {page:?}");
+        }
+    }
+    let cases = [("/graphql", "application/json"), (by_get, "application/graphql-response+json"), (by_get, "*/*")];
+    let refused = cases.map(|(path, accept)| (get(path, accept), StatusCode::NOT_ACCEPTABLE, "not_acceptable"));
+    world.refuses(refused.into()).await;
 }
 
 #[tokio::test]
@@ -319,6 +337,7 @@ async fn ids_days_and_times_have_one_form_and_are_refused_in_the_words_of_rest()
         (since("2026-07-01"), "filter.capturedFrom", times),
         (since("2026-7-1T09:30:00Z"), "filter.capturedFrom", times),
         (since("2026-07-01T09:30:00"), "filter.capturedFrom", times),
+        (since("2026-07-01 09:30:00Z"), "filter.capturedFrom", times),
     ] {
         let refused = Answer::of(request).await;
         assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "value_not_allowed"), "{refused:?}");

@@ -72,7 +72,7 @@ async fn a_preference_is_the_users_else_the_tenants_else_the_platforms() {
         cases.push((request("/v1/user/preferences/choose", body), StatusCode::BAD_REQUEST, "validation_failed"));
     }
     let machine = request("/v1/user/me/preferences/choose", choose("dark"));
-    cases.push((machine, StatusCode::CONFLICT, "not_a_user"));
+    cases.push((machine, StatusCode::NOT_FOUND, "not_a_user"));
     world.refuses(cases).await;
 }
 

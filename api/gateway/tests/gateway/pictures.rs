@@ -191,7 +191,7 @@ async fn what_is_no_picture_or_somebody_elses_is_refused_and_nothing_is_written(
         cases.push((set("/v1/user/me/set-picture", &body), StatusCode::BAD_REQUEST, "validation_failed"));
     }
     let admin = world.request(Method::POST, "/v1/user/me/set-picture").json(&good);
-    cases.push((admin, StatusCode::CONFLICT, "not_a_user"));
+    cases.push((admin, StatusCode::NOT_FOUND, "not_a_user"));
     world.refuses(cases).await;
 }
 

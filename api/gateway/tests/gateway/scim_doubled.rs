@@ -1,9 +1,9 @@
-//! SCIM 2.0: duplicate members and attributes are refused, not resolved to one of the two.
+//! SCIM 2.0: bodies that mean two things, or something else than what they are sent for, are refused.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::scim::Provider;
+use crate::scim::{GROUP, Provider, USER};
 use crate::world::{Answer, World};
 
 #[tokio::test]
@@ -38,4 +38,40 @@ async fn attack_151_an_attribute_or_a_parameter_that_is_there_twice_in_a_provisi
     }
     assert_eq!(world.head().await, before, "something was written");
     assert_eq!(provider.get(&path).await.body["active"], true);
+}
+
+#[tokio::test]
+async fn what_is_said_to_be_something_else_is_refused_and_what_is_more_than_we_know_is_not() {
+    let world = World::start().await;
+    let provider = Provider::of(&world).await;
+    let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+    let message = |name: &str| format!("urn:ietf:params:scim:api:messages:2.0:{name}");
+    let user = |schemas: Value| json!({ "schemas": schemas, "userName": "ada@example.com" });
+    let ada = provider.create(user(json!([enterprise, USER.to_uppercase()]))).await;
+    let ada = format!("/Users/{}", ada["id"].as_str().unwrap());
+    let group = |schemas: Value| json!({ "schemas": schemas, "displayName": "Sales" });
+    // As Entra ID sends it.
+    let entra = json!([GROUP, "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"]);
+    let made = provider.ask(Method::POST, "/Groups", group(entra)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let sales = format!("/Groups/{}", made.body["id"].as_str().unwrap());
+    let change = |schemas: Value| json!({ "schemas": schemas, "Operations": [{ "op": "replace", "path": "externalId", "value": "7" }] });
+    let search = |schemas: Value| json!({ "schemas": schemas, "filter": "id pr" });
+    for (method, path, body) in [
+        (Method::POST, "/Users", user(json!([GROUP]))),
+        (Method::POST, "/Users", user(json!(["urn:scim:schemas:core:1.0"]))),
+        (Method::POST, "/Users", user(json!(USER))),
+        (Method::PUT, &*ada, user(json!([enterprise]))),
+        (Method::PATCH, &*ada, change(json!([USER]))),
+        (Method::POST, "/Groups", group(json!([USER]))),
+        (Method::PUT, &*sales, group(json!([7]))),
+        (Method::PATCH, &*sales, change(json!([message("BulkRequest")]))),
+        (Method::POST, "/.search", search(json!([message("ListResponse")]))),
+    ] {
+        provider.refused(method, path, body, StatusCode::BAD_REQUEST, Some("invalidSyntax")).await;
+    }
+    for schemas in [json!(null), json!([]), json!([message("patchop")])] {
+        let changed = provider.ask(Method::PATCH, &ada, change(schemas)).await;
+        assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    }
 }

@@ -9,7 +9,9 @@ use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use user_aggregates::{User, UserError};
-use user_commands::{ChangeOwnProfile, RequestEmailVerification, RequestPhoneVerification, SELF, VerifyPhone};
+use user_commands::{
+    ChangeOwnProfile, RequestEmailVerification, RequestPhoneVerification, SELF, VerifyPhone, not_a_user,
+};
 
 use super::profile::NewProfile;
 use super::user::UserResource;
@@ -48,11 +50,6 @@ struct PhoneVerification {
 pub(super) fn oneself(caller: &Caller) -> Result<UserId, Refusal> {
     caller.require(SELF)?;
     caller.subject().parse().map_err(|_| not_a_user())
-}
-
-pub(super) fn not_a_user() -> Refusal {
-    let detail = "the caller is not a user of this tenant, but a machine or a set-up token";
-    Refusal::not_found("not_a_user", detail)
 }
 
 #[OpenApi(tag = "Tag::Me")]

@@ -17,11 +17,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use user_aggregates::{Group, Invitation, Label, Labels, Organization, Preferences, User};
-use user_commands::{EraseOneself, require_recent_sign_in};
+use user_commands::{EraseOneself, not_a_user, require_recent_sign_in};
 use user_jobs::FORGET_IMPORTS;
 use uuid::Uuid;
 
-use super::me::{not_a_user, oneself};
+use super::me::oneself;
 use super::user::UserResource;
 use super::{Service, Tag, form};
 use crate::permission_resolver::PermissionResolver;

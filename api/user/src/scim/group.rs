@@ -19,7 +19,7 @@ use super::group_change::{Change, MAX_MEMBERS, MemberChanges};
 use super::json::{remove as remove_attribute, time};
 use super::list::{AttributeSelection, ListQuery, MAX_SCANNED};
 use super::request::ScimRequest;
-use super::{Answer, Reply, Scim, tag};
+use super::{Answer, Reply, Scim, patch, tag};
 
 pub(super) const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 pub(super) const PERMISSION: &str = "user:group:read";
@@ -168,7 +168,7 @@ pub(super) async fn read(scim: &Scim, incoming: ScimRequest) -> Answer {
 
 /// `POST /Groups`
 pub(super) async fn create(scim: &Scim, incoming: ScimRequest) -> Answer {
-    let (name, mut change) = Change::whole(&incoming.object()?)?;
+    let (name, mut change) = Change::whole(&incoming.object(SCHEMA)?)?;
     let external_id = std::mem::take(&mut change.external_id).value();
     let members = change.member_changes(&BTreeSet::new())?.join;
     let provision = ProvisionGroup { name, external_id, members, catalogue: scim.catalogue.clone() };
@@ -179,14 +179,14 @@ pub(super) async fn create(scim: &Scim, incoming: ScimRequest) -> Answer {
 /// `PUT /Groups/{id}`
 pub(super) async fn replace(scim: &Scim, incoming: ScimRequest) -> Answer {
     let id = incoming.resource_id(WHAT)?;
-    let (_, change) = Change::whole(&incoming.object()?)?;
+    let (_, change) = Change::whole(&incoming.object(SCHEMA)?)?;
     revise(scim, &incoming, id, change).await
 }
 
 /// `PATCH /Groups/{id}`
 pub(super) async fn patch(scim: &Scim, incoming: ScimRequest) -> Answer {
     let id = incoming.resource_id(WHAT)?;
-    let change = Change::patched(&incoming.object()?)?;
+    let change = Change::patched(&incoming.object(patch::SCHEMA)?)?;
     revise(scim, &incoming, id, change).await
 }
 

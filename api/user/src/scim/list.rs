@@ -17,6 +17,9 @@ pub(super) const MAX_SCANNED: i64 = 1_000;
 
 const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 
+/// The schema of a query in a body.
+const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+
 /// A query of a list of resources.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ListQuery {
@@ -38,7 +41,11 @@ pub(super) struct AttributeSelection {
 impl ListQuery {
     /// The query of a request: in the body of a `POST` (`.search`, section 3.4.3), otherwise in the query string.
     pub(super) fn of(incoming: &ScimRequest) -> Result<Self, ScimError> {
-        if incoming.method == Method::POST { Self::of_body(&incoming.object()?) } else { Self::of_parameters(incoming) }
+        if incoming.method == Method::POST {
+            Self::of_body(&incoming.object(SEARCH)?)
+        } else {
+            Self::of_parameters(incoming)
+        }
     }
 
     fn of_parameters(incoming: &ScimRequest) -> Result<Self, ScimError> {

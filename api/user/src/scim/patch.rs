@@ -6,6 +6,9 @@ use super::error::ScimError;
 use super::filter::{Filter, Operator, Path};
 use super::json::{get, is_primary, is_urn, remove, set, without_schema};
 
+/// The schema of a request.
+pub(super) const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
 /// Maximum number of operations in a request.
 const MAX_OPERATIONS: usize = 1_000;
 
@@ -292,7 +295,7 @@ mod tests {
 
     fn patched(resource: Value, operations_of: Value) -> Result<Value, ScimError> {
         let Value::Object(mut resource) = resource else { panic!("an object") };
-        let body = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations_of });
+        let body = json!({ "schemas": [SCHEMA], "Operations": operations_of });
         for operation in operations(body.as_object().unwrap())? {
             apply(&mut resource, operation, &["id", "meta"])?;
         }

@@ -79,15 +79,17 @@ impl ScimRequest {
         self.query.get(&name.to_ascii_lowercase()).map(String::as_str)
     }
 
-    /// The body: a JSON object.
-    pub(super) fn object(&self) -> Result<Map<String, Value>, ScimError> {
+    /// The body: a JSON object that says of itself, if it does, that it has this schema.
+    pub(super) fn object(&self, schema: &str) -> Result<Map<String, Value>, ScimError> {
         let kind = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if ![super::MEDIA_TYPE, "application/json"].iter().any(|taken| essence.eq_ignore_ascii_case(taken)) {
             let detail = format!("send the body as {} or application/json", super::MEDIA_TYPE);
             return Err(ScimError::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        json::read(&self.body)
+        let body = json::read(&self.body)?;
+        check_schemas(&body, schema)?;
+        Ok(body)
     }
 
     /// The request for the executor. A change is made only if the resource has a version that `If-Match` names, if the header is there.
@@ -106,6 +108,20 @@ impl ScimRequest {
             causation_id: self.id,
             traceparent: self.traceparent.clone(),
         })
+    }
+}
+
+/// Checks the `schemas` of a body: it may have others besides (providers send extensions that we do not store), but without ours it is
+/// something else, such as a group that is sent to the users. A provider that sends none is understood all the same.
+///
+/// # Errors
+/// `invalidSyntax`, which is RFC 7644's for what does not conform to the schema of the request.
+fn check_schemas(body: &Map<String, Value>, schema: &str) -> Result<(), ScimError> {
+    let is_ours = |name: &Value| name.as_str().is_some_and(|name| name.trim().eq_ignore_ascii_case(schema));
+    match json::get(body, "schemas") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Array(names)) if names.is_empty() || names.iter().any(is_ours) => Ok(()),
+        Some(_) => Err(ScimError::syntax(format!("schemas is a list that must name {schema} here"))),
     }
 }
 

@@ -106,7 +106,7 @@ pub(super) async fn read(scim: &Scim, incoming: ScimRequest) -> Answer {
 
 /// `POST /Users`
 pub(super) async fn create(scim: &Scim, incoming: ScimRequest) -> Answer {
-    let user = parse_user(&incoming.object()?, None)?;
+    let user = parse_user(&incoming.object(SCHEMA)?, None)?;
     let provision = ProvisionUser { user, catalogue: scim.catalogue.clone() };
     let done = scim.runtime.executor.execute(&incoming.request()?, &provision).await?;
     let id = done.answer.uuid();
@@ -116,13 +116,13 @@ pub(super) async fn create(scim: &Scim, incoming: ScimRequest) -> Answer {
 
 /// `PUT /Users/{id}`
 pub(super) async fn replace(scim: &Scim, incoming: ScimRequest) -> Answer {
-    let (id, body) = (incoming.resource_id(WHAT)?, incoming.object()?);
+    let (id, body) = (incoming.resource_id(WHAT)?, incoming.object(SCHEMA)?);
     change(scim, &incoming, id, |_, _| Ok(body.clone())).await
 }
 
 /// `PATCH /Users/{id}`
 pub(super) async fn patch(scim: &Scim, incoming: ScimRequest) -> Answer {
-    let (id, operations) = (incoming.resource_id(WHAT)?, patch::operations(&incoming.object()?)?);
+    let (id, operations) = (incoming.resource_id(WHAT)?, patch::operations(&incoming.object(patch::SCHEMA)?)?);
     change(scim, &incoming, id, |user, mut resource| {
         let before = resource.clone();
         for operation in operations.clone() {
