@@ -48,7 +48,8 @@ async fn a_dry_run_lists_what_would_be_applied_and_changes_nothing() {
             "0018_seals_in_backups.sql",
             "0019_closed_now.sql",
             "0020_append.sql",
-            "0021_claim_key.sql"
+            "0021_claim_key.sql",
+            "0022_master_keys.sql"
         ]
     );
     let there: bool = sqlx::query_scalar(
@@ -82,7 +83,7 @@ async fn an_admin_that_is_no_superuser_migrates_and_the_password_is_set() {
     let admin = postgres.admin().username("dba");
     let database = eventstore::Database::local(Service::new("crm"), postgres.port(), Secret::new("it's a secret"));
     let applied = admin::migrate(&admin, &database, false).await.unwrap();
-    assert_eq!(applied.len(), 1 + Role::ALL.len() + 1 + 20);
+    assert_eq!(applied.len(), 1 + Role::ALL.len() + 1 + 21);
     assert_eq!(admin::migrate(&admin, &database, false).await.unwrap(), []);
     let verifier: String = sqlx::query_scalar("SELECT rolpassword FROM pg_authid WHERE rolname = 'inopsio_crm_read'")
         .fetch_one(&mut root)
