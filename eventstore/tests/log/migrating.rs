@@ -1,7 +1,5 @@
 //! Migrations: idempotent, forward only, honest in a dry run.
 
-use std::iter::successors;
-
 use eventstore::{Error, Role, Secret, admin};
 use kernel::Service;
 use sqlx::{ConnectOptions, Executor};
@@ -112,13 +110,8 @@ async fn a_database_that_nobody_has_prepared_is_recognized() {
     let admin = testbed::postgres();
     let mut database = eventstore::Database::local(Service::new("unmade"), admin.get_port(), Secret::new("secret"));
     admin.get_host().clone_into(&mut database.host);
-    let unprepared = |error: sqlx::Error| {
-        let error = Error::Storage(error);
-        successors(Some(&error as &(dyn std::error::Error + 'static)), |cause| cause.source())
-            .any(admin::is_not_prepared)
-    };
-    let error = database.options(Role::Read).connect().await.unwrap_err();
-    assert!(unprepared(error), "it has no such role");
+    let unprepared = |error: sqlx::Error| admin::is_unprepared(&Error::Storage(error));
+    assert!(admin::is_unprepared(&admin::probe(&database).await.unwrap_err()), "it has no such role");
     let error = admin.clone().database("nowhere").connect().await.unwrap_err();
     assert!(unprepared(error), "it has no such database");
     let error = admin.clone().username("stranger").connect().await.unwrap_err();
