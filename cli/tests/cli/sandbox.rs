@@ -145,7 +145,7 @@ impl Sandbox {
         let Some(options) = self.superuser() else { return false };
         let asked = async {
             let mut connection = options.database("inopsio_user").connect().await?;
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM log.events)").fetch_one(&mut connection).await
+            sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM log.events)").fetch_one(&mut connection).await
         };
         runtime().block_on(asked).unwrap_or(false)
     }
