@@ -120,7 +120,7 @@ impl Command {
                 }
             }
             Self::Suspend { tenant, reason } => {
-                let tenant = directory.find(&tenant).await?;
+                let tenant = directory.find_here(&tenant).await?;
                 let changed = gateway::suspend(&context.config, &tenant, &reason).await?;
                 let now = if changed {
                     "is suspended"
@@ -130,7 +130,7 @@ impl Command {
                 told_with(context, &tenant, now, "changed", changed)
             }
             Self::Resume { tenant } => {
-                let tenant = directory.find(&tenant).await?;
+                let tenant = directory.find_here(&tenant).await?;
                 let changed = gateway::resume(&context.config, &tenant).await?;
                 let now = if changed { "can be used again" } else { "was not suspended; nothing changed" };
                 told_with(context, &tenant, now, "changed", changed)
