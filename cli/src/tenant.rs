@@ -1,16 +1,21 @@
 //! `inopsio tenant`: creates, suspends, resumes, moves, deletes, undeletes and lists tenants.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use directory::moving::{Moved, MovedService, Mover};
 use directory::place::DeletedHistory;
 use directory::placements::DeletedTenant;
 use directory::{Directory, Listed, Placements, Tenant};
-use gateway::{Deletion, Restored};
+use gateway::{Deletion, ProvisionError, Restored};
 use kernel::SystemClock;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::output::{self, Format};
+
+/// After this time it is said what a new tenant waits for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Manages tenants
 #[derive(Debug, clap::Subcommand)]
@@ -108,14 +113,14 @@ impl Command {
         match self {
             Self::Create { slug, name, owner } => {
                 let name = name.as_deref().unwrap_or(&slug);
-                let tenant = gateway::provision(&context.config, &slug, name, owner).await?;
+                let tenant = made(context, Box::pin(gateway::provision(&context.config, &slug, name, owner))).await?;
                 match context.format {
                     Format::Json => output::print_json(&tenant),
                     Format::Text => output::print(format!("{} is {}", tenant.slug, tenant.tenant_id)),
                 }
             }
             Self::Suspend { tenant, reason } => {
-                let tenant = directory.find(&tenant).await?;
+                let tenant = directory.find_here(&tenant).await?;
                 let changed = gateway::suspend(&context.config, &tenant, &reason).await?;
                 let now = if changed {
                     "is suspended"
@@ -125,7 +130,7 @@ impl Command {
                 told_with(context, &tenant, now, "changed", changed)
             }
             Self::Resume { tenant } => {
-                let tenant = directory.find(&tenant).await?;
+                let tenant = directory.find_here(&tenant).await?;
                 let changed = gateway::resume(&context.config, &tenant).await?;
                 let now = if changed { "can be used again" } else { "was not suspended; nothing changed" };
                 told_with(context, &tenant, now, "changed", changed)
@@ -204,6 +209,21 @@ fn told_with(context: &Context, tenant: &Tenant, what: &str, name: &str, value: 
     let mut told = serde_json::to_value(tenant)?;
     told[name] = serde_json::to_value(value)?;
     output::print_json(&told)
+}
+
+/// Waits for a new tenant. If that takes long, it says so, and whether it is because of nats-server.
+async fn made(context: &Context, made: impl Future<Output = Result<Tenant, ProvisionError>>) -> Result<Tenant> {
+    let mut made = std::pin::pin!(made);
+    let waiting = async {
+        tokio::time::sleep(PATIENCE).await;
+        let why = context.bus().await.err().map_or_else(String::new, |error| format!(": {error:#}"));
+        output::tell(format!("the tenant's databases, streams and keys are not ready yet; waiting{why}"));
+    };
+    tokio::select! {
+        made = &mut made => return Ok(made?),
+        () = waiting => {}
+    }
+    Ok(made.await?)
 }
 
 fn gone(context: &Context, tenants: &[DeletedTenant]) -> Result<()> {

@@ -35,11 +35,11 @@ pub enum WriteSideError {
 /// Opens the log of a service to execute commands. The caller closes the store. It need not be reachable yet.
 ///
 /// # Errors
-/// When the log can't be opened, or its claims are hashed under another key than the one of this configuration.
+/// When the log can't be opened, or its keys are not those of this configuration.
 pub async fn open_log(config: &Config, service: Service, clock: Arc<dyn Clock>) -> Result<EventStore, WriteSideError> {
     let failed = |error| WriteSideError::Log { service, error };
     let store = EventStore::open(&config.database(service), config.log_settings(), clock).await.map_err(failed)?;
-    if let Err(error) = store.check_claim_key().await {
+    if let Err(error) = store.check_keys().await {
         store.close().await;
         return Err(failed(error));
     }

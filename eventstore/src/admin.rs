@@ -14,7 +14,8 @@ use sqlx::{ConnectOptions, Connection, Executor};
 
 pub use self::roles::set_password;
 pub use self::tables::{
-    begin_as_owner, connect_to, is_no_such_database, is_not_migrated, is_not_prepared, is_without_connection,
+    ADVICE, begin_as_owner, connect_to, is_no_such_database, is_not_migrated, is_not_prepared, is_unprepared,
+    is_without_connection, probe,
 };
 use crate::failure::has_code;
 use crate::{Database, Error, LockKey};

@@ -68,7 +68,8 @@ pub enum Role {
     Queue,
     /// Runs all tenants' jobs.
     Work,
-    /// Selects the whole log of all tenants, commands and claims included: backups.
+    /// Selects the whole log of all tenants, commands and claims included: backups, and what concerns the keys of all
+    /// tenants.
     Backup,
     /// Selects all tenants' leaf hashes, and stores the signed heads of their Merkle trees.
     Seal,

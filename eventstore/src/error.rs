@@ -32,6 +32,18 @@ pub enum Error {
          would be found; set the key that it has had from the beginning"
     )]
     ClaimKey,
+    /// Other master keys than ours wrapped all keys of the log's tenants.
+    #[error(
+        "the keys of this log's tenants are wrapped by the master key {wrapped_by}, and auth.master_key (INOPSIO_MASTER_KEY) here is \
+         {ours}, which opens none of them: set the one that wrapped them; if {ours} is to follow it, set it as auth.former_master_key \
+         (INOPSIO_FORMER_MASTER_KEY), too, and run inopsio key rewrap"
+    )]
+    MasterKey {
+        /// The names of the master keys that wrapped them.
+        wrapped_by: String,
+        /// The name of the master key that is configured.
+        ours: String,
+    },
     /// The log must be empty, but something was written to it.
     #[error(
         "the log of {service} is not empty: it ends at position {head}; a backup is restored into databases of its own"

@@ -48,6 +48,7 @@ mod following;
 pub mod lists;
 mod lock;
 mod lock_retry;
+mod master_key;
 mod meters;
 mod queue;
 mod read;

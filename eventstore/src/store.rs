@@ -27,8 +27,8 @@ use crate::queue::Queue;
 use crate::read::{EventSlice, SILENCE};
 use crate::sealing::{KeyChanges, Keyring, StoredKey, holders};
 use crate::{
-    Database, Error, Patience, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, claim_key, read,
-    replay, snapshot, supervised,
+    Database, Error, Patience, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, claim_key,
+    master_key, read, replay, snapshot, supervised,
 };
 
 /// A command that was executed.
@@ -100,7 +100,7 @@ impl EventStore {
                 room: Arc::new(Semaphore::new(settings.queue_bytes as usize)),
                 appended,
                 channels,
-                keyring: Keyring::new(database.service, settings.sealing.clone(), epoch.clone()),
+                keyring: Keyring::new(database.clone(), settings.sealing.clone(), epoch.clone()),
                 epoch,
                 commands,
                 readers,
@@ -113,17 +113,21 @@ impl EventStore {
         })
     }
 
-    /// Checks that the claims of the log are hashed under the key of the settings. Nothing is appended under another one in any case; this
-    /// says so before anything is attempted. A log that does not answer now passes.
+    /// Checks that the keys of the settings are those of the log: the one that hashes claims, and one that wrapped tenants' keys. Nothing
+    /// is appended under another claim key in any case, and no key of a tenant is made under another master key; this says so before
+    /// anything is attempted. A log that does not answer now passes.
     ///
     /// # Errors
-    /// [`Error::ClaimKey`].
-    pub async fn check_claim_key(&self) -> Result<(), Error> {
+    /// [`Error::ClaimKey`], [`Error::MasterKey`].
+    pub async fn check_keys(&self) -> Result<(), Error> {
         let Shared { database, settings, .. } = &*self.shared;
-        match &settings.claim_key_mark {
-            Some(mark) => claim_key::check_now(database, mark).await,
-            None => Ok(()),
+        if let Some(mark) = &settings.claim_key_mark {
+            claim_key::check_now(database, mark).await?;
         }
+        if let Some(sealing) = &settings.sealing {
+            master_key::check_now(database, &*sealing.master).await?;
+        }
+        Ok(())
     }
 
     /// The service whose log it is.

@@ -31,7 +31,7 @@ use crate::backup::copied::{self, Origin};
 use crate::backup::graft::{extend, lock};
 use crate::backup::snapshot::head;
 use crate::destroy::wait_for_writers;
-use crate::{Closure, Error, LockClass, claim_key};
+use crate::{Closure, Error, LockClass, claim_key, master_key};
 
 /// Events in one transaction in the new cell, during which other appends wait.
 const CHUNK: u32 = 1_000;
@@ -70,6 +70,18 @@ pub enum TransferError {
          found in the new one; nothing was changed"
     )]
     ClaimKey(Service),
+    /// Other master keys wrap the keys of the new cell's tenants.
+    #[error(
+        "{service}: the tenant's key is wrapped by the master key {wrapped_by}, and those of the new cell's tenants are not, so nobody could \
+         open there what is encrypted: give both cells one master key (INOPSIO_MASTER_KEY, INOPSIO_FORMER_MASTER_KEY), and run inopsio key \
+         rewrap in each; nothing was changed"
+    )]
+    MasterKey {
+        /// The service.
+        service: Service,
+        /// The name of the master key.
+        wrapped_by: String,
+    },
     /// A read model is being built anew, perhaps with what is to be deleted.
     #[error("{0}: the read model {1} is being built anew; try again afterwards")]
     Building(Service, String),
@@ -122,7 +134,7 @@ impl Transfer {
     /// Connects to both sides, as superusers, and compares what the new cell already has.
     ///
     /// # Errors
-    /// If a side can't be used; [`TransferError::ClaimKey`]; [`TransferError::Differs`].
+    /// If a side can't be used; [`TransferError::ClaimKey`]; [`TransferError::MasterKey`]; [`TransferError::Differs`].
     pub async fn begin(
         service: Service,
         tenant: TenantId,
@@ -130,6 +142,7 @@ impl Transfer {
         to: &PgConnectOptions,
     ) -> Result<Self> {
         let (mut from, mut to) = (Side::connect(service, from).await?, Side::connect(service, to).await?);
+        compare_master_keys(service, tenant, &mut from.connection, &mut to.connection).await?;
         if let Some(mark) = claim_key::of(&mut from.connection).await? {
             match claim_key::check(&mut to.connection, &mark).await {
                 Err(error) if claim_key::is_another(&error) => return Err(TransferError::ClaimKey(service)),
@@ -333,6 +346,23 @@ impl Transfer {
     pub async fn open(&mut self) -> Result<Opening<'_>> {
         Opening::begin(self).await
     }
+}
+
+/// Checks that a master key of the new cell opens the tenant's key. A cell whose tenants have no keys yet takes any.
+async fn compare_master_keys(
+    service: Service,
+    tenant: TenantId,
+    from: &mut PgConnection,
+    to: &mut PgConnection,
+) -> Result<()> {
+    let holder = "SELECT tenant_id, holder FROM log.claims WHERE tenant_id = $1 AND kind = 'log.tenant_key'";
+    let Some(row) = sqlx::query(holder).bind(tenant.uuid()).fetch_optional(from).await? else { return Ok(()) };
+    let (_, wrapped) = master_key::tenant_key(&row)?;
+    let there = master_key::one_of_each(to).await?;
+    if there.is_empty() || there.iter().any(|(_, other)| other.wrapped_by() == wrapped.wrapped_by()) {
+        return Ok(());
+    }
+    Err(TransferError::MasterKey { service, wrapped_by: wrapped.wrapped_by().to_owned() })
 }
 
 /// Closes a tenant, under the writers' lock: whoever reads the log afterwards sees all of its events. False: it is closed otherwise already,

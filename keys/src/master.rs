@@ -17,6 +17,11 @@ pub trait MasterKey: Send + Sync {
     /// prefix of [`Sealed`](crate::Sealed)).
     fn name(&self) -> &str;
 
+    /// Whether it unwraps the keys that the master key of this name wrapped.
+    fn unwraps(&self, name: &str) -> bool {
+        name == self.name()
+    }
+
     /// Wraps a data key for a context.
     ///
     /// # Errors

@@ -33,6 +33,10 @@ impl MasterKey for Succession {
         self.current.name()
     }
 
+    fn unwraps(&self, name: &str) -> bool {
+        self.current.unwraps(name) || self.former.unwraps(name)
+    }
+
     async fn wrap(&self, context: Context<'_>, key: &DataKey) -> Result<Wrapped, Error> {
         self.current.wrap(context, key).await
     }

@@ -135,6 +135,14 @@ async fn the_backup_of_a_cell_brings_no_tenant_of_another_cell_into_this_one() {
     let east = World::another_cell(&west, "east").await;
     west.ok(&["tenant", "create", "acme"]);
     east.ok(&["tenant", "create", "globex"]);
+    for command in [
+        &["tenant", "suspend", "globex", "--reason", "by mistake"][..],
+        &["tenant", "resume", "globex"],
+        &["token", "--tenant", "globex", "--role", "admin"],
+    ] {
+        let said = refused(&west, command);
+        assert!(said.contains("lives in the cell east"), "{command:?}: {said}");
+    }
     let backup = west.folder().join("backup");
     west.ok(&["backup", "--to", shown(&backup)]);
     assert_eq!(json_of(&west, &["backup", "drill", shown(&backup)])["verdict"], "proven");

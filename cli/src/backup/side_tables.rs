@@ -36,11 +36,14 @@ impl Sealer {
         self.made.map(|(_, wrapped)| wrapped)
     }
 
-    async fn seal(&mut self, of: &SideTable, row: &mut StoredRow) -> Result<()> {
+    async fn seal(&mut self, snapshot: &mut Snapshot, of: &SideTable, row: &mut StoredRow) -> Result<()> {
         let Some(sealing) = self.sealing.as_ref().filter(|_| !of.secrets.is_empty()) else { return Ok(()) };
         if self.made.is_none() {
-            let made = Secrets::make(sealing).await;
-            self.made = Some(made.with_context(|| format!("the secrets in {} can't be sealed", of.table))?);
+            let made = async {
+                snapshot.check_master_key(sealing).await?;
+                Secrets::make(sealing).await
+            };
+            self.made = Some(made.await.with_context(|| format!("the secrets in {} can't be sealed", of.table))?);
         }
         if let Some((secrets, _)) = &self.made {
             secrets.seal(of, row)?;
@@ -60,7 +63,7 @@ pub async fn write(snapshot: &mut Snapshot, draft: &Draft, sealer: &mut Sealer) 
         }
         let mut part = draft.part::<BesideRow>(&format!("{service}.{}", of.table))?;
         for mut row in rows {
-            sealer.seal(of, &mut row).await?;
+            sealer.seal(snapshot, of, &mut row).await?;
             part.push(&row)?;
         }
         parts.push(BesidePart { table: of.table.to_owned(), part: part.finish()? });

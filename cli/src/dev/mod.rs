@@ -18,6 +18,7 @@ mod secrets;
 mod welcome;
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use directory::{Directory, DirectoryError, Tenant};
@@ -32,6 +33,9 @@ use ports::Ports;
 
 /// The name of the tenant that is created at the first start.
 const TENANT: &str = "demo";
+/// How often it is tried to create it, and the pause in between.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs everything on this machine until Ctrl-C: a private Postgres and nats-server, migrations, all services
 #[derive(Debug, clap::Args)]
@@ -99,10 +103,18 @@ async fn start(config: &Config, services: Services) -> Result<Server> {
     Ok(server)
 }
 
-/// The tenant `demo`, created at the first start.
+/// The tenant `demo`, created at the first start. If that was interrupted, its saga goes on while another one finds the name taken, and is
+/// given up.
 async fn tenant(config: &Config) -> Result<Tenant> {
-    match gateway::provision(config, TENANT, "Demo", None).await {
-        Err(ProvisionError::Directory(DirectoryError::Exists(_))) => Ok(Directory::open(config).find(TENANT).await?),
-        made => Ok(made?),
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match gateway::provision(config, TENANT, "Demo", None).await {
+            Err(ProvisionError::Directory(DirectoryError::Exists(_))) => {
+                return Ok(Directory::open(config).find(TENANT).await?);
+            }
+            Err(ProvisionError::Abandoned { .. }) if attempts < ATTEMPTS => tokio::time::sleep(PAUSE).await,
+            made => return Ok(made?),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `inopsio events lag`: the position and lag of each consumer of the log.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ struct Consumer {
     /// Number of events that it has not processed yet; none if that is unknown.
     lag_events: Option<u64>,
     state: String,
+    /// Why its lag is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// Prints the consumers of these services.
@@ -42,7 +46,10 @@ pub async fn run(context: &Context, services: Vec<Service>) -> Result<()> {
         return output::print_json(&all);
     }
     let mut table = output::table(["service", "consumer", "name", "lag", "state"]);
+    // The same one for each service, if nats-server does not answer.
+    let mut reasons = BTreeSet::new();
     for consumer in all {
+        reasons.extend(consumer.reason);
         table.add_row([
             consumer.service.to_owned(),
             consumer.kind.to_owned(),
@@ -51,7 +58,8 @@ pub async fn run(context: &Context, services: Vec<Service>) -> Result<()> {
             consumer.state,
         ]);
     }
-    output::print(table)
+    output::print(table)?;
+    reasons.iter().try_for_each(|reason| output::print(format!("unknown: {reason}")))
 }
 
 async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>> {
@@ -75,6 +83,7 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
             },
             lag_events: Some(status.lag),
             state: status.state.as_str().to_owned(),
+            reason: None,
         });
     }
     all.extend(sagas.map(|position| Consumer {
@@ -83,6 +92,7 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
         name: "all".to_owned(),
         lag_events: Some(head.0.saturating_sub(position.0)),
         state: "follow".to_owned(),
+        reason: None,
     }));
     if context.config.seal_key().is_some() {
         all.push(Consumer {
@@ -91,6 +101,7 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
             name: "heads".to_owned(),
             lag_events: Some(seals::unsealed(&database).await?),
             state: "follows".to_owned(),
+            reason: None,
         });
     }
     all.push(endpoints(context, service, &database, (domain.event_types)()).await?);
@@ -100,15 +111,15 @@ async fn consumers(context: &Context, service: Service) -> Result<Vec<Consumer>>
 /// The relay. Its progress is the end of the stream. NATS is asked for it, because the relay may run in another process.
 async fn relay(context: &Context, service: Service, head: Position) -> Consumer {
     let stream = async { anyhow::Ok(context.bus().await?.stream_state(service).await?) };
-    let (lag_events, state) = match stream.await {
+    let (lag_events, state, reason) = match stream.await {
         Ok(state) => {
             let last = state.map_or(Position::START, |state| Position(state.last));
-            (Some(head.0.saturating_sub(last.0)), "follows".to_owned())
+            (Some(head.0.saturating_sub(last.0)), "follows", None)
         }
-        Err(error) => (None, format!("unknown: {}", failure::reasons(&error))),
+        Err(error) => (None, "unknown", Some(failure::reasons(&error))),
     };
     let name = format!("EVENTS_{}", service.name().to_uppercase());
-    Consumer { service: service.name(), kind: "relay", name, lag_events, state }
+    Consumer { service: service.name(), kind: "relay", name, lag_events, state: state.to_owned(), reason }
 }
 
 /// The endpoints of webhooks, all of them together.
@@ -131,6 +142,7 @@ async fn endpoints(
         name: format!("{} enabled", counts.enabled),
         lag_events: Some(counts.lag),
         state: format!("{} failing (lag up to {}), {} disabled", counts.failing, counts.longest_lag, counts.disabled),
+        reason: None,
     })
 }
 
@@ -157,5 +169,6 @@ fn feeds(ready: Option<&Value>, service: Service) -> Option<Consumer> {
         name: format!("{} open", feeds["open"]),
         lag_events: feeds["lag_events"].as_u64(),
         state: "follow".to_owned(),
+        reason: None,
     })
 }

@@ -190,6 +190,15 @@ fn a_signal_while_the_private_databases_are_migrated_stops_what_was_started() {
     is_stopped(&sandbox, "migrate", || sandbox.servers_listen() == (true, true));
 }
 
+#[test]
+fn a_signal_while_the_first_tenant_is_made_is_followed_by_a_start_that_has_it() {
+    let sandbox = Sandbox::new();
+    is_stopped(&sandbox, "dev", || sandbox.has_users());
+    let _dev = Dev::start(&sandbox);
+    let tenants = sandbox.json(&["tenant", "list"]);
+    assert_eq!(tenants.as_array().map(Vec::len), Some(1), "{tenants}");
+}
+
 /// Sends SIGINT when the command has come `far` enough, and checks that no server stays behind.
 fn is_stopped(sandbox: &Sandbox, command: &str, far: impl Fn() -> bool) {
     let mut child = sandbox

@@ -131,16 +131,30 @@ impl Sandbox {
     /// Runs SQL statements in CRM's database as the superuser.
     pub fn sql(&self, statements: &str) {
         use sqlx::{ConnectOptions, Connection, Executor};
-        let config = std::fs::read_to_string(self.home().join("inopsio.toml")).unwrap();
-        let line = config.lines().find_map(|line| line.strip_prefix("postgres.admin_url = ")).unwrap();
-        let url: String = serde_json::from_str(line).unwrap();
-        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        let options = self.superuser().unwrap();
+        runtime().block_on(async {
             let mut connection = options.database("inopsio_crm").connect().await.unwrap();
             connection.execute(statements).await.unwrap();
             connection.close().await.unwrap();
         });
+    }
+
+    /// Whether anything was written to the log of the user service; also false if that can't be read yet.
+    pub fn has_users(&self) -> bool {
+        use sqlx::ConnectOptions;
+        let Some(options) = self.superuser() else { return false };
+        let asked = async {
+            let mut connection = options.database("inopsio_user").connect().await?;
+            sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM log.events)").fetch_one(&mut connection).await
+        };
+        runtime().block_on(asked).unwrap_or(false)
+    }
+
+    /// How the superuser connects; none before the settings are written.
+    fn superuser(&self) -> Option<sqlx::postgres::PgConnectOptions> {
+        let config = std::fs::read_to_string(self.home().join("inopsio.toml")).ok()?;
+        let line = config.lines().find_map(|line| line.strip_prefix("postgres.admin_url = "))?;
+        serde_json::from_str::<String>(line).ok()?.parse().ok()
     }
 
     /// Whether the private Postgres and nats-server listen.
@@ -252,6 +266,10 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "not within {BOUND:?}: {what}");
         std::thread::park_timeout(Duration::from_millis(20));
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// Converts the output of a finished process.

@@ -37,6 +37,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0019_closed_now.sql", include_str!("../../migrations/0019_closed_now.sql")),
     ("0020_append.sql", include_str!("../../migrations/0020_append.sql")),
     ("0021_claim_key.sql", include_str!("../../migrations/0021_claim_key.sql")),
+    ("0022_master_keys.sql", include_str!("../../migrations/0022_master_keys.sql")),
 ];
 
 /// The migrations' file names.

@@ -1,11 +1,16 @@
 //! Helpers for tables that other crates create in a service's database next to the log: read models, sagas, dead letters, webhooks, jobs.
 
+use std::time::Duration;
+
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor, Postgres, Transaction};
 
 use crate::failure::has_code;
-use crate::{Database, Error, LockKey};
+use crate::{Database, Error, LockKey, Role, within};
+
+/// How long a [`probe`] may take.
+const WAIT: Duration = Duration::from_secs(3);
 
 /// SQLSTATE `invalid_catalog_name`.
 const NO_SUCH_DATABASE: &str = "3D000";
@@ -59,6 +64,30 @@ pub fn is_not_prepared(error: &(dyn std::error::Error + 'static)) -> bool {
 /// Whether a pool gave no connection in time. (It tries again meanwhile, and does not say what it tried in vain.)
 pub fn is_without_connection(error: &(dyn std::error::Error + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(sqlx::Error::PoolTimedOut))
+}
+
+/// What to do about a database that [is not prepared](is_unprepared).
+pub const ADVICE: &str =
+    "Was `inopsio migrate` run with these settings? It makes the databases and roles, and sets the roles' password";
+
+/// Whether one of the causes of an error is that the database [was not migrated](is_not_migrated), or [not at all](is_not_prepared) with
+/// these settings.
+pub fn is_unprepared(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |cause| cause.source())
+        .any(|cause| is_not_prepared(cause) || is_not_migrated(cause))
+}
+
+/// Looks whether a server can use a service's database, as one of its roles.
+///
+/// # Errors
+/// If the database does not answer, or [is not prepared](is_unprepared).
+pub async fn probe(database: &Database) -> Result<(), Error> {
+    let looked = async {
+        let mut connection = database.options(Role::Read).disable_statement_logging().connect().await?;
+        connection.execute("SELECT FROM log.head").await?;
+        connection.close().await
+    };
+    Ok(within(WAIT, looked).await?)
 }
 
 /// Begins a transaction that acts as the service's owner, to create tables. The advisory lock admits one such transaction at a time.

@@ -11,7 +11,7 @@ use super::{Head, SealReader, StoredAnswer, StoredClaim, StoredEvent};
 use crate::bounded::Entry;
 use crate::read::columns;
 use crate::seals::Seal;
-use crate::{Database, Error, Role, claim_key};
+use crate::{Database, Error, Role, Sealing, claim_key, master_key};
 
 const EVENTS: &str =
     concat!("SELECT ", columns!(), ", leaf_hash FROM log.events WHERE position <= $1 ORDER BY position");
@@ -105,6 +105,14 @@ impl Snapshot {
     /// appended since the log keeps it.
     pub async fn claim_key_mark(&mut self) -> Result<Option<String>, Error> {
         Ok(claim_key::of(&mut self.connection).await?)
+    }
+
+    /// Checks that the master key that is about to wrap the backup's own key is one of those that wrapped the tenants' keys, if there are any.
+    ///
+    /// # Errors
+    /// [`Error::MasterKey`].
+    pub async fn check_master_key(&mut self, sealing: &Sealing) -> Result<(), Error> {
+        master_key::check(&master_key::one_of_each(&mut self.connection).await?, &*sealing.master)
     }
 
     /// The tenants whose histories are copies of another tenant's, and up to which position; ordered by tenant.

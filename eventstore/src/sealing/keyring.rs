@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kernel::personal::erases;
-use kernel::{RecordedEvent, Service, TenantId};
+use kernel::{RecordedEvent, TenantId};
 use keys::{Context, DataKey, Sealed, Wrapped};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
@@ -17,7 +18,7 @@ use super::subject::Subject;
 use super::{PERSON_ERASED, PERSON_KEY, Sealing, TENANT_KEY, append_error, keyless};
 use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
 use crate::epoch::Epoch;
-use crate::{Error, read};
+use crate::{Database, Error, master_key, read};
 
 /// The key of the claim that stores a tenant's key: a tenant has only one.
 pub(crate) const ONLY_KEY: [u8; 32] = [0; 32];
@@ -31,8 +32,10 @@ const TENANTS: usize = 20_000;
 
 /// Access to the encryption keys of a log, with caches.
 pub(crate) struct Keyring {
-    service: Service,
+    database: Database,
     pub(crate) sealing: Option<Sealing>,
+    /// Whether the master key has opened a tenant's key of this log.
+    proven: AtomicBool,
     tenants: Cache<TenantId, KnownKey>,
     persons: Cache<Subject, (KnownKey, Instant)>,
     /// When it ends, the log may have lost keys. Before one from the cache is used again, it is looked for in the log: what would be
@@ -68,8 +71,9 @@ impl KnownKey {
 }
 
 impl Keyring {
-    pub(crate) fn new(service: Service, sealing: Option<Sealing>, epoch: Epoch) -> Self {
-        Self { service, sealing, tenants: Cache::new(TENANTS), persons: Cache::new(PERSONS), epoch }
+    pub(crate) fn new(database: Database, sealing: Option<Sealing>, epoch: Epoch) -> Self {
+        let (tenants, persons) = (Cache::new(TENANTS), Cache::new(PERSONS));
+        Self { database, sealing, proven: AtomicBool::new(false), tenants, persons, epoch }
     }
 
     /// The stored key of a data subject, under its current or its former claim key.
@@ -177,6 +181,7 @@ impl Keyring {
         if let Some(key) = self.stored_tenant_key(sealing, tenant, pool).await.map_err(append_error)? {
             return Ok(key);
         }
+        self.prove(sealing).await.map_err(append_error)?;
         let key = DataKey::generate(&*sealing.random).map_err(|error| keyless(&error))?;
         let wrapped =
             sealing.master.wrap(self.tenant_key_context(tenant), &key).await.map_err(|error| keyless(&error))?;
@@ -195,6 +200,22 @@ impl Keyring {
             .await
             .map_err(append_error)?
             .ok_or_else(|| append::Error::Unavailable("the tenant's key was made, and is not there".to_owned()))
+    }
+
+    /// Makes sure that the master key is the log's before it wraps another tenant's key, which the right one could not open: it has to open
+    /// one that has its name (which for a key elsewhere is a place only, where another key may be). If there is none, the log has none at
+    /// all yet, or the master key follows the one that wrapped them.
+    async fn prove(&self, sealing: &Sealing) -> Result<(), Error> {
+        if self.proven.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (master, database) = (&*sealing.master, &self.database);
+        let found = read::with_retries(|| async move { Ok(master_key::one_of_each_in(database).await?) }).await?;
+        if let Some((tenant, wrapped)) = found.iter().find(|(_, wrapped)| wrapped.wrapped_by() == master.name()) {
+            master.unwrap(self.tenant_key_context(*tenant), wrapped).await.map_err(Error::Key)?;
+            self.proven.store(true, Ordering::Relaxed);
+        }
+        master_key::check(&found, master)
     }
 
     async fn stored_tenant_key(
@@ -259,7 +280,7 @@ impl Keyring {
 
     /// The context in which a tenant's key is wrapped.
     pub(crate) fn tenant_key_context(&self, tenant: TenantId) -> Context<'_> {
-        Context { tenant, purpose: TENANT_KEY, subject: self.service.name() }
+        Context { tenant, purpose: TENANT_KEY, subject: self.database.service.name() }
     }
 
     /// The stored keys of these streams of one tenant. Streams that were erased or never had a key are left out.

@@ -85,15 +85,15 @@ async fn attack_237_who_has_another_claim_key_takes_nothing_that_is_taken() {
     let database = Database::fresh("crm").await;
     let tenant = testbed::tenant();
     // A mistake that is found before anything is written costs nothing.
-    open(&database, keyed(8)).await.check_claim_key().await.unwrap();
+    open(&database, keyed(8)).await.check_keys().await.unwrap();
     let right = open(&database, keyed(7)).await;
-    right.check_claim_key().await.unwrap();
+    right.check_keys().await.unwrap();
     right.append(with(tenant, "a", vec![claim(ClaimAct::Take, 1, "a")])).await.unwrap();
 
     // Under the other key the same value is another one, and would be free.
     let before = contents(&database).await;
     let wrong = open(&database, keyed(8)).await;
-    let refused = wrong.check_claim_key().await.unwrap_err();
+    let refused = wrong.check_keys().await.unwrap_err();
     assert!(matches!(refused, eventstore::Error::ClaimKey), "{refused}");
     for answer in
         join_all((2..6).map(|value| wrong.append(with(tenant, "b", vec![claim(ClaimAct::Take, value, "b")])))).await

@@ -1,7 +1,5 @@
 //! Migrations: idempotent, forward only, honest in a dry run.
 
-use std::iter::successors;
-
 use eventstore::{Error, Role, Secret, admin};
 use kernel::Service;
 use sqlx::{ConnectOptions, Executor};
@@ -48,7 +46,8 @@ async fn a_dry_run_lists_what_would_be_applied_and_changes_nothing() {
             "0018_seals_in_backups.sql",
             "0019_closed_now.sql",
             "0020_append.sql",
-            "0021_claim_key.sql"
+            "0021_claim_key.sql",
+            "0022_master_keys.sql"
         ]
     );
     let there: bool = sqlx::query_scalar(
@@ -82,7 +81,7 @@ async fn an_admin_that_is_no_superuser_migrates_and_the_password_is_set() {
     let admin = postgres.admin().username("dba");
     let database = eventstore::Database::local(Service::new("crm"), postgres.port(), Secret::new("it's a secret"));
     let applied = admin::migrate(&admin, &database, admin::Mode::Apply).await.unwrap();
-    assert_eq!(applied.len(), 1 + Role::ALL.len() + 1 + 20);
+    assert_eq!(applied.len(), 1 + Role::ALL.len() + 1 + 21);
     assert_eq!(admin::migrate(&admin, &database, admin::Mode::Apply).await.unwrap(), []);
     let verifier: String = sqlx::query_scalar("SELECT rolpassword FROM pg_authid WHERE rolname = 'inopsio_crm_read'")
         .fetch_one(&mut root)
@@ -111,13 +110,8 @@ async fn a_database_that_nobody_has_prepared_is_recognized() {
     let admin = testbed::postgres();
     let mut database = eventstore::Database::local(Service::new("unmade"), admin.get_port(), Secret::new("secret"));
     admin.get_host().clone_into(&mut database.host);
-    let unprepared = |error: sqlx::Error| {
-        let error = Error::Storage(error);
-        successors(Some(&error as &(dyn std::error::Error + 'static)), |cause| cause.source())
-            .any(admin::is_not_prepared)
-    };
-    let error = database.options(Role::Read).connect().await.unwrap_err();
-    assert!(unprepared(error), "it has no such role");
+    let unprepared = |error: sqlx::Error| admin::is_unprepared(&Error::Storage(error));
+    assert!(admin::is_unprepared(&admin::probe(&database).await.unwrap_err()), "it has no such role");
     let error = admin.clone().database("nowhere").connect().await.unwrap_err();
     assert!(unprepared(error), "it has no such database");
     let error = admin.clone().username("stranger").connect().await.unwrap_err();

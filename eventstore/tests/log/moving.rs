@@ -13,6 +13,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection, Executor, Row};
 use testbed::Database;
 
+use super::sealing::{ADA, add, sealing};
 use super::support::*;
 
 pub(super) const CRM: Service = Service::new("crm");
@@ -443,5 +444,25 @@ async fn attack_239_no_tenant_moves_to_a_cell_with_another_claim_key() {
     let other = append(testbed::tenant(), vec![stream("c", 0, 1)]);
     let refused = open(&fresh, keyed(8)).await.append(other).await.unwrap_err();
     assert!(matches!(&refused, Error::Unavailable(why) if why.contains("INOPSIO_CLAIM_KEY")), "{refused}");
+    assert_eq!(contents(&fresh).await, before, "nothing was written");
+}
+
+#[tokio::test]
+async fn attack_243_no_tenant_moves_to_a_cell_with_another_master_key() {
+    let (from, to, tenant) = (Database::fresh("crm").await, Database::fresh("crm").await, testbed::tenant());
+    add(&sealing(&from, "a").await, tenant, "ada", 0, ADA).await;
+    add(&sealing(&to, "b").await, testbed::tenant(), "grace", 0, ADA).await;
+    let before = contents(&to).await;
+    let refused = Transfer::begin(CRM, tenant, &from.superuser(), &to.superuser()).await.err().unwrap();
+    assert!(matches!(&refused, TransferError::MasterKey { service: CRM, .. }), "{refused}");
+    assert_eq!(contents(&to).await, before, "nothing was written");
+
+    let fresh = Database::fresh("crm").await;
+    between(tenant, &from, &fresh).await.round().await.unwrap();
+    // What was begun goes on.
+    between(tenant, &from, &fresh).await.round().await.unwrap();
+    let before = contents(&fresh).await;
+    let refused = sealing(&fresh, "b").await.check_keys().await.unwrap_err();
+    assert!(matches!(refused, eventstore::Error::MasterKey { .. }), "{refused}");
     assert_eq!(contents(&fresh).await, before, "nothing was written");
 }

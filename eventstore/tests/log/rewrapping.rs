@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use eventstore::backup::freeze;
 use eventstore::sealing::TENANT_KEY;
 use eventstore::transfer::Transfer;
 use eventstore::{Error, EventStore, Rewrapped, Sealing, Settings, append};
@@ -26,9 +27,12 @@ fn followed() -> Arc<dyn MasterKey> {
     Arc::new(Succession::new(local("b"), local("a")))
 }
 
+fn sealing(master: Arc<dyn MasterKey>) -> Sealing {
+    Sealing { master, random: Arc::new(SystemRandom) }
+}
+
 async fn wrapping(database: &Database, master: Arc<dyn MasterKey>) -> EventStore {
-    let sealing = Some(Sealing { master, random: Arc::new(SystemRandom) });
-    open(database, Settings { sealing, ..Settings::default() }).await
+    open(database, Settings { sealing: Some(sealing(master)), ..Settings::default() }).await
 }
 
 async fn add(store: &EventStore, tenant: TenantId) -> Result<(), append::Error> {
@@ -160,8 +164,15 @@ async fn two_who_do_it_at_once_while_tenants_are_made_leave_each_key_whole() {
 #[tokio::test]
 async fn a_key_that_can_not_be_wrapped_anew_is_left_as_it_is_and_said_with_the_reason() {
     let database = Database::fresh("crm").await;
-    let [closed] = tenants(&wrapping(&database, local("a")).await, 1).await[..] else { panic!("one") };
-    let [strange] = tenants(&wrapping(&database, local("c")).await, 1).await[..] else { panic!("one") };
+    let [closed, strange] = tenants(&wrapping(&database, local("a")).await, 2).await[..] else { panic!("two") };
+    sqlx::query("UPDATE log.claims SET holder = replace(holder, $1, $2) WHERE tenant_id = $3 AND kind = $4")
+        .bind(local("a").name())
+        .bind(local("c").name())
+        .bind(strange.uuid())
+        .bind(TENANT_KEY)
+        .execute(&mut superuser(&database).await)
+        .await
+        .unwrap();
     let elsewhere = Database::fresh("crm").await;
     let crm = Service::new("crm");
     let mut transfer = Transfer::begin(crm, closed, &database.superuser(), &elsewhere.superuser()).await.unwrap();
@@ -225,4 +236,73 @@ async fn a_key_that_is_sealed_for_a_tenant_opens_in_every_process_until_the_tena
         matches!(later.seal_key(context, &key).await, Err(append::Error::Closed { .. })),
         "nor is another one made"
     );
+}
+
+#[tokio::test]
+async fn attack_241_who_has_another_master_key_makes_no_tenant_a_key() {
+    let database = Database::fresh("crm").await;
+    // A mistake that is found before there is any key costs nothing.
+    wrapping(&database, local("b")).await.check_keys().await.unwrap();
+    tenants(&wrapping(&database, local("a")).await, 1).await;
+    let before = contents(&database).await;
+    let wrong = wrapping(&database, local("b")).await;
+    let said = wrong.check_keys().await.unwrap_err().to_string();
+    let names = [local("a").name().to_owned(), local("b").name().to_owned()];
+    assert!(said.contains("INOPSIO_MASTER_KEY") && names.iter().all(|name| said.contains(name)), "{said}");
+    // So it is for a process that could not ask when it started.
+    let refused = add(&wrong, testbed::tenant()).await.unwrap_err();
+    assert!(matches!(&refused, append::Error::Unavailable(why) if why.contains("INOPSIO_MASTER_KEY")), "{refused}");
+    let mut snapshot = freeze(&[(*database).clone()]).await.unwrap().remove(0);
+    let refused = snapshot.check_master_key(&sealing(local("b"))).await.unwrap_err();
+    assert!(matches!(refused, Error::MasterKey { .. }), "no backup has a key that nothing else opens: {refused}");
+    drop(snapshot);
+    assert_eq!(contents(&database).await, before, "nothing was written");
+
+    // One that is to follow makes keys, and until the others are wrapped anew either process goes on.
+    let both = wrapping(&database, followed()).await;
+    both.check_keys().await.unwrap();
+    add(&both, testbed::tenant()).await.unwrap();
+    assert_eq!(wrapped_by(&database).await, names.map(|name| (name, 1)).into());
+    for digit in ["a", "b"] {
+        let one = wrapping(&database, local(digit)).await;
+        one.check_keys().await.unwrap();
+        add(&one, testbed::tenant()).await.unwrap();
+    }
+    both.rewrap(100, false, |_| ()).await.unwrap();
+    wrapping(&database, local("b")).await.check_keys().await.unwrap();
+    let said = wrapping(&database, local("a")).await.check_keys().await.unwrap_err();
+    assert!(matches!(said, Error::MasterKey { .. }), "the former one opens nothing any more: {said}");
+}
+
+/// A master key that has the name of a place, as those in Vault have.
+struct At(&'static str, Arc<dyn MasterKey>);
+
+#[async_trait]
+impl MasterKey for At {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    async fn wrap(&self, context: Context<'_>, key: &DataKey) -> Result<Wrapped, keys::Error> {
+        let wrapped = self.1.wrap(context, key).await?;
+        Ok(Wrapped::new(self.0, wrapped.by(self.1.name())?))
+    }
+
+    async fn unwrap(&self, context: Context<'_>, wrapped: &Wrapped) -> Result<DataKey, keys::Error> {
+        self.1.unwrap(context, &Wrapped::new(self.1.name(), wrapped.by(self.0)?)).await
+    }
+}
+
+#[tokio::test]
+async fn attack_241_nor_does_who_has_another_key_at_the_same_place() {
+    let database = Database::fresh("crm").await;
+    let at = |digit| Arc::new(At("transit:transit/inopsio", local(digit)));
+    let right = wrapping(&database, at("a")).await;
+    tenants(&right, 1).await;
+    let before = contents(&database).await;
+    let refused = add(&wrapping(&database, at("b")).await, testbed::tenant()).await.unwrap_err();
+    assert!(matches!(refused, append::Error::Keyless(keys::Error::DoesNotOpen)), "{refused}");
+    assert_eq!(contents(&database).await, before, "nothing was written");
+    add(&right, testbed::tenant()).await.unwrap();
+    tenants(&wrapping(&database, at("a")).await, 2).await;
 }

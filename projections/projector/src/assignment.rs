@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Projection;
+use crate::seldom::Seldom;
 
 /// How long the server may take for a query that waits for nothing there. Then it is taken for gone, and we connect again.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
@@ -73,10 +74,13 @@ impl AssignmentWatcher {
 
     /// Runs until `shutdown`; after an error it connects again.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let mut seldom = Seldom::default();
         let running = async {
             loop {
                 let Err(error) = self.watch().await else { continue };
-                tracing::warn!(service = %self.database.service, %error, "who applies which projection is not known; asking again");
+                if seldom.is_due() {
+                    tracing::warn!(service = %self.database.service, %error, "who applies which projection is not known; asking again");
+                }
                 tokio::time::sleep(self.every).await;
             }
         };

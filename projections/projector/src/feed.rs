@@ -10,6 +10,8 @@ use nats::Bus;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use crate::seldom::Seldom;
+
 /// Consecutive events that the feed delivers together.
 pub(crate) type Batch = Page;
 
@@ -30,7 +32,7 @@ pub(crate) async fn run(
     sender: broadcast::Sender<Batch>,
     shutdown: CancellationToken,
 ) {
-    let mut relayed = store.relayed();
+    let (mut relayed, mut seldom) = (store.relayed(), Seldom::default());
     let forwarding = async {
         loop {
             tokio::select! {
@@ -40,7 +42,7 @@ pub(crate) async fn run(
                         send(&store, &sender, page);
                     }
                 }
-                pause = follow(&bus, &store, service, &sender) => {
+                pause = follow(&bus, &store, service, &sender, &mut seldom) => {
                     // Nothing is lost while the feed pauses: the log has everything, the feed is only faster.
                     tokio::time::sleep(pause).await;
                 }
@@ -52,11 +54,19 @@ pub(crate) async fn run(
 
 /// Broadcasts the bus's feed from the end of the log on, until it ends; earlier events are read from the log, which is faster. Returns how
 /// long to pause before the next attempt.
-async fn follow(bus: &Bus, store: &EventStore, service: Service, sender: &broadcast::Sender<Batch>) -> Duration {
+async fn follow(
+    bus: &Bus,
+    store: &EventStore,
+    service: Service,
+    sender: &broadcast::Sender<Batch>,
+    seldom: &mut Seldom,
+) -> Duration {
     let head = match store.head().await {
         Ok(head) => head,
         Err(error) => {
-            tracing::warn!(%service, %error, "the feed waits for the log");
+            if seldom.is_due() {
+                tracing::warn!(%service, %error, "the feed waits for the log");
+            }
             return PAUSE;
         }
     };

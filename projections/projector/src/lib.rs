@@ -38,6 +38,7 @@ mod read_models;
 mod rebuild;
 mod refusal;
 mod retrying;
+mod seldom;
 mod settings;
 mod status;
 mod swap;

@@ -78,7 +78,7 @@ pub fn address(config: &Config) -> Result<SocketAddr, IssueError> {
 /// any other.
 ///
 /// # Errors
-/// When the log can't be written, or the machine was deactivated or its roles were changed.
+/// When the tenant lives in another cell, the log can't be written, or the machine was deactivated or its roles were changed.
 pub async fn issue(
     config: &Config,
     address: SocketAddr,
@@ -86,6 +86,8 @@ pub async fn issue(
     roles: &[Role],
     lifetime: Duration,
 ) -> Result<String, IssueError> {
+    // What would be written for it here could not be told from a history of its own: it could never move here.
+    Directory::open(config).find_here(&tenant.tenant_id.to_string()).await?;
     let (store, executor) = write_side(config, auth_api::SERVICE).await?;
     let authority = authority(config, address, executor);
     let issued = token(&authority, tenant, roles, lifetime).await;

@@ -1,23 +1,28 @@
 //! Provisions tenants for operators of the platform, with this program's sagas and the configured adapters.
 
 use config::Config;
-use directory::Tenant;
 use directory::lifecycle::{self, ProvisionError};
+use directory::{Tenant, write_side};
 
 use crate::adapters::Adapters;
-use crate::domains;
+use crate::domains::{self, DomainDefinition};
 use crate::operations::Pools;
 
 /// Provisions a tenant by the saga `provision_tenant`, which runs here unless a server runs it.
 ///
 /// # Errors
-/// When the short name is taken, an argument is invalid, or a dependency does not answer.
+/// When the short name is taken, an argument is invalid, the logs have other keys, or a dependency does not answer.
 pub async fn provision(
     config: &Config,
     slug: &str,
     name: &str,
     owner: Option<String>,
 ) -> Result<Tenant, ProvisionError> {
+    // The saga makes the tenant a key in each of these logs, which is too late to find out that the master key is another one.
+    for domain in domains::all().into_iter().filter(DomainDefinition::is_sealed) {
+        let (store, _) = write_side(config, domain.service).await?;
+        store.close().await;
+    }
     lifecycle::provision(config, slug, name, owner, |bus| {
         let adapters =
             Adapters::of(config, bus, &Pools::default()).map_err(|error| ProvisionError::Sagas(error.to_string()))?;

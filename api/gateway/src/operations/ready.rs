@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use events_api::feed::RunningFeeds;
+use eventstore::admin;
 use face::{ReadSide, Runtime};
 use kernel::Service;
 use keys::MasterKey as _;
@@ -151,7 +152,7 @@ impl Readiness {
                 if !runtime.store.is_open() {
                     return Err("the log accepts no appends: it is closing, or its committer panicked and is started again in a moment".to_owned());
                 }
-                runtime.store.head().await.map(drop).map_err(|error| error.to_string())
+                runtime.store.head().await.map(drop).map_err(|error| advised(&error))
             })
         }));
         let here = self.services.iter().map(|running| running.runtime.read_side());
@@ -221,6 +222,11 @@ async fn ask(name: String, if_down: Status, question: impl Future<Output = Resul
         Ok(Err(error)) => Dependency::down(name, error, if_down),
         Err(_) => Dependency::down(name, no_answer(), if_down),
     }
+}
+
+/// The error, with what to do about it if the database is not prepared.
+fn advised(error: &eventstore::Error) -> String {
+    if admin::is_unprepared(error) { format!("{error}. {}", admin::ADVICE) } else { error.to_string() }
 }
 
 fn no_answer() -> String {

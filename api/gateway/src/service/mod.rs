@@ -1,6 +1,7 @@
 //! Opens one service in this process: its log and executor, and its background tasks (relay, sealer, projections, webhooks, jobs, sagas,
 //! dead letters).
 
+mod preparation;
 mod rebuilding;
 mod state;
 
@@ -176,6 +177,8 @@ pub async fn open(
 
     let known = starting.store.clone();
     starting.note(move || known.pools().to_vec());
+    let watched = starting.database.clone();
+    starting.spawn("preparation", move |shutdown| preparation::watch(watched.clone(), shutdown));
     let relay = starting.relay();
     let sealer = starting.sealer();
     let read_models = starting.projections();

@@ -46,6 +46,18 @@ async fn ready_tells_of_each_part_and_of_a_bus_that_is_away() {
 }
 
 #[tokio::test]
+async fn ready_says_what_to_do_about_a_database_that_is_not_prepared() {
+    let mut world = World::start().await;
+    world.restart(|config| _ = config.databases.insert("crm".to_owned(), "inopsio_nowhere".to_owned())).await;
+    let ready = world.get("/ready").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE, "{ready:?}");
+    let parts = ready.body["dependencies"].as_array().unwrap();
+    let detail = |name: &str| parts.iter().find(|part| part["name"] == name).unwrap()["detail"].clone();
+    assert!(detail("postgres/crm").as_str().unwrap().contains("inopsio migrate"), "{ready:?}");
+    assert_eq!(detail("postgres/auth"), json!(null), "{ready:?}");
+}
+
+#[tokio::test]
 async fn ready_names_a_background_task_that_panicked_until_it_runs_again() {
     let world = World::start().await;
     let shutdown = CancellationToken::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use directory::{Directory, Tenant};
 use gateway::operator::{self, IssueError};
-use kernel::Role;
+use kernel::{Role, SystemClock, SystemIds};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -86,6 +86,19 @@ async fn a_machine_that_somebody_gave_other_roles_is_not_the_command_line_any_mo
     let error = issue(&world, &[Role::Viewer]).await.unwrap_err();
     assert!(matches!(&error, IssueError::Changed { roles, .. } if roles == "admin"), "{error}");
     assert_eq!(world.head().await, head, "and nothing was written");
+}
+
+#[tokio::test]
+async fn no_token_is_issued_and_nothing_written_for_a_tenant_of_another_cell() {
+    let world = World::start().await;
+    let mut config = world.config.clone();
+    config.directory.cell = Some("west".to_owned());
+    let globex = Directory::open(&config).create("globex", "Globex", &SystemClock, &SystemIds).await.unwrap();
+    config.directory.cell = Some("east".to_owned());
+    let head = world.head().await;
+    let error = operator::issue(&config, address(&world), &globex, &[Role::Admin], HOUR).await.unwrap_err();
+    assert!(error.to_string().contains("lives in the cell west"), "{error}");
+    assert_eq!(world.head().await, head, "nothing was written");
 }
 
 #[tokio::test]

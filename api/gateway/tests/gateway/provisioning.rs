@@ -2,7 +2,7 @@
 
 use config::{Config, SecretText};
 use directory::{Directory, DirectoryError};
-use gateway::{ProvisionError, Server, Services, StartError};
+use gateway::{ProvisionError, RewrapError, Server, Services, StartError};
 use kernel::{Clock, Role, SystemClock, TenantId};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -278,6 +278,28 @@ async fn an_operator_is_told_why_a_tenant_could_not_be_made() {
     assert!(matches!(refused, ProvisionError::Abandoned { .. }), "{refused}");
     assert_eq!(refused.to_string(), "the tenant globex could not be made: the short name globex is taken");
     assert_eq!(directory.list().await.unwrap().len(), 1, "acme alone");
+}
+
+#[tokio::test]
+async fn attack_242_under_another_master_key_no_server_starts_and_no_operator_writes() {
+    let mut world = Box::pin(town()).await;
+    world.lead("Ada Lovelace").await;
+    // Nothing else is written after that.
+    world.server.take().unwrap().shutdown().await;
+    let (before, tenants) = (world.head().await, Directory::open(&world.config).list().await.unwrap());
+    let mut config = world.config.clone();
+    config.auth.master_key = SecretText::new("5d".repeat(32));
+    for services in [Services::All, Services::One(crm_api::SERVICE)] {
+        let Err(refused) = Server::start(config.clone(), services).await else { panic!("it serves") };
+        let said = refused.to_string();
+        assert!(matches!(refused, StartError::WriteSide(_)) && said.contains("INOPSIO_MASTER_KEY"), "{said}");
+    }
+    let refused = gateway::provision(&config, "hooli", "Hooli", None).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(matches!(refused, ProvisionError::WriteSide(_)) && said.contains("INOPSIO_MASTER_KEY"), "{said}");
+    let refused = gateway::rewrap(&config, 100, false, &|_, _| ()).await.unwrap_err();
+    assert!(matches!(refused, RewrapError::Start(_)), "{refused}");
+    assert_eq!((world.head().await, Directory::open(&config).list().await.unwrap()), (before, tenants));
 }
 
 #[tokio::test]

@@ -1,0 +1,84 @@
+//! The master keys that wrapped the tenants' keys of a log. The log knows them without a record of its own: each stored key begins with the
+//! name of its master key, and is opened by that one only.
+
+use std::time::Duration;
+
+use kernel::TenantId;
+use keys::{MasterKey, Wrapped};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{ConnectOptions, Connection, Row};
+
+use crate::{Database, Error, Role, within};
+
+/// How long a log may take to say whose keys it has.
+const WAIT: Duration = Duration::from_secs(3);
+
+/// The kind is written out, so that the index on these claims is used.
+const ONE_OF_EACH: &str = "SELECT DISTINCT ON (split_part(holder, '.', 1)) tenant_id, holder
+     FROM log.claims WHERE kind = 'log.tenant_key' ORDER BY split_part(holder, '.', 1)";
+
+/// A tenant and its stored key.
+pub(crate) type TenantKey = (TenantId, Wrapped);
+
+/// Reads a tenant and its stored key from the columns `tenant_id` and `holder`.
+#[expect(clippy::disallowed_methods, reason = "the log says that these are tenants")]
+pub(crate) fn tenant_key(row: &PgRow) -> Result<TenantKey, sqlx::Error> {
+    Ok((TenantId::vouched(row.try_get(0)?), Wrapped::read(row.try_get(1)?)))
+}
+
+/// For each master key that wrapped any of the log's tenants' keys, one of these, in the order of the master keys' names. The role has to
+/// see all tenants.
+pub(crate) async fn one_of_each(connection: &mut PgConnection) -> Result<Vec<TenantKey>, sqlx::Error> {
+    sqlx::query(ONE_OF_EACH).fetch_all(connection).await?.iter().map(tenant_key).collect()
+}
+
+/// As [`one_of_each`], on a connection of its own.
+pub(crate) async fn one_of_each_in(database: &Database) -> Result<Vec<TenantKey>, sqlx::Error> {
+    let asked = async {
+        let mut connection = database.options(Role::Backup).disable_statement_logging().connect().await?;
+        let found = one_of_each(&mut connection).await;
+        connection.close().await?;
+        found
+    };
+    within(WAIT, asked).await
+}
+
+/// The names of those that `master` is not.
+pub(crate) fn unknown<'f>(found: &'f [TenantKey], master: &dyn MasterKey) -> Vec<&'f str> {
+    found.iter().map(|(_, wrapped)| wrapped.wrapped_by()).filter(|name| !master.unwraps(name)).collect()
+}
+
+/// Checks that `master` unwraps some of these, if there are any. By their names only: where the master key is, nobody is asked.
+///
+/// # Errors
+/// [`Error::MasterKey`].
+pub(crate) fn check(found: &[TenantKey], master: &dyn MasterKey) -> Result<(), Error> {
+    let unknown = unknown(found, master);
+    if found.is_empty() || unknown.len() < found.len() {
+        return Ok(());
+    }
+    Err(Error::MasterKey { wrapped_by: unknown.join(" and "), ours: master.name().to_owned() })
+}
+
+/// As [`check`], for the log in this database. A log that does not answer now passes.
+///
+/// # Errors
+/// [`Error::MasterKey`].
+pub(crate) async fn check_now(database: &Database, master: &dyn MasterKey) -> Result<(), Error> {
+    let found = match one_of_each_in(database).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%error, "it is not known yet which master keys wrapped the keys in the log");
+            return Ok(());
+        }
+    };
+    check(&found, master)?;
+    for wrapped_by in unknown(&found, master) {
+        tracing::warn!(
+            service = %database.service,
+            wrapped_by,
+            "this master key, which is not set here, wrapped keys of some tenants, whose personal data and sign-in do not work in this process"
+        );
+    }
+    Ok(())
+}
