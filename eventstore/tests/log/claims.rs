@@ -119,7 +119,7 @@ async fn attack_230_no_claim_key_is_replaced_by_another_while_somebody_is_about_
     assert!(matches!(early, Error::VersionConflict { .. }), "{early}");
     assert_eq!(contents(&database).await, [0, 0, 0]);
     let wrong = open(&database, keyed(8)).await;
-    let refused = wrong.check_claim_key().await.unwrap_err();
+    let refused = wrong.check_keys().await.unwrap_err();
     assert!(matches!(refused, eventstore::Error::ClaimKey), "{refused}");
     let refused = wrong.append(with(tenant, "b", vec![claim(ClaimAct::Take, 2, "b")])).await.unwrap_err();
     assert!(matches!(&refused, Error::Unavailable(why) if why.contains("INOPSIO_CLAIM_KEY")), "{refused}");
