@@ -1,4 +1,5 @@
-//! Every text in every command: forbidden characters, excessive length and wrong types are refused, and nothing is written.
+//! Every text in every command: forbidden characters, excessive length and wrong types are refused, and nothing is written. The pattern in
+//! the contract says the same.
 
 use std::collections::BTreeMap;
 
