@@ -39,10 +39,11 @@ pub fn page(request: &Request) -> Result<Response, Problem> {
     Ok(html(include_str!("../../assets/graphiql/index.html"), POLICY))
 }
 
-/// Whether the client accepts HTML. If it accepts anything, it does so unless it sends a query.
+/// Whether the client accepts HTML. If it accepts anything (or does not say what), it does so unless it sends a query.
 fn shows_pages(request: &Request) -> bool {
     let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    let accepted: Vec<_> = accepted.flat_map(|line| line.split(',')).map(str::trim).collect();
+    let accepted = accepted.flat_map(|line| line.split(',')).map(str::trim);
+    let accepted: Vec<_> = accepted.filter(|range| !range.is_empty()).collect();
     let accepts = |range: &str| {
         accepted
             .iter()

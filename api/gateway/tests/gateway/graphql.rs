@@ -239,13 +239,19 @@ async fn a_query_by_get_is_not_answered_with_the_page_for_people() {
     let world = World::start().await;
     let get = |path: &str, accept: &str| world.request(Method::GET, path).header("accept", accept);
     let by_get = "/graphql?query=%7B__typename%7D";
-    for accept in ["text/html,application/xhtml+xml,*/*;q=0.8", "TEXT/HTML", "text/*"] {
-        for path in ["/graphql", by_get] {
-            let page = Answer::of(get(path, accept)).await;
-            assert!(page.header("content-type").starts_with("text/html"), "{path} for {accept}: {page:?}");
-        }
+    let browsers = ["text/html,application/xhtml+xml,*/*;q=0.8", "TEXT/HTML", "text/*"];
+    let pages = browsers.into_iter().flat_map(|accept| [("/graphql", accept), (by_get, accept)]);
+    // Those that take anything, or do not say what, get it as well, unless they send a query.
+    for (path, accept) in pages.chain([("/graphql", "*/*"), ("/graphql", "")]) {
+        let page = Answer::of(get(path, accept)).await;
+        assert!(page.header("content-type").starts_with("text/html"), "{path} for {accept:?}: {page:?}");
     }
-    let cases = [("/graphql", "application/json"), (by_get, "application/graphql-response+json"), (by_get, "*/*")];
+    let cases = [
+        ("/graphql", "application/json"),
+        (by_get, "application/graphql-response+json"),
+        (by_get, "*/*"),
+        (by_get, ""),
+    ];
     let refused = cases.map(|(path, accept)| (get(path, accept), StatusCode::NOT_ACCEPTABLE, "not_acceptable"));
     world.refuses(refused.into()).await;
 }

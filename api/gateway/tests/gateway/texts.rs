@@ -1,4 +1,5 @@
-//! Every text in every command: forbidden characters, excessive length and wrong types are refused, and nothing is written.
+//! Every text in every command: forbidden characters, excessive length and wrong types are refused, and nothing is written. The pattern in
+//! the contract says the same.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +89,7 @@ fn the_pattern_of_texts_refuses_what_is_refused_and_nothing_else() {
         checks.ok()
     };
     for c in (0..=0x1_ffff).filter_map(char::from_u32) {
-        for text in [format!("a{c}b"), c.to_string()] {
+        for text in [format!("a{c}b"), format!("{c}a"), c.to_string()] {
             // Those with more digits are left out of the pattern, and so are the few that are allowed but invisible.
             let beyond =
                 u32::from(c) > 0xffff || matches!(c, '\u{200c}' | '\u{200d}' | '\u{2800}' | '\u{fe00}'..='\u{fe0f}');
@@ -105,4 +106,16 @@ fn the_pattern_of_texts_refuses_what_is_refused_and_nothing_else() {
         assert!(!pattern.is_match(text) && !taken(text), "{text:?}");
     }
     assert!(pattern.is_match("  Ada\n") && taken("  Ada\n"));
+}
+
+#[test]
+fn attack_249_the_pattern_of_texts_gives_a_validator_nothing_to_try_again() {
+    let (first, rest) = face::form::TEXT.split_once('*').unwrap();
+    let (second, _) = rest.split_once("][").unwrap();
+    let [first, second] =
+        [format!("{first}$"), format!("^{second}]$")].map(|pattern| regex::Regex::new(&pattern).unwrap());
+    assert!(first.is_match("\u{3000}") && second.is_match("a"));
+    for c in (0..=0x1_ffff).filter_map(char::from_u32).map(String::from) {
+        assert!(!(first.is_match(&c) && second.is_match(&c)), "{c:?} can be in the first part and be the second");
+    }
 }
