@@ -306,3 +306,19 @@ async fn attack_241_nor_does_who_has_another_key_at_the_same_place() {
     add(&right, testbed::tenant()).await.unwrap();
     tenants(&wrapping(&database, at("a")).await, 2).await;
 }
+
+#[tokio::test]
+async fn attack_248_who_has_another_master_key_leaves_no_mark_of_a_claim_key() {
+    let database = Database::fresh("crm").await;
+    // A log that was written before it had a mark.
+    tenants(&wrapping(&database, local("a")).await, 1).await;
+    let before = contents(&database).await;
+    let with = |digit, byte| Settings { sealing: Some(sealing(local(digit))), ..keyed(byte) };
+    let refused = open(&database, with("b", 8)).await.check_keys().await.unwrap_err();
+    assert!(matches!(refused, Error::MasterKey { .. }), "{refused}");
+    assert_eq!(count(&database, "log.claim_key").await, 0, "the secrets of another installation decide nothing here");
+    assert_eq!(contents(&database).await, before, "nothing was written");
+    open(&database, with("a", 7)).await.check_keys().await.unwrap();
+    let refused = open(&database, with("a", 8)).await.check_keys().await.unwrap_err();
+    assert!(matches!(refused, Error::ClaimKey), "{refused}");
+}
