@@ -17,6 +17,10 @@ const WAIT: Duration = Duration::from_secs(3);
 const ONE_OF_EACH: &str = "SELECT DISTINCT ON (split_part(holder, '.', 1)) tenant_id, holder
      FROM log.claims WHERE kind = 'log.tenant_key' ORDER BY split_part(holder, '.', 1)";
 
+/// Several, as one of them may be lost.
+const SOME_OF: &str = "SELECT tenant_id, holder
+     FROM log.claims WHERE kind = 'log.tenant_key' AND split_part(holder, '.', 1) = $1 LIMIT 20";
+
 /// A tenant and its stored key.
 pub(crate) type TenantKey = (TenantId, Wrapped);
 
@@ -35,12 +39,28 @@ pub(crate) async fn one_of_each(connection: &mut PgConnection) -> Result<Vec<Ten
 /// As [`one_of_each`], on a connection of its own.
 pub(crate) async fn one_of_each_in(database: &Database) -> Result<Vec<TenantKey>, sqlx::Error> {
     let asked = async {
-        let mut connection = database.options(Role::Backup).disable_statement_logging().connect().await?;
+        let mut connection = connect(database).await?;
         let found = one_of_each(&mut connection).await;
         connection.close().await?;
         found
     };
     within(WAIT, asked).await
+}
+
+/// Some of the log's tenants' keys that the master key of this name wrapped.
+pub(crate) async fn some_of(database: &Database, name: &str) -> Result<Vec<TenantKey>, sqlx::Error> {
+    let asked = async {
+        let mut connection = connect(database).await?;
+        let found = sqlx::query(SOME_OF).bind(name).fetch_all(&mut connection).await;
+        connection.close().await?;
+        found
+    };
+    within(WAIT, asked).await?.iter().map(tenant_key).collect()
+}
+
+/// Connects as the role that sees all tenants' claims.
+async fn connect(database: &Database) -> Result<PgConnection, sqlx::Error> {
+    database.options(Role::Backup).disable_statement_logging().connect().await
 }
 
 /// The names of those that `master` is not.

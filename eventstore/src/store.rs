@@ -121,11 +121,12 @@ impl EventStore {
     /// [`Error::ClaimKey`], [`Error::MasterKey`].
     pub async fn check_keys(&self) -> Result<(), Error> {
         let Shared { database, settings, .. } = &*self.shared;
-        if let Some(mark) = &settings.claim_key_mark {
-            claim_key::check_now(database, mark).await?;
-        }
+        // The master key first: a log without a mark takes that of the claim key, which must not come from another installation's secrets.
         if let Some(sealing) = &settings.sealing {
             master_key::check_now(database, &*sealing.master).await?;
+        }
+        if let Some(mark) = &settings.claim_key_mark {
+            claim_key::check_now(database, mark).await?;
         }
         Ok(())
     }

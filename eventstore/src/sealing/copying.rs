@@ -33,9 +33,10 @@ impl EventStore {
     /// Begins to seal a history for a new tenant. `None`: this log does not seal personal data.
     ///
     /// # Errors
-    /// [`Error::Key`] if the master key is unavailable.
+    /// [`Error::Key`] if the master key is unavailable, [`Error::MasterKey`] if it is not the log's.
     pub async fn copying_for(&self, tenant: TenantId) -> Result<Option<Copying>, Error> {
         let Some(sealing) = self.sealing().cloned() else { return Ok(None) };
+        self.keyring().0.prove(&sealing).await?;
         let tenant_key = DataKey::generate(&*sealing.random).map_err(Error::Key)?;
         let wrapped = sealing.master.wrap(self.tenant_key_context(tenant), &tenant_key).await.map_err(Error::Key)?;
         Ok(Some(Copying { sealing, tenant, tenant_key, wrapped, persons: BTreeMap::new() }))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kernel::personal::erases;
 use kernel::{RecordedEvent, TenantId};
-use keys::{Context, DataKey, Sealed, Wrapped};
+use keys::{Context, DataKey, MasterKey, Sealed, Wrapped};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
@@ -205,17 +205,29 @@ impl Keyring {
     /// Makes sure that the master key is the log's before it wraps another tenant's key, which the right one could not open: it has to open
     /// one that has its name (which for a key elsewhere is a place only, where another key may be). If there is none, the log has none at
     /// all yet, or the master key follows the one that wrapped them.
-    async fn prove(&self, sealing: &Sealing) -> Result<(), Error> {
+    pub(super) async fn prove(&self, sealing: &Sealing) -> Result<(), Error> {
         if self.proven.load(Ordering::Relaxed) {
             return Ok(());
         }
         let (master, database) = (&*sealing.master, &self.database);
         let found = read::with_retries(|| async move { Ok(master_key::one_of_each_in(database).await?) }).await?;
         if let Some((tenant, wrapped)) = found.iter().find(|(_, wrapped)| wrapped.wrapped_by() == master.name()) {
-            master.unwrap(self.tenant_key_context(*tenant), wrapped).await.map_err(Error::Key)?;
+            if let Err(error) = master.unwrap(self.tenant_key_context(*tenant), wrapped).await {
+                self.open_another(master).await?.ok_or(Error::Key(error))?;
+            }
             self.proven.store(true, Ordering::Relaxed);
         }
         master_key::check(&found, master)
+    }
+
+    /// Opens one of several keys that have the master key's name: a tenant whose key is lost keeps no other from getting one.
+    async fn open_another(&self, master: &dyn MasterKey) -> Result<Option<DataKey>, Error> {
+        let database = &self.database;
+        let some =
+            read::with_retries(|| async move { Ok(master_key::some_of(database, master.name()).await?) }).await?;
+        let asked: Vec<(Context<'_>, &Wrapped)> =
+            some.iter().map(|(tenant, wrapped)| (self.tenant_key_context(*tenant), wrapped)).collect();
+        Ok(master.unwrap_all(&asked).await.into_iter().find_map(Result::ok))
     }
 
     async fn stored_tenant_key(
@@ -239,7 +251,11 @@ impl Keyring {
             known.key
         } else {
             let wrapped = Wrapped::read(&holder);
-            sealing.master.unwrap(self.tenant_key_context(tenant), &wrapped).await.map_err(Error::Key)?
+            let opened = sealing.master.unwrap(self.tenant_key_context(tenant), &wrapped).await.map_err(Error::Key)?;
+            if wrapped.wrapped_by() == sealing.master.name() {
+                self.proven.store(true, Ordering::Relaxed);
+            }
+            opened
         };
         let stored = StoredKey { kind: TENANT_KEY, claim: ONLY_KEY, holder: holder.into(), epoch };
         let found = KnownKey { key, stored };

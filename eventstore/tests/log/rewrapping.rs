@@ -306,3 +306,57 @@ async fn attack_241_nor_does_who_has_another_key_at_the_same_place() {
     add(&right, testbed::tenant()).await.unwrap();
     tenants(&wrapping(&database, at("a")).await, 2).await;
 }
+
+#[tokio::test]
+async fn attack_247_nor_does_who_copies_a_tenant_with_another_key_at_the_same_place() {
+    let database = Database::fresh("crm").await;
+    let at = |digit| Arc::new(At("transit:transit/inopsio", local(digit)));
+    tenants(&wrapping(&database, local("a")).await, 1).await;
+    let following = |digit| Arc::new(Succession::new(at(digit), local("a")));
+    tenants(&wrapping(&database, following("b")).await, 1).await;
+    let before = contents(&database).await;
+    let wrong = wrapping(&database, following("c")).await;
+    // What the former master key wrapped it could copy, under a key that nobody else opens.
+    let refused = wrong.copying_for(testbed::tenant()).await.err().unwrap();
+    assert!(matches!(refused, Error::Key(keys::Error::DoesNotOpen)), "{refused}");
+    assert_eq!(contents(&database).await, before, "nothing was written");
+    let right = wrapping(&database, following("b")).await;
+    assert!(right.copying_for(testbed::tenant()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn attack_248_who_has_another_master_key_leaves_no_mark_of_a_claim_key() {
+    let database = Database::fresh("crm").await;
+    // A log that was written before it had a mark.
+    tenants(&wrapping(&database, local("a")).await, 1).await;
+    let before = contents(&database).await;
+    let with = |digit, byte| Settings { sealing: Some(sealing(local(digit))), ..keyed(byte) };
+    let refused = open(&database, with("b", 8)).await.check_keys().await.unwrap_err();
+    assert!(matches!(refused, Error::MasterKey { .. }), "{refused}");
+    assert_eq!(count(&database, "log.claim_key").await, 0, "the secrets of another installation decide nothing here");
+    assert_eq!(contents(&database).await, before, "nothing was written");
+    open(&database, with("a", 7)).await.check_keys().await.unwrap();
+    let refused = open(&database, with("a", 8)).await.check_keys().await.unwrap_err();
+    assert!(matches!(refused, Error::ClaimKey), "{refused}");
+}
+
+#[tokio::test]
+async fn a_tenant_whose_key_is_lost_keeps_no_other_from_getting_one() {
+    let database = Database::fresh("crm").await;
+    let [lost, whole] = tenants(&wrapping(&database, local("a")).await, 2).await[..] else { panic!("two") };
+    // The one that is written last is found last.
+    for (tenant, suffix) in [(lost, "A"), (whole, "")] {
+        sqlx::query("UPDATE log.claims SET holder = holder || $1 WHERE tenant_id = $2 AND kind = $3")
+            .bind(suffix)
+            .bind(tenant.uuid())
+            .bind(TENANT_KEY)
+            .execute(&mut superuser(&database).await)
+            .await
+            .unwrap();
+    }
+    let before = contents(&database).await;
+    let refused = add(&wrapping(&database, local("a")).await, lost).await.unwrap_err();
+    assert!(matches!(refused, append::Error::Keyless(keys::Error::DoesNotOpen)), "{refused}");
+    assert_eq!(contents(&database).await, before, "nothing was written");
+    tenants(&wrapping(&database, local("a")).await, 1).await;
+}
