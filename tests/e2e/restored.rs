@@ -132,6 +132,8 @@ async fn an_import_that_waited_when_a_backup_was_taken_has_failed_after_the_rest
 async fn the_backup_of_a_cell_brings_no_tenant_of_another_cell_into_this_one() {
     let mut west = World::new().await;
     west.set("INOPSIO_CELL", "west".to_owned());
+    // No server of it listens, so its tokens need an issuer that is known without one.
+    west.set("INOPSIO_PUBLIC_URL", "http://127.0.0.1:8080".to_owned());
     let east = World::another_cell(&west, "east").await;
     west.ok(&["tenant", "create", "acme"]);
     east.ok(&["tenant", "create", "globex"]);
