@@ -81,7 +81,7 @@ async fn an_admin_that_is_no_superuser_migrates_and_the_password_is_set() {
     let admin = postgres.admin().username("dba");
     let database = eventstore::Database::local(Service::new("crm"), postgres.port(), Secret::new("it's a secret"));
     let applied = admin::migrate(&admin, &database, admin::Mode::Apply).await.unwrap();
-    assert_eq!(applied.len(), 1 + Role::ALL.len() + 1 + 21);
+    assert_eq!(applied.len(), 1 + Role::ALL.len() + 1 + 22);
     assert_eq!(admin::migrate(&admin, &database, admin::Mode::Apply).await.unwrap(), []);
     let verifier: String = sqlx::query_scalar("SELECT rolpassword FROM pg_authid WHERE rolname = 'inopsio_crm_read'")
         .fetch_one(&mut root)
