@@ -217,7 +217,14 @@ impl Source<'_> {
         target.flush().await?;
         ensure!(target.events == wanted.events, "{} events of {} came", target.events, wanted.events);
         let claims = target.claims.held().stored(key, sandbox.tenant_id);
-        target.graft.finish(&claims, target.copying.as_ref()).await?;
+        let erased = target.graft.finish(&claims, target.copying.as_ref()).await?;
+        if erased > 0 {
+            output::tell(format!(
+                "inopsio: {erased} people of {} were erased while they were copied. Nobody can decrypt what is in the log of them, but \
+                 read models may have it: rebuild them with `inopsio projection rebuild`",
+                wanted.service
+            ));
+        }
         store.close().await;
         Ok(Played { claims: claims.len(), shut: target.shut })
     }
@@ -280,7 +287,7 @@ impl Target<'_> {
             self.rename(event);
         }
         let count = chunk.len() as u64;
-        self.graft.append(chunk, &SystemClock).await?;
+        self.graft.append(chunk, self.copying.as_mut(), &SystemClock).await?;
         self.events += count;
         self.bar.inc(count);
         Ok(())

@@ -12,12 +12,15 @@ use uuid::{Builder, Uuid};
 use super::copied::Origin;
 use super::snapshot::head;
 use super::{Head, StoredClaim, StoredEvent, copied, write};
-use crate::sealing::Copying;
+use crate::sealing::{Copying, PERSON_KEY};
 use crate::{Database, Error, LockKey, admin};
 
 /// How long a transaction that blocks all writers may be idle: much longer than the computing between two of its statements, and shorter
 /// than the time that appends wait.
 const MAX_IDLE: Duration = Duration::from_secs(5);
+
+/// Claims in one statement.
+const CLAIMS: usize = 5_000;
 
 /// Appends events for a tenant for which nobody else writes.
 pub struct Graft {
@@ -47,10 +50,15 @@ impl Graft {
         Ok(Self { tenant, owner: database.owner(), connection })
     }
 
-    /// Appends events in their order, with a new tenant, position, id and `recorded_at`; everything else is unchanged. This is one
-    /// transaction, during which other appends wait, so pass about a thousand events rather than a million. Returns the log's last
-    /// position.
-    pub async fn append(&mut self, events: Vec<RecordedEvent>, clock: &dyn Clock) -> Result<Position, Error> {
+    /// Appends events in their order, with a new tenant, position, id and `recorded_at`; everything else is unchanged. `copying`: what
+    /// sealed them, whose keys are stored with them. This is one transaction, during which other appends wait, so pass about a thousand
+    /// events rather than a million. Returns the log's last position.
+    pub async fn append(
+        &mut self,
+        events: Vec<RecordedEvent>,
+        copying: Option<&mut Copying>,
+        clock: &dyn Clock,
+    ) -> Result<Position, Error> {
         let mut transaction = self.connection.begin().await?;
         let head = lock(&mut transaction, Some(&self.owner)).await?;
         // `recorded_at` never decreases within a log.
@@ -66,24 +74,31 @@ impl Graft {
             })
             .collect();
         extend(&mut transaction, &rows, recorded_at, Origin::CopyFor(self.tenant)).await?;
+        if let Some(copying) = copying {
+            for keys in copying.claims(&mut transaction).await?.chunks(CLAIMS) {
+                write::claims(&mut transaction, keys).await?;
+            }
+        }
         transaction.commit().await?;
         Ok(position)
     }
 
-    /// Takes the claims that result from the history, and those that store the keys of what `copying` sealed in it, and ends the graft.
-    pub async fn finish(mut self, claims: &[StoredClaim], copying: Option<&Copying>) -> Result<(), Error> {
+    /// Takes the claims that result from the history, and ends the graft. Whoever was erased since their part was appended loses the key
+    /// here, too; returns their number, because read models may already have applied what was appended of them.
+    pub async fn finish(mut self, claims: &[StoredClaim], copying: Option<&Copying>) -> Result<usize, Error> {
         let mut transaction = self.connection.begin().await?;
         lock(&mut transaction, Some(&self.owner)).await?;
-        let keys = match copying {
-            Some(copying) => copying.claims(&mut transaction).await?,
+        let erased = match copying {
+            Some(copying) => copying.erased(&mut transaction).await?,
             None => Vec::new(),
         };
-        for rows in claims.chunks(5_000).chain(keys.chunks(5_000)) {
+        write::no_claims(&mut transaction, self.tenant, PERSON_KEY, &erased).await?;
+        for rows in claims.chunks(CLAIMS) {
             write::claims(&mut transaction, rows).await?;
         }
         transaction.commit().await?;
         self.connection.close().await?;
-        Ok(())
+        Ok(erased.len())
     }
 }
 

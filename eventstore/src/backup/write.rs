@@ -101,6 +101,23 @@ pub(crate) async fn claims(connection: &mut PgConnection, rows: &[StoredClaim]) 
     Ok(())
 }
 
+/// Deletes claims of a tenant, those of a kind with these keys.
+pub(crate) async fn no_claims(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    kind: &str,
+    keys: &[[u8; 32]],
+) -> Result<(), Error> {
+    scope(connection, std::iter::once(tenant)).await?;
+    sqlx::query("DELETE FROM log.claims WHERE tenant_id = $1 AND kind = $2 AND key = ANY ($3)")
+        .bind(tenant.uuid())
+        .bind(kind)
+        .bind(keys.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Writes rows of a table next to the log, each given as a JSON object by column name.
 pub(crate) async fn rows(connection: &mut PgConnection, table: &str, rows: &[String]) -> Result<(), Error> {
     if rows.is_empty() {

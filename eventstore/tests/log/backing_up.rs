@@ -310,7 +310,7 @@ async fn a_graft_appends_a_history_for_another_tenant_while_others_write() {
     let tenant = testbed::tenant();
     let mut graft = Graft::begin(&database.admin(), &database, tenant).await.unwrap();
     for chunk in history.chunks(7) {
-        graft.append(chunk.to_vec(), &SystemClock).await.unwrap();
+        graft.append(chunk.to_vec(), None, &SystemClock).await.unwrap();
     }
     let claimed = StoredClaim { tenant, kind: "crm.contact.email".to_owned(), key: [9; 32], holder: "l1".to_owned() };
     graft.finish(&[claimed], None).await.unwrap();

@@ -404,7 +404,7 @@ async fn what_is_a_copy_of_another_tenants_history_is_one_in_the_new_cell_too() 
     here.append(append(first, vec![stream("a", 0, 3)])).await.unwrap();
     let events = here.read_after(Position::START, 10).await.unwrap();
     let mut graft = Graft::begin(&from.admin(), &from, copy).await.unwrap();
-    graft.append(events, &SystemClock).await.unwrap();
+    graft.append(events, None, &SystemClock).await.unwrap();
     graft.finish(&[], None).await.unwrap();
     here.append(append(copy, vec![stream("b", 0, 2)])).await.unwrap();
 
