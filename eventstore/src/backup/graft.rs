@@ -92,7 +92,7 @@ impl Graft {
             Some(copying) => copying.erased(&mut transaction).await?,
             None => Vec::new(),
         };
-        write::no_claims(&mut transaction, self.tenant, PERSON_KEY, &erased).await?;
+        write::delete_claims(&mut transaction, self.tenant, PERSON_KEY, &erased).await?;
         for rows in claims.chunks(CLAIMS) {
             write::claims(&mut transaction, rows).await?;
         }

@@ -101,20 +101,25 @@ pub(crate) async fn claims(connection: &mut PgConnection, rows: &[StoredClaim]) 
     Ok(())
 }
 
-/// Deletes claims of a tenant, those of a kind with these keys.
-pub(crate) async fn no_claims(
+/// Deletes those of a tenant's claims that are of a kind and have these keys.
+pub(crate) async fn delete_claims(
     connection: &mut PgConnection,
     tenant: TenantId,
     kind: &str,
     keys: &[[u8; 32]],
 ) -> Result<(), Error> {
     scope(connection, std::iter::once(tenant)).await?;
-    sqlx::query("DELETE FROM log.claims WHERE tenant_id = $1 AND kind = $2 AND key = ANY ($3)")
-        .bind(tenant.uuid())
-        .bind(kind)
-        .bind(keys.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
+    // Looked up one by one by the primary key, whatever number of rows the planner estimates.
+    sqlx::query(
+        "DELETE FROM log.claims WHERE ctid = ANY (ARRAY(
+             SELECT c.ctid FROM unnest($3::bytea[]) AS k (key)
+             CROSS JOIN LATERAL (SELECT ctid FROM log.claims WHERE tenant_id = $1 AND kind = $2 AND key = k.key OFFSET 0) c))",
+    )
+    .bind(tenant.uuid())
+    .bind(kind)
+    .bind(keys.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

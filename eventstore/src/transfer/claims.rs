@@ -59,9 +59,9 @@ impl Transfer {
     }
 
     async fn sync_claims(&mut self, here: &Claims, there: &Claims) -> Result<()> {
-        let mut stale: BTreeMap<&str, Vec<&[u8]>> = BTreeMap::new();
+        let mut stale: BTreeMap<&str, Vec<[u8; 32]>> = BTreeMap::new();
         for StoredClaim { kind, key, .. } in there.difference(here) {
-            stale.entry(kind).or_default().push(key.as_slice());
+            stale.entry(kind).or_default().push(*key);
         }
         let missing: Vec<_> = here.difference(there).cloned().collect();
         if stale.is_empty() && missing.is_empty() {
@@ -69,17 +69,7 @@ impl Transfer {
         }
         let mut transaction = self.to.connection.begin().await?;
         for (kind, keys) in stale {
-            // Forces one primary key lookup for each key, as in `by_keys`.
-            sqlx::query(
-                "DELETE FROM log.claims WHERE ctid = ANY (ARRAY(
-                     SELECT c.ctid FROM unnest($3::bytea[]) AS k (key)
-                     CROSS JOIN LATERAL (SELECT ctid FROM log.claims WHERE tenant_id = $1 AND kind = $2 AND key = k.key OFFSET 0) c))",
-            )
-            .bind(self.tenant.uuid())
-            .bind(kind)
-            .bind(keys)
-            .execute(&mut *transaction)
-            .await?;
+            write::delete_claims(&mut transaction, self.tenant, kind, &keys).await?;
         }
         for rows in missing.chunks(ROWS) {
             write::claims(&mut transaction, rows).await?;
