@@ -24,47 +24,52 @@ pub(crate) async fn of(connection: &mut PgConnection) -> Result<Option<String>, 
     sqlx::query_scalar("SELECT mark FROM log.claim_key").fetch_optional(connection).await
 }
 
-/// Checks that the log's key has this mark. A log without a key takes it.
+/// Whether the log's key has this mark. A log without a key takes it.
+pub(crate) async fn is_of_the_log(connection: &mut PgConnection, mark: &str) -> Result<bool, sqlx::Error> {
+    let of_the_log: String =
+        sqlx::query_scalar("SELECT log.claim_key_mark($1)").bind(mark).fetch_one(connection).await?;
+    Ok(of_the_log == mark)
+}
+
+/// Checks that the log's key has this mark, for a connection that appends: as long as it lives, no other mark takes the place of this one.
 ///
 /// # Errors
 /// One that [`is_another`] recognizes, if the log has another key.
-pub(crate) async fn check(connection: &mut PgConnection, mark: &str) -> Result<(), sqlx::Error> {
-    let of_the_log: String =
-        sqlx::query_scalar("SELECT log.claim_key_mark($1)").bind(mark).fetch_one(connection).await?;
-    if of_the_log == mark { Ok(()) } else { Err(sqlx::Error::Configuration(Box::new(Error::ClaimKey))) }
-}
-
-/// As [`check`], for a connection that appends: as long as it lives, no other mark takes the place of this one.
 pub(crate) async fn keep(connection: &mut PgConnection, mark: &str) -> Result<(), sqlx::Error> {
     // First the lock: a mark could be replaced after it was compared.
     sqlx::query("SELECT pg_advisory_lock_shared($1)")
         .bind(LockKey::ClaimKey.number())
         .execute(&mut *connection)
         .await?;
-    check(connection, mark).await
+    if is_of_the_log(connection, mark).await? {
+        return Ok(());
+    }
+    Err(sqlx::Error::Configuration(Box::new(Error::ClaimKey)))
 }
 
-/// As [`check`], on a connection of its own. A log that does not answer now passes.
+/// Checks the same before anything is appended. A log that does not answer now passes.
 ///
 /// # Errors
 /// [`Error::ClaimKey`].
 pub(crate) async fn check_now(database: &Database, mark: &str) -> Result<(), Error> {
-    let checked = async {
+    let asked = async {
         let mut connection = database.options(Role::Append).connect().await?;
-        check(&mut connection, mark).await?;
-        connection.close().await
+        let is_ours = is_of_the_log(&mut connection, mark).await;
+        // The answer is known, however the connection ends.
+        let _ = connection.close().await;
+        is_ours
     };
-    match within(WAIT, checked).await {
-        Err(error) if is_another(&error) => Err(Error::ClaimKey),
+    match within(WAIT, asked).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::ClaimKey),
         Err(error) => {
             tracing::debug!(%error, "it is not known yet whether the log has this claim key");
             Ok(())
         }
-        Ok(()) => Ok(()),
     }
 }
 
-/// Whether the error says that the log has another claim key.
+/// Whether a connection for appends was given up because the log has another claim key.
 pub(crate) fn is_another(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Configuration(cause) if matches!(cause.downcast_ref::<Error>(), Some(Error::ClaimKey)))
 }

@@ -143,11 +143,10 @@ impl Transfer {
     ) -> Result<Self> {
         let (mut from, mut to) = (Side::connect(service, from).await?, Side::connect(service, to).await?);
         compare_master_keys(service, tenant, &mut from.connection, &mut to.connection).await?;
-        if let Some(mark) = claim_key::of(&mut from.connection).await? {
-            match claim_key::check(&mut to.connection, &mark).await {
-                Err(error) if claim_key::is_another(&error) => return Err(TransferError::ClaimKey(service)),
-                checked => checked?,
-            }
+        if let Some(mark) = claim_key::of(&mut from.connection).await?
+            && !claim_key::is_of_the_log(&mut to.connection, &mark).await?
+        {
+            return Err(TransferError::ClaimKey(service));
         }
         let (later, touched) = (BTreeSet::new(), Touched::default());
         let copy = copied::copy_of(&mut from.connection, tenant).await?;
