@@ -1,15 +1,11 @@
 //! The key that hashes the claims of a log, by its mark. The log keeps the mark, and whoever has another key appends nothing.
 
-use std::time::Duration;
-
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 
+use crate::database::QUESTION;
 use crate::{Database, Error, LockKey, Role, within};
-
-/// How long a log may take to say which key it has, before anything is appended.
-const WAIT: Duration = Duration::from_secs(3);
 
 /// A fingerprint of a claim key: the first 8 bytes of a hash. It reveals nothing of the key, which is 256 random bits.
 pub fn claim_key_mark(key: &[u8; 32]) -> String {
@@ -59,7 +55,7 @@ pub(crate) async fn check_now(database: &Database, mark: &str) -> Result<(), Err
         let _ = connection.close().await;
         is_ours
     };
-    match within(WAIT, asked).await {
+    match within(QUESTION, asked).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::ClaimKey),
         Err(error) => {

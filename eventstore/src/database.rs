@@ -209,6 +209,9 @@ pub(crate) fn pool_options(max: u32, Patience { unused, given_back }: Patience) 
         })
 }
 
+/// How long a question on a connection of its own may take, including the connecting.
+pub(crate) const QUESTION: Duration = Duration::from_secs(3);
+
 /// Waits for an answer for which the server has nothing to wait for itself. If its machine or the network is gone, nothing closes our
 /// connections: without a limit we would wait until the kernel gives up (a quarter of an hour), or, if the server had received the query,
 /// for ever.

@@ -1,19 +1,17 @@
 //! The master keys that wrapped the tenants' keys of a log. The log knows them without a record of its own: each stored key begins with the
 //! name of its master key, and is opened by that one only.
 
-use std::time::Duration;
-
 use kernel::TenantId;
 use keys::{MasterKey, Wrapped};
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::query::Query;
+use sqlx::{ConnectOptions, Connection, Postgres, Row};
 
+use crate::database::QUESTION;
 use crate::{Database, Error, Role, within};
 
-/// How long a log may take to say whose keys it has.
-const WAIT: Duration = Duration::from_secs(3);
+// The kind is written out in these statements, so that the index on these claims is used.
 
-/// The kind is written out, so that the index on these claims is used.
 const ONE_OF_EACH: &str = "SELECT DISTINCT ON (split_part(holder, '.', 1)) tenant_id, holder
      FROM log.claims WHERE kind = 'log.tenant_key' ORDER BY split_part(holder, '.', 1)";
 
@@ -21,12 +19,15 @@ const ONE_OF_EACH: &str = "SELECT DISTINCT ON (split_part(holder, '.', 1)) tenan
 const SOME_OF: &str = "SELECT tenant_id, holder
      FROM log.claims WHERE kind = 'log.tenant_key' AND split_part(holder, '.', 1) = $1 LIMIT 20";
 
+const ALL: &str = "SELECT tenant_id, holder FROM log.claims WHERE kind = 'log.tenant_key' ORDER BY tenant_id";
+
+const OF_TENANT: &str = "SELECT tenant_id, holder FROM log.claims WHERE tenant_id = $1 AND kind = 'log.tenant_key'";
+
 /// A tenant and its stored key.
 pub(crate) type TenantKey = (TenantId, Wrapped);
 
-/// Reads a tenant and its stored key from the columns `tenant_id` and `holder`.
 #[expect(clippy::disallowed_methods, reason = "the log says that these are tenants")]
-pub(crate) fn tenant_key(row: &PgRow) -> Result<TenantKey, sqlx::Error> {
+fn tenant_key(row: &PgRow) -> Result<TenantKey, sqlx::Error> {
     Ok((TenantId::vouched(row.try_get(0)?), Wrapped::read(row.try_get(1)?)))
 }
 
@@ -36,31 +37,33 @@ pub(crate) async fn one_of_each(connection: &mut PgConnection) -> Result<Vec<Ten
     sqlx::query(ONE_OF_EACH).fetch_all(connection).await?.iter().map(tenant_key).collect()
 }
 
+/// The stored key of a tenant, if it has one. The role has to see the tenant.
+pub(crate) async fn of_tenant(connection: &mut PgConnection, tenant: TenantId) -> Result<Option<Wrapped>, sqlx::Error> {
+    let row = sqlx::query(OF_TENANT).bind(tenant.uuid()).fetch_optional(connection).await?;
+    Ok(row.as_ref().map(tenant_key).transpose()?.map(|(_, wrapped)| wrapped))
+}
+
 /// As [`one_of_each`], on a connection of its own.
 pub(crate) async fn one_of_each_in(database: &Database) -> Result<Vec<TenantKey>, sqlx::Error> {
-    let asked = async {
-        let mut connection = connect(database).await?;
-        let found = one_of_each(&mut connection).await;
-        connection.close().await?;
-        found
-    };
-    within(WAIT, asked).await
+    within(QUESTION, ask(database, sqlx::query(ONE_OF_EACH))).await
 }
 
 /// Some of the log's tenants' keys that the master key of this name wrapped.
 pub(crate) async fn some_of(database: &Database, name: &str) -> Result<Vec<TenantKey>, sqlx::Error> {
-    let asked = async {
-        let mut connection = connect(database).await?;
-        let found = sqlx::query(SOME_OF).bind(name).fetch_all(&mut connection).await;
-        connection.close().await?;
-        found
-    };
-    within(WAIT, asked).await?.iter().map(tenant_key).collect()
+    within(QUESTION, ask(database, sqlx::query(SOME_OF).bind(name))).await
 }
 
-/// Connects as the role that sees all tenants' claims.
-async fn connect(database: &Database) -> Result<PgConnection, sqlx::Error> {
-    database.options(Role::Backup).disable_statement_logging().connect().await
+/// The keys of all of the log's tenants: there may be many.
+pub(crate) async fn all(database: &Database) -> Result<Vec<TenantKey>, sqlx::Error> {
+    ask(database, sqlx::query(ALL)).await
+}
+
+/// Reads tenants' keys on a connection of its own, as the role that sees all tenants' claims.
+async fn ask(database: &Database, statement: Query<'_, Postgres, PgArguments>) -> Result<Vec<TenantKey>, sqlx::Error> {
+    let mut connection = database.options(Role::Backup).disable_statement_logging().connect().await?;
+    let found = statement.fetch_all(&mut connection).await;
+    connection.close().await?;
+    found?.iter().map(tenant_key).collect()
 }
 
 /// The names of those that `master` is not.

@@ -7,12 +7,10 @@
 use kernel::TenantId;
 use keys::{Context, Wrapped};
 use sha2::{Digest, Sha256};
-use sqlx::{ConnectOptions, Connection};
 
 use crate::append::{self, Append, Claim, ClaimAct, CommandRecord};
-use crate::master_key::{TenantKey, tenant_key};
 use crate::sealing::{ONLY_KEY, TENANT_KEY};
-use crate::{Error, EventStore, Role, Sealing};
+use crate::{Error, EventStore, Sealing, master_key};
 
 /// The progress and result of rewrapping the tenants' keys of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,23 +38,13 @@ impl EventStore {
         mut tell: impl FnMut(&Rewrapped),
     ) -> Result<Rewrapped, Error> {
         let sealing = self.sealing().ok_or(Error::NoMasterKey)?;
-        let keys = self.wrapped_keys().await?;
+        let keys = master_key::all(self.database()).await?;
         let mut done = Rewrapped { all: keys.len() as u64, ..Rewrapped::default() };
         for some in keys.chunks(at_once.max(1)) {
             self.rewrap_some(sealing, some, dry_run, &mut done).await?;
             tell(&done);
         }
         Ok(done)
-    }
-
-    /// The wrapped keys of all tenants.
-    async fn wrapped_keys(&self) -> Result<Vec<TenantKey>, Error> {
-        let mut connection = self.database().options(Role::Backup).disable_statement_logging().connect().await?;
-        // The kind is written out, so that the index on these claims is used.
-        let all = "SELECT tenant_id, holder FROM log.claims WHERE kind = 'log.tenant_key' ORDER BY tenant_id";
-        let rows = sqlx::query(all).fetch_all(&mut connection).await?;
-        connection.close().await?;
-        Ok(rows.iter().map(tenant_key).collect::<Result<_, _>>()?)
     }
 
     async fn rewrap_some(

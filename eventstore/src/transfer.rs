@@ -354,9 +354,7 @@ async fn compare_master_keys(
     from: &mut PgConnection,
     to: &mut PgConnection,
 ) -> Result<()> {
-    let holder = "SELECT tenant_id, holder FROM log.claims WHERE tenant_id = $1 AND kind = 'log.tenant_key'";
-    let Some(row) = sqlx::query(holder).bind(tenant.uuid()).fetch_optional(from).await? else { return Ok(()) };
-    let (_, wrapped) = master_key::tenant_key(&row)?;
+    let Some(wrapped) = master_key::of_tenant(from, tenant).await? else { return Ok(()) };
     let there = master_key::one_of_each(to).await?;
     if there.is_empty() || there.iter().any(|(_, other)| other.wrapped_by() == wrapped.wrapped_by()) {
         return Ok(());

@@ -1,16 +1,12 @@
 //! Helpers for tables that other crates create in a service's database next to the log: read models, sagas, dead letters, webhooks, jobs.
 
-use std::time::Duration;
-
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor, Postgres, Transaction};
 
+use crate::database::QUESTION;
 use crate::failure::has_code;
 use crate::{Database, Error, LockKey, Role, within};
-
-/// How long a [`probe`] may take.
-const WAIT: Duration = Duration::from_secs(3);
 
 /// SQLSTATE `invalid_catalog_name`.
 const NO_SUCH_DATABASE: &str = "3D000";
@@ -87,7 +83,7 @@ pub async fn probe(database: &Database) -> Result<(), Error> {
         connection.execute("SELECT FROM log.head").await?;
         connection.close().await
     };
-    Ok(within(WAIT, looked).await?)
+    Ok(within(QUESTION, looked).await?)
 }
 
 /// Begins a transaction that acts as the service's owner, to create tables. The advisory lock admits one such transaction at a time.
