@@ -5,7 +5,7 @@ use std::io;
 
 use anyhow::Chain;
 use directory::DirectoryError;
-use eventstore::admin::{ADVICE, is_not_prepared, is_without_connection};
+use eventstore::admin::{ADVICE, is_never_migrated, is_without_connection};
 
 /// The error with its causes, the outermost first. A cause with which the one before it ends is left out: many libraries' errors repeat it.
 pub fn reasons(error: &anyhow::Error) -> String {
@@ -23,7 +23,7 @@ pub fn reasons(error: &anyhow::Error) -> String {
 
 /// What to do if the error is one that operators meet when a server is not there, or not prepared; `None` for others.
 pub fn advice(error: &anyhow::Error) -> Option<&'static str> {
-    if has(error, is_not_prepared) {
+    if has(error, is_never_migrated) {
         return Some(ADVICE);
     }
     has(error, is_not_there).then_some("Does the server run there? `inopsio dev` runs private ones")

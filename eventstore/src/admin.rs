@@ -4,6 +4,7 @@
 //! connects), so every instance of a service may call [`migrate`] when it starts.
 
 mod migrations;
+mod preparation;
 mod roles;
 mod tables;
 
@@ -12,11 +13,11 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 
-pub use self::roles::set_password;
-pub use self::tables::{
-    ADVICE, begin_as_owner, connect_to, is_no_such_database, is_not_migrated, is_not_prepared, is_unprepared,
-    is_without_connection, probe,
+pub use self::preparation::{
+    ADVICE, is_never_migrated, is_no_such_database, is_not_migrated, is_unprepared, is_without_connection, probe,
 };
+pub use self::roles::set_password;
+pub use self::tables::{begin_as_owner, connect_to};
 use crate::failure::has_code;
 use crate::{Database, Error, LockKey};
 
