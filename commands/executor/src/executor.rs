@@ -92,6 +92,11 @@ impl Executor {
         Self { subjects, ..self }
     }
 
+    /// With what its commands look up users and machines.
+    pub fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
     /// Executes a command exactly once: a repeated request (same command id) gets the stored answer.
     ///
     /// # Errors

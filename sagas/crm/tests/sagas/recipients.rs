@@ -45,14 +45,10 @@ impl Permissions for Users {
 async fn bed<const COUNT: usize>() -> (Bed, Arc<Users>, [UserId; COUNT]) {
     let ids = [(); COUNT].map(|()| UserId::new(SystemIds.next()));
     let users = Arc::new(Users(Mutex::new(ids.map(|id| (id, true)).into())));
-    let subjects = subjects(&users);
-    let mut bed = Bed::new(crm_sagas::sagas(&subjects), GRANTS).await;
+    let mut bed = Bed::new(crm_sagas::sagas(), GRANTS).await;
+    let subjects = Subjects { permissions: users.clone(), machines: Arc::new(NoMachines) };
     bed.executor = bed.executor.clone().with_subjects(subjects);
     (bed, users, ids)
-}
-
-fn subjects(users: &Arc<Users>) -> Subjects {
-    Subjects { permissions: users.clone(), machines: Arc::new(NoMachines) }
 }
 
 fn lock_out(users: &Arc<Users>, user: UserId) {
