@@ -66,9 +66,7 @@ async fn authorize_change(work: &mut Work<'_>, name: &str, catalogue: &Catalogue
 async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &Catalogue) -> Result<(), Refusal> {
     let included = access::allowed(work, catalogue, role.includes.iter().cloned()).await?;
     if included.roles.contains(name) {
-        let mut checks = Checks::default();
-        checks.refuse("/includes", "circular", format!("the role {name} would include itself"));
-        return checks.finish();
+        return Err(Refusal::field("/includes", "circular", format!("the role {name} would include itself")));
     }
     work.caller().require_all(included.permissions.iter().map(String::as_str))?;
     let exceeding: Vec<&str> =
