@@ -11,7 +11,7 @@ pub mod rest;
 
 use std::sync::Arc;
 
-use executor::{ClaimHistory, Subjects};
+use executor::ClaimHistory;
 use face::graphql::Session;
 use face::{Domain, Runtime, WriteSide};
 use futures::stream::BoxStream;
@@ -47,10 +47,7 @@ impl Domain for Crm {
     }
 
     fn jobs(read_models: &ReadModels, write_side: Option<&WriteSide>) -> Kinds {
-        let importers = write_side.cloned().map(|WriteSide { executor, permissions, machines, .. }| {
-            crm_jobs::Importers { executor, subjects: Subjects { permissions, machines } }
-        });
-        crm_jobs::kinds(read_models, importers)
+        crm_jobs::kinds(read_models, write_side.map(|write_side| write_side.executor.clone()))
     }
 
     fn aggregates() -> Vec<AggregateType> {

@@ -111,8 +111,6 @@ pub struct WriteSide {
     pub executor: Executor,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
-    /// Port: the permissions of subjects.
-    pub permissions: Arc<dyn Permissions>,
     /// Port: the current state of machines.
     pub machines: Arc<dyn Machines>,
 }

@@ -266,7 +266,7 @@ fn sagas(adapters: &Adapters) -> Vec<Sagas> {
         password_link_mails: adapters.authority.clone(),
         notices: adapters.notices.clone(),
     };
-    vec![crm_sagas::sagas(&adapters.subjects()), user_sagas::sagas(&people), auth_sagas::sagas(&signing_in)]
+    vec![crm_sagas::sagas(), user_sagas::sagas(&people), auth_sagas::sagas(&signing_in)]
 }
 
 #[cfg(test)]

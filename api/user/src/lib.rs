@@ -65,7 +65,7 @@ impl Domain for User {
     }
 
     fn jobs(read_models: &ReadModels, write_side: Option<&WriteSide>) -> Kinds {
-        let importers = write_side.map(|WriteSide { executor, grants, machines, .. }| user_jobs::Importers {
+        let importers = write_side.map(|WriteSide { executor, grants, machines }| user_jobs::Importers {
             executor: executor.clone(),
             requesters: SubjectLookup { catalogue: Catalogue::from(grants.to_vec()), machines: machines.clone() },
         });

@@ -9,13 +9,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use crm_aggregates::LeadSource;
 use executor::{Command, Done, Executor, Request};
-use importing::{Import, ImportReport, Sheet, Unpaced};
+use importing::{Import, ImportReport, RequestAge, Sheet, Unpaced};
 use kernel::{Caller, Checks, Refusal, Role, TenantId};
 use uuid::Uuid;
 
 use crate::OwnerLookups;
 pub use chunk::{CaptureRows, CompleteImport};
-pub use importing::RequesterLookup;
 pub use row::{LeadField, LeadRow};
 
 /// The permission to import.
@@ -32,8 +31,8 @@ pub struct LeadImport {
     pub source: LeadSource,
     /// The owners that its rows name, as far as they were looked up.
     pub owners: OwnerLookups,
-    /// Set if a background job runs the import: it goes on only while the requester may import.
-    pub requester: Option<RequesterLookup>,
+    /// How long ago the import was requested, if a background job runs it: it goes on only while the requester may import.
+    pub age: Option<RequestAge>,
 }
 
 impl Import for LeadImport {
@@ -56,7 +55,7 @@ impl Import for LeadImport {
     }
 
     fn chunk(&self, import: Option<Uuid>, rows: Vec<LeadRow>) -> CaptureRows {
-        CaptureRows { import, rows, owners: self.owners.clone(), requester: self.requester.clone() }
+        CaptureRows { import, rows, owners: self.owners.clone(), age: self.age }
     }
 
     fn complete(&self, report: ImportReport) -> CompleteImport {
@@ -78,7 +77,7 @@ pub async fn import_leads(
 }
 
 /// The caller of an import that a background job runs: the requester with the permissions that the import needs. `backdate`: whether they
-/// had that permission when they requested it. Whether they still have them is looked up before each chunk ([`LeadImport::requester`]).
+/// had that permission when they requested it. Whether they still have them is looked up before each chunk ([`LeadImport::age`]).
 pub fn importer(tenant: TenantId, subject: &str, backdate: bool) -> Caller {
     let needed = |permission: &str| permission == IMPORT || (backdate && permission == BACKDATE);
     let grants = crate::GRANTS.iter().filter(|grant| needed(grant.permission));

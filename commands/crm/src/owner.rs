@@ -32,7 +32,7 @@ pub(crate) async fn check(work: &Work<'_>, owner: Option<&str>) -> Result<(), Re
     }
 }
 
-/// Refuses all of these who can't sign in, each under the pointer that names them.
+/// Refuses all of these who can't sign in, each under the pointer that names them. None is exempt: a follow-up names them for later.
 pub(crate) async fn check_all(work: &Work<'_>, named: &[(&str, &str)]) -> Result<(), Refusal> {
     let mut errors = Vec::new();
     for (pointer, subject) in named {

@@ -8,6 +8,8 @@ use crm_aggregates::{OpportunityId, Pipeline, PipelineError, PipelineId, StageId
 use executor::{ClaimKind, Work};
 use kernel::Refusal;
 
+use crate::references::existing;
+
 /// An opportunity is or was in the stage. Never released, because histories refer to the stage for ever.
 pub(crate) static USE: ClaimKind = ClaimKind {
     name: "crm.stage.use",
@@ -31,10 +33,7 @@ pub(crate) async fn enter(
     stage: Option<StageId>,
     opportunity: OpportunityId,
 ) -> Result<StageId, Refusal> {
-    let Some(found) = work.find::<Pipeline>(pipeline).await? else {
-        let detail = format!("there is no pipeline {pipeline}");
-        return Err(Refusal::reference(format!("{at}/pipeline"), "not_found", detail));
-    };
+    let found = existing::<Pipeline>(work, pipeline, &format!("{at}/pipeline")).await?;
     let stage = found.admit(stage).map_err(|error| match error {
         PipelineError::StageUnknown { .. } => {
             Refusal::reference(format!("{at}/stage"), "stage_not_found", error.to_string())

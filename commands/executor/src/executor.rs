@@ -42,7 +42,7 @@ impl Settings {
 #[derive(Clone)]
 pub struct Executor {
     inner: Arc<Inner>,
-    /// Looks up users and machines, for commands that give something to one.
+    /// Looks up users and machines, for commands that give something to one, or whose caller asked for them long ago.
     subjects: Subjects,
 }
 
@@ -87,9 +87,14 @@ impl Executor {
         Self { inner: Arc::new(Inner { store, histories, clock, ids, claims }), subjects }
     }
 
-    /// The same executor, whose commands look up users and machines with these ([`Work::can_sign_in`]).
+    /// The same executor, whose commands look up users and machines with these ([`Work::can_sign_in`], [`Work::standing_of_caller`]).
     pub fn with_subjects(self, subjects: Subjects) -> Self {
         Self { subjects, ..self }
+    }
+
+    /// With what its commands look up users and machines.
+    pub fn subjects(&self) -> &Subjects {
+        &self.subjects
     }
 
     /// Executes a command exactly once: a repeated request (same command id) gets the stored answer.

@@ -14,7 +14,7 @@ use crate::cache::Baseline;
 use crate::claim::{ClaimHasher, ClaimRequest};
 use crate::history::{Found, Freshness, Histories, Undecodable};
 use crate::snapshots::Form;
-use crate::{ClaimKind, Request, Subjects, refused, time};
+use crate::{ClaimKind, Request, Standing, Subjects, refused, time};
 
 /// A command's unit of work: reads and changes aggregates, takes claims, and gives ids and the time.
 ///
@@ -285,6 +285,15 @@ impl<'a> Work<'a> {
     /// If it can't be determined now.
     pub async fn can_sign_in(&self, subject: &str) -> Result<bool, Refusal> {
         self.subjects.can_sign_in(self.caller().tenant(), subject).await
+    }
+
+    /// What the caller may do now, for a command that runs much later than it was requested ([`Subjects::standing`]). It costs queries of
+    /// other services' logs, and the append can't check the answer.
+    ///
+    /// # Errors
+    /// If it can't be determined now.
+    pub async fn standing_of_caller(&self) -> Result<Standing<&'static str>, Refusal> {
+        self.subjects.standing(self.caller().tenant(), self.caller().subject()).await
     }
 
     /// A new identifier.

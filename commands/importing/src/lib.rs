@@ -8,7 +8,7 @@
 //!
 //! To import something else: in the commands crate of its domain, describe its columns as a [`Field`], and what a row becomes with the
 //! two commands of an import (a chunk of rows; the record that it is complete) as an [`Import`]. If a job runs the import, the command of a
-//! chunk looks up whether its requester still may ([`RequesterLookup`]). The job for large files is in `jobs/importing`, and the REST side in
+//! chunk looks up whether its requester still may ([`current_permissions`]). The job for large files is in `jobs/importing`, and the REST side in
 //! `face::import`.
 
 #![deny(missing_docs)]
@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 pub use importing::{ImportPlace, ImportedChunk, Importing};
 pub use report::{ImportReport, RowError, Taken, none_taken};
-pub use requester::{RequestAge, RequesterLookup, current_permissions};
+pub use requester::{RequestAge, current_permissions};
 pub use sheet::{Column, Field, Sheet};
 
 /// Rows of the file in one append. Another tenant's command may have to wait for one such append.

@@ -1,12 +1,14 @@
 //! The requester of an import that a background job runs. They may have been locked, or have lost a permission, since they requested it,
-//! so the command of each chunk looks them up again: users in the log of the user service, machines in that of the auth service.
+//! so the command of each chunk looks them up again: users in the log of the user service, machines in that of the auth service
+//! ([`executor::Work::standing_of_caller`]). The user service looks them up in its own log, so that its appends
+//! [rely](executor::Work::rely) on what was found.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use executor::{Standing, Subjects};
-use kernel::{Caller, Refusal};
+use executor::Standing;
+use kernel::Refusal;
 use tokio::time::Instant;
 
 /// How long the permissions in a token count if its bearer is neither a user nor a machine: these can't be revoked.
@@ -27,27 +29,6 @@ impl RequestAge {
 
     fn now(self) -> TimeDelta {
         TimeDelta::from_std(self.since.elapsed()).map_or(TimeDelta::MAX, |more| self.at_first + more)
-    }
-}
-
-/// With what an import that runs later than it was requested looks up its requester, in a service that does not have the log of users. (The
-/// user service looks them up in its own log, so that its appends [rely](executor::Work::rely) on what was found.)
-#[derive(Clone, Debug)]
-pub struct RequesterLookup {
-    /// How long ago the import was requested.
-    pub age: RequestAge,
-    /// Looks up requesters.
-    pub subjects: Subjects,
-}
-
-impl RequesterLookup {
-    /// Refuses a chunk that needs these permissions, if the requester (the `caller`) does not have them any more.
-    ///
-    /// # Errors
-    /// As for [`current_permissions`]. If the requester can't be looked up now, the refusal is a temporary one.
-    pub async fn require(&self, caller: &Caller, needed: &[&str]) -> Result<(), Refusal> {
-        let standing = self.subjects.standing(caller.tenant(), caller.subject()).await?;
-        current_permissions(standing, needed, self.age).map(drop)
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use executor::{Standing, Work};
-use kernel::{Caller, FieldError, Grant, Machines, Refusal, TenantId, UserId};
+use kernel::{Caller, Grant, Machines, Refusal, TenantId, UserId};
 use user_aggregates::{Group, GroupId, MOST_INCLUDED_ROLES, MOST_RESOLVED_ROLES, Role, RoleId, RoleTraversal, User};
 use uuid::Uuid;
 
@@ -225,10 +225,4 @@ pub(crate) async fn roles_of(work: &mut Work<'_>, user: &User) -> Result<BTreeSe
 pub(crate) async fn group_roles(work: &mut Work<'_>, group: GroupId) -> Result<BTreeSet<String>, Refusal> {
     let group = work.rely::<Group>(group).await?.filter(|group| !group.dissolved);
     Ok(group.map(|group| group.roles.clone()).unwrap_or_default())
-}
-
-/// The error for a permission that does not exist.
-pub(crate) fn unknown_permission(pointer: String, permission: &str) -> FieldError {
-    let detail = format!("there is no permission {permission:?}; `GET /v1/user/permissions` lists all permissions");
-    FieldError { pointer, code: "permission_unknown", detail }
 }

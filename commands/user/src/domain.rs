@@ -2,7 +2,7 @@
 
 use executor::{ClaimKind, Command, Work};
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
-use kernel::{Checks, Refusal};
+use kernel::Refusal;
 use user_aggregates::{ClaimedDomain, DomainClaimed, DomainCommand, DomainId};
 
 use crate::access::Catalogue;
@@ -105,15 +105,8 @@ impl Command for ClaimDomain {
     type Answer = DomainId;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<DomainId, Refusal> {
-        let mut checks = Checks::default();
-        let domain = match domain_name(&self.domain) {
-            Ok(domain) => domain,
-            Err(wrong) => {
-                checks.refuse("/domain", wrong.code(), wrong.to_string());
-                String::new()
-            }
-        };
-        checks.finish()?;
+        let domain =
+            domain_name(&self.domain).map_err(|wrong| Refusal::field("/domain", wrong.code(), wrong.to_string()))?;
         let id: DomainId = work.new_id();
         work.take(&DOMAIN, &domain, id);
         work.create::<ClaimedDomain>(id, DomainCommand::Claim(DomainClaimed { domain }))?;

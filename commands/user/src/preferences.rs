@@ -1,7 +1,7 @@
 //! Preferences: of the caller, and the tenant's defaults.
 
 use executor::{Command, Work};
-use kernel::{Checks, Refusal, UserId};
+use kernel::{Refusal, UserId};
 use user_aggregates::{PREFERENCES, Preference, PreferenceValue, Preferences, PreferencesCommand};
 use uuid::Uuid;
 
@@ -37,9 +37,7 @@ pub struct ResetTenantPreference {
 fn chosen(key: &str, value: &PreferenceValue) -> Result<PreferencesCommand, Refusal> {
     let preference = known(key)?;
     if !preference.allows(value) {
-        let mut checks = Checks::default();
-        checks.refuse("/value", "preference_value", format!("{key} is {}", preference.allowed()));
-        checks.finish()?;
+        return Err(Refusal::field("/value", "preference_value", format!("{key} is {}", preference.allowed())));
     }
     Ok(PreferencesCommand::Choose { key: key.to_owned(), value: value.clone() })
 }
@@ -47,13 +45,8 @@ fn chosen(key: &str, value: &PreferenceValue) -> Result<PreferencesCommand, Refu
 fn known(key: &str) -> Result<&'static Preference, Refusal> {
     Preference::of(key).ok_or_else(|| {
         let keys: Vec<_> = PREFERENCES.iter().map(|preference| preference.key).collect();
-        let mut checks = Checks::default();
-        checks.refuse(
-            "/key",
-            "preference_unknown",
-            format!("there is no preference with this key; allowed are {}", keys.join(", ")),
-        );
-        Refusal::fields(checks.into_errors())
+        let detail = format!("there is no preference with this key; allowed are {}", keys.join(", "));
+        Refusal::field("/key", "preference_unknown", detail)
     })
 }
 

@@ -4,7 +4,7 @@ use executor::{Command, Work};
 use kernel::{Checks, Refusal};
 use user_aggregates::{Role, RoleChanged, RoleCommand, RoleDefined, RoleId};
 
-use crate::access::{self, Catalogue, existing_roles, unknown_permission};
+use crate::access::{self, Catalogue, existing_roles};
 use crate::lengths;
 
 /// The details of a role as sent; validated when the command runs.
@@ -46,8 +46,9 @@ impl RoleFields {
         let title = checks.line("/title", &self.title, lengths::NAME);
         for (place, permission) in self.permissions.iter().enumerate().take(lengths::PERMISSIONS) {
             if !catalogue.has(permission) {
-                let error = unknown_permission(format!("/permissions/{place}"), permission);
-                checks.refuse(error.pointer, error.code, error.detail);
+                let detail =
+                    format!("there is no permission {permission:?}; `GET /v1/user/permissions` lists all permissions");
+                checks.refuse(format!("/permissions/{place}"), "permission_unknown", detail);
             }
         }
         let permissions = checks.distinct("/permissions", &self.permissions, lengths::PERMISSIONS);
@@ -65,9 +66,7 @@ async fn authorize_change(work: &mut Work<'_>, name: &str, catalogue: &Catalogue
 async fn sound(work: &mut Work<'_>, name: &str, role: &RoleChanged, catalogue: &Catalogue) -> Result<(), Refusal> {
     let included = access::allowed(work, catalogue, role.includes.iter().cloned()).await?;
     if included.roles.contains(name) {
-        let mut checks = Checks::default();
-        checks.refuse("/includes", "circular", format!("the role {name} would include itself"));
-        return checks.finish();
+        return Err(Refusal::field("/includes", "circular", format!("the role {name} would include itself")));
     }
     work.caller().require_all(included.permissions.iter().map(String::as_str))?;
     let exceeding: Vec<&str> =

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use crm_aggregates::{ImportBatchError, LeadSource};
-use crm_commands::{IMPORT, LeadImport, RequesterLookup, importer};
+use crm_commands::{IMPORT, LeadImport, importer};
+use executor::Executor;
 use jobs::{Fault, Kind, Work};
 use kernel::Refusal;
 use projector::ReadModels;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::Importers;
 
 /// The kind's name.
 pub const IMPORT_LEADS: &str = "import_leads";
@@ -27,19 +26,19 @@ pub struct ImportLeads {
     pub backdate: bool,
 }
 
-pub(crate) fn kind(read_models: ReadModels, importers: Option<Importers>) -> Kind {
-    let kind = Kind::new(IMPORT_LEADS, move |work| import(read_models.clone(), importers.clone(), work));
+pub(crate) fn kind(read_models: ReadModels, executor: Option<Executor>) -> Kind {
+    let kind = Kind::new(IMPORT_LEADS, move |work| import(read_models.clone(), executor.clone(), work));
     import_jobs::described(kind, IMPORT)
 }
 
-async fn import(read_models: ReadModels, importers: Option<Importers>, work: Work) -> Result<Value, Fault> {
-    let Some(Importers { executor, subjects }) = importers else {
+async fn import(read_models: ReadModels, executor: Option<Executor>, work: Work) -> Result<Value, Fault> {
+    let Some(executor) = executor else {
         return Err(Fault::failed("not_run_here", "this process does not write leads"));
     };
     let ImportLeads { mapping, source, backdate } = work.arguments()?;
     let caller = importer(work.tenant(), work.actor(), backdate);
-    let requester = Some(RequesterLookup { age: import_jobs::age(&work).await?, subjects });
-    let options = LeadImport { mapping, source, requester, ..LeadImport::default() };
+    let age = Some(import_jobs::age(&work).await?);
+    let options = LeadImport { mapping, source, age, ..LeadImport::default() };
     match import_jobs::run(&executor, &read_models, &work, caller, &options).await {
         // A person decided so: there is nothing to try again, and nothing that operators have to mend.
         Err(Fault::Failed { code, .. }) if code == Refusal::from(ImportBatchError::AlreadyReverted).code() => {

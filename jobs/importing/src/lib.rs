@@ -3,7 +3,7 @@
 //! A handler creates the [`Import`] and the caller from its arguments, and calls [`run`]. This imports the file chunk by chunk, as fast as
 //! the read models follow ([`ReadModelPace`]), and writes errors to the job's output file (CSV: line, column, code, detail). After an
 //! interruption it continues where it was, and each chunk is imported exactly once. The command of a chunk looks up whether the caller
-//! still may import ([`importing::RequesterLookup`]); for how long a token's word counts depends on the job's [`age`].
+//! still may import ([`importing::current_permissions`]); for how long a token's word counts depends on the job's [`age`].
 //!
 //! To add one, write a file in `jobs/<domain>/src/` with the kind, and a handler that ends in [`run`]; see `jobs/crm/src/import_leads.rs`.
 //! An imported file may contain data of people who are erased later, so the job that removes files after an erasure ([`forgetting`]) must

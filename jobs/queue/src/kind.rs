@@ -175,8 +175,7 @@ impl Kind {
     #[must_use]
     pub fn offered<T: Arguments>(self, permission: &'static str) -> Self {
         let check: Check = Arc::new(|arguments, at| {
-            let refused =
-                |detail: String| vec![FieldError { pointer: at.to_owned(), code: "arguments_invalid", detail }];
+            let refused = |detail: String| vec![FieldError::new(at, "arguments_invalid", detail)];
             if !arguments.is_object() {
                 return Err(refused("allowed is an object, such as {}".to_owned()));
             }

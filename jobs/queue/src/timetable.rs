@@ -37,9 +37,7 @@ impl Timetable {
     /// What is wrong with `/cron` or `/time_zone`; also an expression that matches no date.
     pub fn new(cron: &str, time_zone: &str) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let mut refuse = |pointer: &str, code, detail| {
-            errors.push(FieldError { pointer: pointer.to_owned(), code, detail });
-        };
+        let mut refuse = |pointer: &str, code, detail: String| errors.push(FieldError::new(pointer, code, detail));
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let read = parser.parse(cron).map_err(|_| refuse("/cron", "cron_invalid", wrong(&parser, cron)));
         let zone = time_zone.parse::<Tz>().map_err(|_| {
@@ -50,8 +48,7 @@ impl Timetable {
             (Ok(cron), Ok(zone)) => {
                 let table = Self { cron, zone };
                 if table.after(DateTime::UNIX_EPOCH).is_none() {
-                    let detail = "no date matches this expression".to_owned();
-                    return Err(vec![FieldError { pointer: "/cron".to_owned(), code: "cron_never", detail }]);
+                    return Err(vec![FieldError::new("/cron", "cron_never", "no date matches this expression")]);
                 }
                 Ok(table)
             }

@@ -217,6 +217,11 @@ impl StepContext {
         Ok(self.executor().load::<A>(&self.inner.caller, &id.to_string()).await?)
     }
 
+    /// Whether a user or a machine of the tenant can sign in now, so that it sees what the saga gives it.
+    pub async fn can_sign_in(&self, subject: &str) -> Result<bool, Fault> {
+        Ok(self.executor().subjects().can_sign_in(self.tenant(), subject).await?)
+    }
+
     /// The events of an aggregate.
     pub async fn history<A: Aggregate>(&self, id: impl std::fmt::Display) -> Result<Vec<RecordedEvent>, Fault> {
         Ok(self.inner.store.load(self.inner.caller.tenant(), A::TYPE, &id.to_string(), 0).await?)

@@ -11,7 +11,6 @@ use chrono::{DateTime, Days, TimeDelta, Utc};
 use coordinator::{Definition, Fault, Limits, Next, Start, StartContext, Step, StepContext};
 use crm_aggregates::{FollowUp, FollowUpPolicy, Lead, LeadEvent, LeadId, LeadStatus};
 use crm_commands::{EscalateLead, HandLeadOver, WithdrawLeadEscalation};
-use executor::Subjects;
 use kernel::{Aggregate, RecordedEvent};
 use serde::{Deserialize, Serialize};
 
@@ -28,12 +27,9 @@ struct Parameters {
     policy: FollowUpPolicy,
 }
 
-pub(crate) fn definition(subjects: &Subjects) -> Definition {
+pub(crate) fn definition() -> Definition {
     // The step may wait for a long time, because activity restarts the count. A lead that is active for years needs no follow-up.
     let limits = Limits { whole: Duration::from_hours(2 * 365 * 24), ..Limits::default() };
-    let (escalating, reassigning) = (subjects.clone(), subjects.clone());
-    let escalate = move |context, parameters| escalate(escalating.clone(), context, parameters);
-    let reassign = move |context, parameters| reassign(reassigning.clone(), context, parameters);
     let steps = vec![
         Step::new("escalate", escalate).undo(withdraw_escalation).limits(limits),
         Step::new(REASSIGN, reassign).undo(undo_reassign).limits(limits),
@@ -54,14 +50,13 @@ fn touched(event: &RecordedEvent) -> Option<String> {
     touch.then(|| event.aggregate_id.clone())
 }
 
-async fn escalate(subjects: Subjects, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
-    let Parameters { lead, policy } = parameters;
+async fn escalate(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
     let Some(unattended) = UnattendedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
     let due = after(unattended.since, policy.escalate_after_days);
     if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let to = recipient(&context, &subjects, &policy, |policy| policy.escalate_to.as_str(), due).await?;
+    let to = recipient(&context, &policy, |policy| policy.escalate_to.as_str(), due).await?;
     let Some(to) = to else { return Ok(Next::End(NOBODY)) };
     let escalate = EscalateLead { lead, to, untouched_since: unattended.since };
     unless_touched(&context, context.execute_at(Some(unattended.version), &escalate).await)
@@ -72,14 +67,13 @@ async fn withdraw_escalation(context: StepContext, Parameters { lead, .. }: Para
     Ok(Next::done())
 }
 
-async fn reassign(subjects: Subjects, context: StepContext, parameters: Parameters) -> Result<Next, Fault> {
-    let Parameters { lead, policy } = parameters;
+async fn reassign(context: StepContext, Parameters { lead, policy }: Parameters) -> Result<Next, Fault> {
     let Some(unattended) = UnattendedLead::of(&context, lead).await? else { return Ok(Next::End(NOT_QUALIFIED)) };
     let due = after(unattended.since.max(unattended.escalated_at), policy.reassign_after_days);
     if context.now() < due {
         return Ok(Next::WaitUntil(due));
     }
-    let to = recipient(&context, &subjects, &policy, |policy| policy.reassign_to.as_str(), due).await?;
+    let to = recipient(&context, &policy, |policy| policy.reassign_to.as_str(), due).await?;
     let Some(to) = to else { return Ok(Next::End(NOBODY)) };
     let hand_over = HandLeadOver { lead, from: unattended.owner, to };
     unless_touched(&context, context.execute_at(Some(unattended.version), &hand_over).await)
@@ -112,18 +106,17 @@ async fn undo_reassign(context: StepContext, Parameters { lead, .. }: Parameters
 /// of each lead, and the operators would be told of a matter that only the tenant can settle.
 async fn recipient(
     context: &StepContext,
-    subjects: &Subjects,
     policy: &FollowUpPolicy,
     named_by: fn(&FollowUpPolicy) -> &str,
     due: DateTime<Utc>,
 ) -> Result<Option<String>, Fault> {
-    let (tenant, named) = (context.tenant(), named_by(policy));
-    if subjects.can_sign_in(tenant, named).await? {
+    let named = named_by(policy);
+    if context.can_sign_in(named).await? {
         return Ok(Some(named.to_owned()));
     }
-    if let Some((today, _)) = context.load::<FollowUp>(tenant).await?
+    if let Some((today, _)) = context.load::<FollowUp>(context.tenant()).await?
         && let Some(named) = today.policy.as_ref().map(named_by)
-        && subjects.can_sign_in(tenant, named).await?
+        && context.can_sign_in(named).await?
     {
         return Ok(Some(named.to_owned()));
     }

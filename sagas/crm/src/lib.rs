@@ -8,14 +8,13 @@ mod revert_import;
 
 use coordinator::Sagas;
 use crm_commands::GRANTS;
-use executor::Subjects;
 
 coordinator::sagas_of!(
     /// The wire names of CRM's saga events.
     pub struct CrmSagas of "crm"
 );
 
-/// All sagas of CRM. Keep an old version as long as instances of it run. `subjects`: looks up to whom a lead can be given.
-pub fn sagas(subjects: &Subjects) -> Sagas {
-    Sagas::of::<CrmSagas>(GRANTS, vec![follow_up_lead::definition(subjects), revert_import::definition()])
+/// All sagas of CRM. Keep an old version as long as instances of it run.
+pub fn sagas() -> Sagas {
+    Sagas::of::<CrmSagas>(GRANTS, vec![follow_up_lead::definition(), revert_import::definition()])
 }

@@ -17,13 +17,12 @@ mod tenant_standing;
 mod verify_email;
 mod verify_phone;
 
+pub use end_access::{DueEnding, due_endings};
 pub use ports::{Access, Ending, Ports, ResourceError, TenantResources};
 pub use tenant_standing::TenantStanding;
 
 use coordinator::{Retry, Sagas};
 use user_commands::GRANTS;
-
-pub use end_access::{DueEnding, due_endings};
 
 coordinator::sagas_of!(
     /// The wire names of the user service's saga events.

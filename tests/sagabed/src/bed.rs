@@ -113,7 +113,7 @@ impl Bed {
 
     fn run(&self, probe: Arc<dyn Probe>, bus: Option<Bus>) -> Running {
         // With its own cache, as in a separate process.
-        let executor = executor(&self.store, &self.clock);
+        let executor = executor(&self.store, &self.clock).with_subjects(self.executor.subjects().clone());
         let backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_millis(200) };
         let settings = Settings { stand_by: Duration::from_millis(20), backoff, ..Settings::default() };
         let coordinator = Coordinator::new(

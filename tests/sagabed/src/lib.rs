@@ -12,12 +12,15 @@
 //! - [`catches_up_with_attempts`]: for each step, the time of its retry comes while no coordinator is running.
 //!
 //! Each case has its own tenant, in one database. The clock is moved to the next timer, so days take no time, and nothing sleeps.
+//!
+//! [`Users`] are those whom an executor looks up, for the tests of commands, too.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bed;
 mod cases;
 mod probes;
+mod users;
 
 pub use bed::{Bed, Case, Running};
 pub use cases::{
@@ -27,6 +30,7 @@ pub use cases::{
 pub use testbed::tenant;
 
 pub use probes::{Counting, Crash, Failing, FailingOnce};
+pub use users::Users;
 
 use coordinator::Sagas;
 use futures::future::BoxFuture;

@@ -194,11 +194,10 @@ impl Change<'_> {
         overlap_hours: u32,
         secret: &Secret,
     ) -> Result<Value, Refusal> {
-        let mut checks = Checks::default();
         if overlap_hours > LONGEST_OVERLAP {
-            checks.refuse("/overlap_hours", "overlap_hours", format!("allowed are 0 to {LONGEST_OVERLAP} hours"));
+            let detail = format!("allowed are 0 to {LONGEST_OVERLAP} hours");
+            return Err(Refusal::field("/overlap_hours", "overlap_hours", detail));
         }
-        checks.finish()?;
         let until = (overlap_hours > 0).then(|| self.now + TimeDelta::hours(overlap_hours.into()));
         let update = update(
             "former_secret = CASE WHEN $5::timestamptz IS NOT NULL THEN secret END, former_until = $5, secret = $4",

@@ -1,7 +1,7 @@
 //! The refusals in the contract: for each status its meaning, the operations that it concerns, and examples.
 
 use face::{Problem, example};
-use kernel::{FieldError, Refusal};
+use kernel::Refusal;
 use serde_json::{Map, Value, json};
 
 use super::answers::{Operation, headers};
@@ -30,11 +30,9 @@ pub(super) const REFUSED: [Refused; 11] = [
         // Also of an operation without parameters: one that it does not know is refused.
         of: |_| true,
         examples: || {
-            let detail = "not an e-mail address like ada@example.com".to_owned();
-            let email = FieldError { pointer: "/email".to_owned(), code: "email", detail };
             let unknown = "the parameter state is not valid: allowed are parked, applied, discarded";
             vec![
-                Refusal::fields(vec![email]),
+                Refusal::field("/email", "email", "not an e-mail address like ada@example.com"),
                 Refusal::invalid(
                     "json_malformed",
                     "the body is not JSON: EOF while parsing a value at line 1 column 8",
@@ -141,8 +139,8 @@ pub(super) const REFUSED: [Refused; 11] = [
         of: |operation| operation.command,
         examples: || {
             let detail = format!("there is no pipeline {}", example::id(5));
-            let unknown = FieldError { pointer: "/pipeline".to_owned(), code: "not_found", detail };
-            vec![Refusal::references(vec![unknown]), Refusal::idempotency_key_reused("import of May")]
+            let unknown = Refusal::reference("/pipeline", "not_found", detail);
+            vec![unknown, Refusal::idempotency_key_reused("import of May")]
         },
     },
     Refused {

@@ -183,8 +183,8 @@ pub async fn open(
     let sealer = starting.sealer();
     let read_models = starting.projections();
     let webhooks = starting.webhooks(adapters)?;
-    let (permissions, machines) = (adapters.permission_resolver.clone(), adapters.machines.clone());
-    let write_side = WriteSide { executor: starting.executor.clone(), grants: grants.clone(), permissions, machines };
+    let (executor, machines) = (starting.executor.clone(), adapters.machines.clone());
+    let write_side = WriteSide { executor, grants: grants.clone(), machines };
     let jobs = starting.jobs(adapters, (domain.jobs)(&read_models, Some(&write_side)));
     let sagas = starting.sagas();
     let dead_letters = starting.dead_letters();

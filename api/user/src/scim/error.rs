@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn error(pointer: &str) -> FieldError {
-        FieldError { pointer: pointer.to_owned(), code: "empty", detail: "this can't be empty".to_owned() }
+        FieldError::new(pointer, "empty", "this can't be empty")
     }
 
     #[test]

@@ -5,8 +5,8 @@ use crm_aggregates::{
     LeadId, Revert,
 };
 use executor::{Command, Work};
-use importing::{Field, ImportReport, RequesterLookup, RowError, Taken, none_taken};
-use kernel::{Caller, FieldError, Refusal};
+use importing::{Field, ImportReport, RequestAge, RowError, Taken, current_permissions, none_taken};
+use kernel::{FieldError, Refusal};
 use uuid::Uuid;
 
 use super::BACKDATE;
@@ -21,17 +21,17 @@ pub struct CaptureRows {
     pub(super) import: Option<Uuid>,
     pub(super) rows: Vec<LeadRow>,
     pub(super) owners: OwnerLookups,
-    pub(super) requester: Option<RequesterLookup>,
+    pub(super) age: Option<RequestAge>,
 }
 
 impl CaptureRows {
     /// Refuses the chunk if whoever requested the import may not import such rows any more.
-    async fn require_requester(&self, caller: &Caller) -> Result<(), Refusal> {
-        let Some(requester) = &self.requester else { return Ok(()) };
+    async fn require_requester(&self, work: &Work<'_>) -> Result<(), Refusal> {
+        let Some(age) = self.age else { return Ok(()) };
         let needed = [Self::PERMISSION, BACKDATE];
         let backdated = self.rows.iter().any(|row| row.occurred_at.is_some());
         let needed = if backdated { &needed[..] } else { &needed[..1] };
-        requester.require(caller, needed).await
+        current_permissions(work.standing_of_caller().await?, needed, age).map(drop)
     }
 
     /// Refuses the chunk if its import is reverted. The append relies on that, so no lead is imported behind the search for those to
@@ -50,7 +50,7 @@ impl Command for CaptureRows {
     type Answer = Taken;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Taken, Refusal> {
-        self.require_requester(work.caller()).await?;
+        self.require_requester(work).await?;
         self.require_unreverted(work).await?;
         let import = self.import.unwrap_or_else(|| work.new_id());
         let (mut taken, mut errors) = (0, Vec::new());

@@ -1,10 +1,7 @@
 //! Owners: whoever is given a record can sign in.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use chrono::TimeDelta;
 use crm_aggregates::{Account, Contact, Lead, LeadId, Opportunity};
 use crm_commands::{
@@ -12,50 +9,17 @@ use crm_commands::{
     OpenOpportunity, QualifyLead, ReassignAccount, ReassignContact, ReassignOpportunity, SetFollowUp, StartLeadWork,
     import_leads,
 };
-use executor::{Command, Executor, Permissions, Request, Settings, Standing, Subjects};
+use executor::{Command, Executor, Request, Settings};
 use importing::dry_run;
-use kernel::{
-    Caller, Clock, IdSource, Kind, ManualClock, NoMachines, Refusal, Role, SystemClock, SystemIds, TenantId, UserId,
-};
+use kernel::{Caller, Clock, IdSource, Kind, ManualClock, Role, SystemClock, SystemIds};
+use sagabed::Users;
 
 use super::support::{World, contact, field, lead_fields, opportunity};
-
-/// The users, and whether each can sign in.
-#[derive(Default)]
-struct Users {
-    known: Mutex<BTreeMap<UserId, bool>>,
-    /// How often somebody was looked up.
-    lookups: AtomicUsize,
-}
-
-#[async_trait]
-impl Permissions for Users {
-    async fn of_roles(&self, _: TenantId, _: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
-        Ok(BTreeSet::new())
-    }
-
-    async fn is_role(&self, _: TenantId, _: &str) -> Result<bool, Refusal> {
-        Ok(false)
-    }
-
-    async fn of_user(&self, _: TenantId, _: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
-        Ok(BTreeSet::new())
-    }
-
-    async fn standing(&self, _: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal> {
-        self.lookups.fetch_add(1, Ordering::Relaxed);
-        Ok(match self.known.lock().unwrap().get(&user) {
-            Some(true) => Standing::Active(BTreeSet::new()),
-            Some(false) => Standing::Inactive,
-            None => Standing::Unknown,
-        })
-    }
-}
 
 /// A tenant's log, and users who can be looked up.
 struct Office {
     world: World,
-    users: Arc<Users>,
+    users: Users,
     /// The executor's clock.
     clock: Arc<ManualClock>,
 }
@@ -63,30 +27,27 @@ struct Office {
 impl Office {
     async fn open() -> Self {
         let mut world = World::new().await;
-        let users = Arc::new(Users::default());
+        let users = Users::default();
         // Behind the log's clock, also after it was moved by some seconds.
         let clock = Arc::new(ManualClock::at(SystemClock.now() - TimeDelta::minutes(1)));
         let settings = Settings { cache_bytes: 1 << 20, snapshot_events: 0, claim_key: [7; 32] };
         let executor = Executor::new(world.store.clone(), clock.clone(), Arc::new(SystemIds), settings);
-        let subjects = Subjects { permissions: users.clone(), machines: Arc::new(NoMachines) };
-        world.executor = executor.with_subjects(subjects);
+        world.executor = executor.with_subjects(users.subjects());
         Self { world, users, clock }
     }
 
     /// A new user, who can sign in.
     fn user(&self) -> String {
-        let id = UserId::new(SystemIds.next());
-        self.users.known.lock().unwrap().insert(id, true);
-        id.to_string()
+        self.users.add().to_string()
     }
 
     fn lock_out(&self, user: &str) {
-        self.users.known.lock().unwrap().insert(user.parse().unwrap(), false);
+        self.users.lock_out(user.parse().unwrap());
     }
 
     /// How often somebody was looked up since the last call.
     fn lookups(&self) -> usize {
-        self.users.lookups.swap(0, Ordering::Relaxed)
+        self.users.lookups()
     }
 
     /// A request of an administrator with this subject.

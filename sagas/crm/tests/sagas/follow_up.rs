@@ -8,7 +8,6 @@ use crm_aggregates::{DisqualifyReason, Lead, LeadId, LeadStatus};
 use crm_commands::{
     AssignLead, CaptureLead, DisqualifyLead, GRANTS, LeadFields, QualifyLead, SetFollowUp, StartLeadWork, StopFollowUp,
 };
-use executor::Subjects;
 use futures::future::BoxFuture;
 use kernel::{Clock, Position};
 use sagabed::{Bed, Case, Crash, Story};
@@ -17,7 +16,7 @@ pub struct FollowUp;
 
 impl Story for FollowUp {
     fn sagas(&self) -> Sagas {
-        crm_sagas::sagas(&subjects())
+        crm_sagas::sagas()
     }
 
     fn saga(&self) -> &'static str {
@@ -48,12 +47,7 @@ impl Story for FollowUp {
     }
 }
 
-/// Nobody is looked up: the people of these stories have no ids.
-pub fn subjects() -> Subjects {
-    Subjects::unavailable()
-}
-
-/// A follow-up policy: escalate to grace after 3 days, reassign to hedy 2 days later.
+/// A follow-up policy: escalate to grace after 3 days, reassign to hedy 2 days later. (They have no ids, so nobody looks them up.)
 pub async fn set(case: &Case<'_>) {
     let (escalate_to, reassign_to) = ("grace".to_owned(), "hedy".to_owned());
     case.execute(&SetFollowUp { escalate_after_days: 3, escalate_to, reassign_after_days: 2, reassign_to }).await;

@@ -11,7 +11,7 @@ use crm_sagas::CrmSagas;
 use kernel::{Caller, Kind, RecordedEvent, Role};
 use sagabed::{Bed, Case, Failing, Story};
 
-use crate::follow_up::{FollowUp, qualify, set, subjects};
+use crate::follow_up::{FollowUp, qualify, set};
 
 /// Whether a saga has finished, or waits for its next timer.
 async fn waiting(case: &Case<'_>, step: &str) {
@@ -133,7 +133,7 @@ async fn what_may_pass_is_tried_again_and_in_the_end_taken_back() {
 }
 
 fn versions(versions: &[u32]) -> Sagas {
-    let follow_up = crm_sagas::sagas(&subjects()).definitions()[0].clone();
+    let follow_up = crm_sagas::sagas().definitions()[0].clone();
     let definitions = versions.iter().map(|version| follow_up.clone().at_version(*version)).collect();
     Sagas::of::<CrmSagas>(GRANTS, definitions)
 }

@@ -1,62 +1,23 @@
 //! To whom `follow_up_lead` gives a lead: only to somebody who can sign in.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Duration, Utc};
 use coordinator::{Point, Status};
 use crm_aggregates::{DisqualifyReason, Lead, LeadId};
 use crm_commands::{DisqualifyLead, GRANTS, SetFollowUp};
-use executor::{Permissions, Standing, Subjects};
-use kernel::{Clock, IdSource, NoMachines, Refusal, SystemIds, TenantId, UserId};
-use sagabed::{Bed, Case, Crash, Failing, Running};
+use kernel::{Clock, UserId};
+use sagabed::{Bed, Case, Crash, Failing, Running, Users};
 
 use crate::follow_up::qualify;
 
-/// The users, and whether each can sign in.
-#[derive(Default)]
-struct Users(Mutex<BTreeMap<UserId, bool>>);
-
-#[async_trait]
-impl Permissions for Users {
-    async fn of_roles(&self, _: TenantId, _: &[String]) -> Result<BTreeSet<&'static str>, Refusal> {
-        Ok(BTreeSet::new())
-    }
-
-    async fn is_role(&self, _: TenantId, _: &str) -> Result<bool, Refusal> {
-        Ok(false)
-    }
-
-    async fn of_user(&self, _: TenantId, _: UserId) -> Result<BTreeSet<&'static str>, Refusal> {
-        Ok(BTreeSet::new())
-    }
-
-    async fn standing(&self, _: TenantId, user: UserId) -> Result<Standing<&'static str>, Refusal> {
-        Ok(match self.0.lock().unwrap().get(&user) {
-            Some(true) => Standing::Active(BTreeSet::new()),
-            Some(false) => Standing::Inactive,
-            None => Standing::Unknown,
-        })
-    }
-}
-
 /// A log of a tenant with some users who can sign in.
-async fn bed<const COUNT: usize>() -> (Bed, Arc<Users>, [UserId; COUNT]) {
-    let ids = [(); COUNT].map(|()| UserId::new(SystemIds.next()));
-    let users = Arc::new(Users(Mutex::new(ids.map(|id| (id, true)).into())));
-    let subjects = subjects(&users);
-    let mut bed = Bed::new(crm_sagas::sagas(&subjects), GRANTS).await;
-    bed.executor = bed.executor.clone().with_subjects(subjects);
+async fn bed<const COUNT: usize>() -> (Bed, Users, [UserId; COUNT]) {
+    let users = Users::default();
+    let ids = [(); COUNT].map(|()| users.add());
+    let mut bed = Bed::new(crm_sagas::sagas(), GRANTS).await;
+    bed.executor = bed.executor.clone().with_subjects(users.subjects());
     (bed, users, ids)
-}
-
-fn subjects(users: &Arc<Users>) -> Subjects {
-    Subjects { permissions: users.clone(), machines: Arc::new(NoMachines) }
-}
-
-fn lock_out(users: &Arc<Users>, user: UserId) {
-    users.0.lock().unwrap().insert(user, false);
 }
 
 /// Sets a follow-up that escalates to the first and reassigns to the second.
@@ -91,22 +52,17 @@ async fn instead_of_who_cant_sign_in_any_more_those_get_it_whom_todays_policy_na
     set(&case, [left; 2]).await;
     let lead = waiting_lead(&case).await;
     set(&case, [chief, here]).await;
-    lock_out(&users, left);
+    users.lock_out(left);
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "today's policy names others");
     assert_eq!(stands(&case, lead).await, [here, chief].map(|user| Some(user.to_string())));
 }
 
 /// A lead whose escalation is due, while nobody whom a follow-up names can sign in. Returns when it was due, too.
-async fn due_for_nobody(
-    case: &Case<'_>,
-    running: &Running,
-    users: &Arc<Users>,
-    left: UserId,
-) -> (LeadId, DateTime<Utc>) {
+async fn due_for_nobody(case: &Case<'_>, running: &Running, users: &Users, left: UserId) -> (LeadId, DateTime<Utc>) {
     set(case, [left; 2]).await;
     let lead = waiting_lead(case).await;
-    lock_out(users, left);
+    users.lock_out(left);
     case.pass(running).await;
     let due = case.bed.clock.now();
     let state = case.until("looking again", |one| case.later(one) == Some(due + Duration::days(1))).await;
@@ -167,7 +123,7 @@ async fn a_lead_is_taken_back_from_whom_it_was_given_to() {
     set(&case, [left; 2]).await;
     let lead = waiting_lead(&case).await;
     set(&case, [here; 2]).await;
-    lock_out(&users, left);
+    users.lock_out(left);
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Compensated, "the last step fails");
     assert_eq!(case.count("crm.lead.assigned").await, 2, "given, and taken back");
@@ -193,7 +149,7 @@ async fn a_lead_that_was_given_twice_is_taken_back_for_whose_it_was_at_first() {
     assert_eq!(stands(&case, lead).await, [left; 2].map(|user| Some(user.to_string())));
 
     // Who got it leaves, before another coordinator runs.
-    lock_out(&users, left);
+    users.lock_out(left);
     let running = bed.start_with(Arc::new(Failing(reassigned)));
     case.until("looking again", |one| case.later(one).is_some()).await;
     set(&case, [here; 2]).await;

@@ -10,13 +10,11 @@ use futures::future::BoxFuture;
 use importing::{ImportPlace, Importing, MOST_ROWS};
 use sagabed::{Bed, Case, Crash, Story};
 
-use crate::follow_up::subjects;
-
 pub struct Reverting;
 
 impl Story for Reverting {
     fn sagas(&self) -> Sagas {
-        crm_sagas::sagas(&subjects())
+        crm_sagas::sagas()
     }
 
     fn saga(&self) -> &'static str {
