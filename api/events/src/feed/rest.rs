@@ -10,6 +10,7 @@ use poem::{Body, IntoResponse, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::cursor::Cursor;
@@ -167,9 +168,27 @@ impl IntoResponse for EventStream {
     }
 }
 
-/// An example event, in the format that [`stream`] writes.
-const EXAMPLE: &str =
-    "id: crm=1042\nevent: crm.lead.qualified\ndata: {\"specversion\":\"1.0\",\"type\":\"crm.lead.qualified\",…}\n\n";
+/// The schema of one event, as [`stream`] writes it: before OpenAPI 3.2, that of a stream of server-sent events is of each event.
+fn schema() -> MetaSchema {
+    let text = |description| {
+        MetaSchemaRef::Inline(Box::new(MetaSchema { description: Some(description), ..MetaSchema::new("string") }))
+    };
+    let example = json!({
+        "id": "crm=1042",
+        "event": "crm.lead.qualified",
+        "data": r#"{"specversion":"1.0","type":"crm.lead.qualified",…}"#,
+    });
+    MetaSchema {
+        properties: vec![
+            ("id", text("The position of the feed, to continue after this event")),
+            ("event", text("The type of the event")),
+            ("data", text("A CloudEvent as JSON, with the payload as stored")),
+        ],
+        required: vec!["id", "event", "data"],
+        example: Some(example),
+        ..MetaSchema::new("object")
+    }
+}
 
 impl poem_openapi::ApiResponse for EventStream {
     fn meta() -> MetaResponses {
@@ -180,10 +199,7 @@ impl poem_openapi::ApiResponse for EventStream {
                 status_range: None,
                 content: vec![MetaMediaType {
                     content_type: "text/event-stream",
-                    schema: MetaSchemaRef::Inline(Box::new(MetaSchema {
-                        example: Some(EXAMPLE.into()),
-                        ..MetaSchema::new("string")
-                    })),
+                    schema: MetaSchemaRef::Inline(Box::new(schema())),
                 }],
                 headers: Vec::new(),
             }],
