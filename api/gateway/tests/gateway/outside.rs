@@ -144,7 +144,18 @@ async fn what_the_contract_says_of_each_operation_is_so_whatever_schemathesis_as
         .args(["--header", &format!("X-Tenant-Id: {}", world.tenant)])
         .args(["--max-examples", &examples, "--checks"])
         .arg("not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance");
-    let Output { status, stdout, stderr } = command.kill_on_drop(true).output().await.unwrap();
+    // Something happens all the time, so that the stream of events has some while it is checked.
+    let happenings = async {
+        loop {
+            world.post("/v1/crm/accounts", json!({ "name": "Engines" })).await;
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        }
+    };
+    let output = tokio::select! {
+        output = command.kill_on_drop(true).output() => output.unwrap(),
+        () = happenings => unreachable!("it never ends"),
+    };
+    let Output { status, stdout, stderr } = output;
     let said = String::from_utf8_lossy(&stdout);
     let operations = world.get("/openapi.json").await.body["paths"]
         .as_object()
