@@ -3,6 +3,7 @@
 //! Keyboards and systems type the same letters in different code points (macOS may send an `e` and an accent, others `é`), so a password is
 //! hashed in [one form](Password), as NIST SP 800-63B section 5.1.1.2 recommends.
 
+use std::cmp::Reverse;
 use std::iter;
 use std::sync::{Arc, OnceLock};
 
@@ -23,6 +24,9 @@ pub const LONGEST: usize = 256;
 
 /// The lowest accepted zxcvbn score: 3, "safely unguessable: moderate protection from offline slow-hash scenario".
 const STRENGTH: zxcvbn::Score = zxcvbn::Score::Three;
+
+/// The fewest letters of a name that counts for nothing in a password. Shorter ones are parts of too many other words.
+const SHORTEST_NAME: usize = 3;
 
 /// A password that somebody typed.
 #[derive(Clone)]
@@ -150,7 +154,15 @@ pub fn check_strength(password: &Password, about: &[&str]) -> Result<(), Refusal
     let about: Vec<_> = about.iter().copied().chain(parts).filter(|text| !text.is_empty()).collect();
     let entropy = zxcvbn::zxcvbn(password, &about);
     if entropy.score() >= STRENGTH {
-        return Ok(());
+        // zxcvbn takes four words for hard to guess, even if each of them is a name that would be tried first.
+        let lower = Zeroizing::new(password.to_lowercase());
+        let rest = without(&lower, &about);
+        if rest == lower || zxcvbn::zxcvbn(&rest, &[]).score() >= STRENGTH {
+            return Ok(());
+        }
+        let detail = "this password is too easily guessed: it is made of your name, your address or the name of this place. Add uncommon \
+                      words that have nothing to do with you.";
+        return refuse("weak", detail.to_owned());
     }
     let advice = entropy.feedback().map(|feedback| {
         let warning = feedback.warning().map(|warning| format!("{warning} "));
@@ -160,6 +172,16 @@ pub fn check_strength(password: &Password, about: &[&str]) -> Result<(), Refusal
     let advice = advice.filter(|advice| !advice.is_empty());
     let advice = advice.unwrap_or_else(|| "Add another word or two. Uncommon words are better.".to_owned());
     refuse("weak", format!("this password is too easily guessed. {advice}"))
+}
+
+/// A text in lower case, without these names.
+fn without(lower: &str, names: &[&str]) -> Zeroizing<String> {
+    let mut names: Vec<_> = names.iter().map(|name| kernel::compatible(name).to_lowercase()).collect();
+    names.retain(|name| name.chars().count() >= SHORTEST_NAME);
+    // The longest first, because a shorter one may be a part of it.
+    names.sort_unstable_by_key(|name| Reverse(name.len()));
+    let all = Zeroizing::new(lower.to_owned());
+    names.iter().fold(all, |rest, name| Zeroizing::new(rest.replace(name.as_str(), "")))
 }
 
 fn argon2() -> Argon2<'static> {
@@ -208,6 +230,20 @@ mod tests {
             );
         }
         assert_eq!(check_strength(&Password::typed("tin-roof-ocelot-parable"), &["ada"]), Ok(()));
+    }
+
+    #[test]
+    fn names_count_for_nothing_in_a_password() {
+        let about = ["Ada Lovelace", "ada@example.com", "Käthe", "Acme", "Y"];
+        let code =
+            |text: &str| check_strength(&Password::typed(text), &about).map_err(|refusal| refusal.errors()[0].code);
+        for weak in
+            ["AdaLovelace2026!", "acme Ada acme Lovelace", "Lovelace.ada@EXAMPLE.com1", "KA\u{308}THE-Acme-käthe-ada"]
+        {
+            assert_eq!(code(weak), Err("weak"), "{weak}");
+        }
+        assert_eq!(code("ada-tin-roof-ocelot"), Ok(()), "what is beside the name is hard to guess");
+        assert_eq!(code("sunny-yellow-ocelot-parable"), Ok(()), "a name of one letter is in many words");
     }
 
     #[test]
