@@ -61,9 +61,13 @@ impl Authenticator {
         Secret::new(self.secret.to_vec().into()).to_base32()
     }
 
-    /// The QR code (SVG) of the secret's `otpauth` URL, for scanning. `issuer`, `account`: its name in the app.
-    pub fn picture(&self, issuer: &str, account: &str) -> Option<String> {
-        let link = Zeroizing::new(self.totp(issuer, account)?.to_url().ok()?);
+    /// The `otpauth` URL with the secret. `issuer`, `account`: its name in the app.
+    pub fn link(&self, issuer: &str, account: &str) -> Option<String> {
+        self.totp(issuer, account)?.to_url().ok()
+    }
+
+    /// The QR code (SVG) of a link, for scanning.
+    pub fn picture(link: &str) -> Option<String> {
         let code = QrCode::new(link.as_bytes()).ok()?;
         let picture = code.render::<svg::Color<'_>>().min_dimensions(200, 200).build();
         // Only the `svg` element, to be embedded in a page.
@@ -139,8 +143,9 @@ mod tests {
 
     #[test]
     fn the_picture_is_an_element_and_the_names_do_not_break_its_link() {
-        let picture =
-            Authenticator::generate(&SystemRandom).unwrap().picture("Acme: \"<Co>\"", "a:b@example.com").unwrap();
+        let link = Authenticator::generate(&SystemRandom).unwrap().link("Acme: \"<Co>\"", "a:b@example.com").unwrap();
+        assert!(link.starts_with("otpauth://totp/") && !link.contains(['"', '<', ' ']), "{link}");
+        let picture = Authenticator::picture(&link).unwrap();
         assert!(picture.starts_with("<svg") && !picture.contains("style="), "{}", &picture[..80]);
     }
 

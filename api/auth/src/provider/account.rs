@@ -6,7 +6,6 @@ use std::time::Duration;
 use auth_aggregates::{Client, ClientId, EndReason, Session, SessionId};
 use auth_commands::{EndOwnSessions, EndSession, WithdrawConsent, protocol};
 use auth_projections::sessions::{self, SessionRow};
-use chrono::{DateTime, SecondsFormat, Utc};
 use kernel::{Position, Refusal};
 use poem::Response;
 use poem::http::StatusCode;
@@ -140,8 +139,8 @@ fn shown<'r>(row: &'r SessionRow, browser: &BrowserSession) -> ShownSession<'r> 
     ShownSession {
         id: row.session_id,
         here: row.session_id == browser.id.uuid(),
-        since: time(row.started_at),
-        used: time(row.used_at),
+        since: row.started_at,
+        used: row.used_at,
         browser: row.agent.as_deref().map_or_else(|| "an unknown browser".to_owned(), user_agent::described),
         agent: row.agent.as_deref(),
         address: row.address.as_deref(),
@@ -158,11 +157,6 @@ async fn wait(provider: &Provider, visit: &Visit, position: Position) {
 
 fn no_session() -> OAuthError {
     Refusal::not_found("not_found", "you have no such session").into()
-}
-
-/// A time in the format that pages show.
-pub(super) fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// A redirect to the sign-in page.

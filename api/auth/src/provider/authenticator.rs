@@ -9,11 +9,11 @@ use poem::Response;
 use serde::{Deserialize, Serialize};
 
 use super::account::{to_account, to_login};
-use super::authorize::expired;
+use super::authorize::{expired, see_other};
 use super::browser::BrowserSession;
 use super::form::Form;
 use super::goal::Goal;
-use super::pages::{self, AuthenticatorPage, EnrolPage};
+use super::pages::{self, AuthenticatorPage, EnrolPage, ShownKey};
 use super::passkeys::LAST;
 use super::reauthentication::recently_authenticated;
 use super::{Answer, OAuthError, Provider, Visit};
@@ -50,6 +50,10 @@ pub async fn enrol(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(browser) => browser,
         Err(page) => return Ok(page),
     };
+    if browser.account.totp.is_some() {
+        // The form was sent twice, perhaps by a double click. If the answer with the recovery codes is lost, that page makes new ones.
+        return Ok(see_other(&format!("/t/{}/account/authenticator", visit.tenant.slug)));
+    }
     let kept: Option<PendingAuthenticator> = provider.open_state(&visit, ON_ENROL, form.need("pending")?).await?;
     let kept = kept.filter(|kept| kept.session == browser.id);
     let authenticator = kept.and_then(|kept| Authenticator::of(&URL_SAFE_NO_PAD.decode(kept.secret).ok()?));
@@ -153,12 +157,12 @@ async fn show_enrol(
 ) -> Answer {
     let enrolling = PendingAuthenticator { session: browser.id, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
     let pending = provider.seal_state(visit, ON_ENROL, enrolling).await?;
+    let link = authenticator.link(&visit.tenant.name, &browser.person.login);
     Ok(pages::enrol(&EnrolPage {
         tenant: &visit.brand,
-        action: &format!("/t/{}/account/authenticator", visit.tenant.slug),
+        slug: &visit.tenant.slug,
         pending: &pending,
-        picture: authenticator.picture(&visit.tenant.name, &browser.person.login).as_deref(),
-        secret: &authenticator.text(),
+        key: ShownKey { link: link.as_deref(), secret: &authenticator.text() },
         error,
     }))
 }

@@ -105,7 +105,11 @@ async fn sign_out(provider: &Provider, visit: &Visit, session: Option<SessionId>
     let mut response = match (&away, then) {
         (Some((asked, _)), _) => saml::to_identity_provider(visit, asked),
         (None, Some(then)) => see_other(&then),
-        (None, None) => pages::message(&visit.brand, StatusCode::OK, "You are signed out", "You can close this page."),
+        (None, None) => {
+            let (text, login) = ("You can close this page.", format!("/t/{}/login", visit.tenant.slug));
+            let again = (login.as_str(), "Sign in again");
+            pages::message_with_link(&visit.brand, StatusCode::OK, "You are signed out", text, again)
+        }
     };
     if let Some((_, cookies)) = away {
         cookies.set(&mut response);

@@ -17,6 +17,10 @@ use super::pages::{self, Brand, Invitation, Verification};
 use super::passwords::advice;
 use super::{Answer, OAuthError, Provider, Visit};
 
+/// The title and the text of the page for a link that can't be followed.
+const INVALID: &str = "This link is no longer valid";
+const WHY_INVALID: &str = "The link has expired, was used or revoked, or a later one was sent. Ask for a new one.";
+
 /// Redirects from the address in a mail, which contains no tenant's short name, to the page of the link's tenant.
 pub async fn redirect_to_tenant(provider: &Provider, request: &Request, page: &str) -> Answer {
     let form = Form::read(request.uri().query().unwrap_or_default())?;
@@ -29,7 +33,7 @@ pub async fn redirect_to_tenant(provider: &Provider, request: &Request, page: &s
     let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("link", link).finish();
     Ok(match tenant {
         Some(tenant) => see_other(&format!("/t/{}/{page}?{query}", tenant.slug)),
-        None => invalid_link(&Brand::default()),
+        None => pages::message(&Brand::default(), StatusCode::GONE, INVALID, WHY_INVALID),
     })
 }
 
@@ -39,7 +43,7 @@ pub async fn invitation_page(provider: &Provider, visit: Visit) -> Answer {
     let link = form.get("link").unwrap_or_default();
     match invited(provider, &visit, link).await? {
         Some(invited) => Ok(show(&visit, link, &invited, invited.name.as_deref().unwrap_or_default(), None)),
-        None => Ok(invalid_link(&visit.brand)),
+        None => Ok(invalid_link(&visit)),
     }
 }
 
@@ -49,7 +53,7 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let link = form.get("link").unwrap_or_default();
     let name = form.get("name").unwrap_or_default();
-    let Some(invited) = invited(provider, &visit, link).await? else { return Ok(invalid_link(&visit.brand)) };
+    let Some(invited) = invited(provider, &visit, link).await? else { return Ok(invalid_link(&visit)) };
     // The password is validated before the link is consumed, so that the link still works after a refused password.
     let phc = match provider.new_password(&visit, &form, &[name, &invited.email]).await? {
         Ok(phc) => phc,
@@ -57,7 +61,7 @@ pub async fn accept(provider: &Provider, mut visit: Visit) -> Answer {
     };
     let person = match links(provider)?.accept(link, name).await {
         Ok(Some(person)) => person,
-        Ok(None) => return Ok(invalid_link(&visit.brand)),
+        Ok(None) => return Ok(invalid_link(&visit)),
         Err(refusal) if !refusal.errors().is_empty() => {
             return Ok(show(&visit, link, &invited, name, Some(&advice(&refusal))));
         }
@@ -80,7 +84,7 @@ pub async fn verify_page(provider: &Provider, visit: Visit) -> Answer {
     let form = Form::read(&visit.query)?;
     let link = form.get("link").unwrap_or_default();
     if links(provider)?.tenant(link) != Some(visit.tenant.id) {
-        return Ok(invalid_link(&visit.brand));
+        return Ok(invalid_link(&visit));
     }
     Ok(pages::verification(&Verification {
         tenant: &visit.brand,
@@ -95,7 +99,7 @@ pub async fn verify(provider: &Provider, mut visit: Visit) -> Answer {
     let form = Form::read(&visit.form_text().await?)?;
     let (links, link) = (links(provider)?, form.get("link").unwrap_or_default());
     if links.tenant(link) != Some(visit.tenant.id) || !links.verify_email(link).await? {
-        return Ok(invalid_link(&visit.brand));
+        return Ok(invalid_link(&visit));
     }
     let text = "You can close this page.";
     Ok(pages::message(&visit.brand, StatusCode::OK, "Your address is verified", text))
@@ -123,8 +127,9 @@ fn show(visit: &Visit, link: &str, invited: &Invited, name: &str, error: Option<
     })
 }
 
-/// The same page for every fault of a link, so that a stranger learns nothing from it.
-fn invalid_link(tenant: &Brand) -> Response {
-    let text = "The link has expired, was used or revoked, or a later one was sent. Ask for a new one.";
-    pages::message(tenant, StatusCode::GONE, "This link is no longer valid", text)
+/// The same page for every fault of a link, so that a stranger learns nothing from it. Who follows a link that they have used already can
+/// sign in.
+fn invalid_link(visit: &Visit) -> Response {
+    let login = format!("/t/{}/login", visit.tenant.slug);
+    pages::message_with_link(&visit.brand, StatusCode::GONE, INVALID, WHY_INVALID, (&login, "Sign in"))
 }

@@ -9,7 +9,7 @@ use poem::Response;
 use serde::{Deserialize, Serialize};
 use webauthn_rs::prelude::PasskeyRegistration;
 
-use super::account::{time, to_account};
+use super::account::to_account;
 use super::authenticator::{new_codes, show_codes};
 use super::authorize::{expired, see_other};
 use super::browser::BrowserSession;
@@ -194,8 +194,8 @@ async fn show(provider: &Provider, visit: &Visit, browser: &BrowserSession, erro
         .map(|(id, passkey)| ShownPasskey {
             id,
             name: passkey.name.reveal(),
-            enrolled: time(passkey.enrolled_at),
-            used: passkey.used_at.map(time),
+            enrolled: passkey.enrolled_at,
+            used: passkey.used_at,
             synced: passkey.synced,
         })
         .collect();

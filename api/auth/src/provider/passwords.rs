@@ -25,7 +25,7 @@ const NOT_PRESENT: &str = "This is not your current password.";
 
 /// Shows the page to request a link.
 pub async fn forgot_page(_: &Provider, visit: Visit) -> Answer {
-    Ok(pages::forgot(&visit.brand, &format!("/t/{}/forgot", visit.tenant.slug)))
+    Ok(pages::forgot(&visit.brand, &visit.tenant.slug))
 }
 
 /// Handles the request for a link to set a new password: mails one, if there is such a user. The response is the same in any case.
@@ -99,6 +99,7 @@ pub async fn by_link(provider: &Provider, mut visit: Visit) -> Answer {
         Ok(()) => {
             let mut page = pages::message_with_link(
                 &visit.brand,
+                StatusCode::OK,
                 "Your password is set",
                 "You have to sign in again wherever you were signed in before.",
                 (&format!("/t/{}/login", visit.tenant.slug), "Sign in"),
@@ -262,15 +263,16 @@ fn show_change(visit: &Visit, person: &Person, error: Option<&str>) -> Response 
         tenant: &visit.brand,
         person: &person.name,
         login: &person.login,
-        action: &format!("/t/{}/account/password", visit.tenant.slug),
+        slug: &visit.tenant.slug,
         error,
     })
 }
 
 fn used(visit: &Visit) -> Response {
-    let text =
-        "The link has expired, was used, or you were signed out everywhere since it was sent. Ask for a new one.";
-    pages::message(&visit.brand, StatusCode::GONE, "This link is no longer valid", text)
+    let text = "The link has expired, was used, or you were signed out everywhere since it was sent.";
+    let forgot = format!("/t/{}/forgot", visit.tenant.slug);
+    let again = (forgot.as_str(), "Ask for a new one");
+    pages::message_with_link(&visit.brand, StatusCode::GONE, "This link is no longer valid", text, again)
 }
 
 /// The text of a refusal, as a sentence on a page.

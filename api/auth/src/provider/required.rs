@@ -18,7 +18,7 @@ use super::authenticator::{enrol_shown, show_codes};
 use super::authorize::expired;
 use super::form::Form;
 use super::goal::Goal;
-use super::pages::{self, RequiredPage};
+use super::pages::{self, RequiredPage, ShownKey};
 use super::passkeys::{self, PendingEnrolment, enrol_passkey, enrolment_form, read_new_passkey};
 use super::passwords::advice;
 use super::second_factor::{self, Pending, still_valid};
@@ -161,12 +161,12 @@ async fn show(
     let passkey = enrolment_form(provider, visit, person, &Account::default(), page, pending.clone()).await?;
     let offering = OfferedAuthenticator { pending, secret: URL_SAFE_NO_PAD.encode(authenticator.bytes()) };
     let pending = provider.seal_state(visit, ON_REQUIRED, offering).await?;
+    let link = authenticator.link(&visit.tenant.name, &person.login);
     Ok(pages::required(&RequiredPage {
         tenant: &visit.brand,
         action: &format!("/t/{}/required", visit.tenant.slug),
         pending: &pending,
-        picture: authenticator.picture(&visit.tenant.name, &person.login).as_deref(),
-        secret: &authenticator.text(),
+        key: ShownKey { link: link.as_deref(), secret: &authenticator.text() },
         passkey: passkey.as_ref(),
         error,
         leads_to: goal.leads_to(),

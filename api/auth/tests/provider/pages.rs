@@ -52,6 +52,7 @@ async fn a_link_sets_a_password_once_and_not_a_weak_one() {
     assert_eq!(browser.fill_in(&world, "password", &form).await.status, StatusCode::OK);
     let again = browser.fill_in(&world, "password", &form).await;
     assert_eq!(again.status, StatusCode::GONE, "{again:?}");
+    assert!(again.body.contains(r#"<a href="/t/acme/forgot">"#), "{again:?}");
     world.clock.advance(TimeDelta::seconds(1));
     let app = world.client(true).await;
     let old = browser.signs_in(&world, &app.asks(&[]), "ada@example.com", PASSWORD).await;

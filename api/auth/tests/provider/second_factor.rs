@@ -81,6 +81,26 @@ async fn who_has_an_authenticator_shows_a_code_after_the_password_and_clients_ar
 }
 
 #[tokio::test]
+async fn a_form_that_is_sent_twice_leads_to_the_authenticator_that_it_added() {
+    let world = World::start().await;
+    world.person("ada@example.com").await;
+    let mut browser = Browser::default();
+    browser.signs_in(&world, "login", "ada@example.com", PASSWORD).await;
+    let page = browser.visit(&world, PAGE).await;
+    assert!(page.body.contains("href=\"otpauth://totp/"), "a telephone can't scan what it shows: {page:?}");
+    let authenticator = Authenticator::of(&base32(&spans(&page)[0].replace(' ', ""))).unwrap();
+    let (pending, code) = (page.hidden("pending"), authenticator.code(world.now()).unwrap());
+    let form = [("pending", pending.as_str()), ("code", code.as_str())];
+    assert_eq!(browser.fill_in(&world, PAGE, &form).await.status, StatusCode::OK);
+    let before = world.head().await;
+    let again = browser.fill_in(&world, PAGE, &form).await;
+    assert_eq!(again.leads_to().0, "/t/acme/account/authenticator");
+    assert_eq!(world.head().await, before, "something was written");
+    let page = browser.visit(&world, PAGE).await;
+    assert!(page.body.contains("You have 10 recovery codes left"), "{page:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_wants_to_be_surer_gets_a_second_factor_in_the_same_session() {
     let world = World::start().await;
     world.person("eve@example.com").await;

@@ -285,6 +285,7 @@ async fn an_invitations_link_works_once_and_a_weak_password_does_not_use_it_up()
     for spent in [browser.open(&mailed).await.leads_to().0, format!("/t/acme/invitation?link={link}A")] {
         let page = browser.open(&format!("{}{spent}", world.url)).await;
         assert_eq!(page.status, StatusCode::GONE, "{page:?}");
+        assert!(page.body.contains(r#"<a href="/t/acme/login">"#), "who used it already wants to sign in: {page:?}");
     }
     assert_eq!(browser.submit(&action, &fields).await.status, StatusCode::GONE);
     let nobodys = browser.open(&format!("{}/invitation?link=x", world.url)).await;
@@ -370,7 +371,7 @@ async fn somebody_sees_where_they_are_signed_in_and_ends_it() {
     });
     let page = page.await;
     assert!(page.body.contains("This browser"), "{page:?}");
-    assert!(page.body.contains("last used"), "{page:?}");
+    assert!(page.body.contains("last used") && page.body.contains(" UTC</time>"), "{page:?}");
     let session = page.hidden("session");
     let end = format!("{account}/sessions");
     let mut stranger = invited(&world, "eve@example.com", &["viewer"]).await;

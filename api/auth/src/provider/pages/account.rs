@@ -1,12 +1,13 @@
 //! The account page of a signed-in user.
 
 use auth_aggregates::ClientId;
+use chrono::{DateTime, Utc};
 use maud::html;
 use poem::Response;
 use poem::http::StatusCode;
 use uuid::Uuid;
 
-use super::{Brand, Page, ShownPicture};
+use super::{Brand, Page, ShownPicture, time};
 
 /// The content of the page.
 pub struct AccountPage<'p> {
@@ -37,9 +38,9 @@ pub struct ShownSession<'p> {
     /// Whether it is this browser's.
     pub here: bool,
     /// When it began.
-    pub since: String,
+    pub since: DateTime<Utc>,
     /// When it was last used.
-    pub used: String,
+    pub used: DateTime<Utc>,
     /// The browser and the system, as people call them.
     pub browser: String,
     /// The user agent as it names itself.
@@ -76,8 +77,7 @@ pub fn account(page: &AccountPage<'_>) -> Response {
                             span title=[session.agent] { (session.browser) }
                             p.quiet {
                                 @if let Some(address) = session.address { (address) ", " }
-                                "since " time datetime=(session.since) { (session.since) }
-                                ", last used " time datetime=(session.used) { (session.used) }
+                                "since " (time(session.since)) ", last used " (time(session.used))
                             }
                         }
                         @if !session.here {

@@ -29,7 +29,7 @@ pub fn consent(page: &Consent<'_>) -> Response {
     let body = html! {
         p { strong { (page.client) } " asks for your consent to" }
         (scope_list(page.scope))
-        p.quiet { "You are signed in as " (page.person) "." }
+        p.quiet { "You are signed in as " bdi { (page.person) } "." }
         form method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);
             div.row {
@@ -50,7 +50,7 @@ pub(super) fn scope_list(scope: &[String]) -> Markup {
 fn meaning(word: &str) -> String {
     match word {
         "openid" => "know that it is you".to_owned(),
-        "profile" => "see your name, language and time zone".to_owned(),
+        "profile" => "see your name, picture, language and time zone".to_owned(),
         "email" => "see your e-mail address".to_owned(),
         "phone" => "see your telephone number".to_owned(),
         "address" => "see your postal address".to_owned(),

@@ -41,7 +41,7 @@ pub fn invitation(page: &Invitation<'_>) -> Response {
             // The user name, for password managers.
             input type="hidden" name="username" value=(page.email) autocomplete="username";
             label for="name" { "Your name" }
-            input #name name="name" type="text" value=(page.name) autocomplete="name" required maxlength="200"
+            input #name name="name" type="text" value=(page.name) dir="auto" autocomplete="name" required maxlength="200"
                 autofocus[page.name.is_empty()];
             (new_password_field(!page.name.is_empty()))
             div.row { button type="submit" { (accept) } }

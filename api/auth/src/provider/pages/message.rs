@@ -12,9 +12,15 @@ pub fn message(tenant: &Brand, status: StatusCode, title: &str, text: &str) -> R
 }
 
 /// A page with a short text and a link: its address and its text.
-pub fn message_with_link(tenant: &Brand, title: &str, text: &str, (to, name): (&str, &str)) -> Response {
+pub fn message_with_link(
+    tenant: &Brand,
+    status: StatusCode,
+    title: &str,
+    text: &str,
+    (to, name): (&str, &str),
+) -> Response {
     let body = html! { p { (text) } p { a href=(to) { (name) } } };
-    Page { tenant, title, leads_to: None }.answer(StatusCode::OK, &body)
+    Page { tenant, title, leads_to: None }.answer(status, &body)
 }
 
 /// Asks for confirmation before signing out: a link on another site may have led here.

@@ -18,6 +18,7 @@ mod second_factor;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use poem::Response;
 use poem::http::{StatusCode, header};
@@ -36,7 +37,7 @@ pub use password::{ChangePassword, NewPassword, change_password, forgot, new_pas
 pub use picture::ShownPicture;
 pub use registration::{Registration, registration};
 pub use required::{RequiredPage, required};
-pub use second_factor::{AuthenticatorPage, CodePage, EnrolPage, authenticator, code, enrol, recovery_codes};
+pub use second_factor::{AuthenticatorPage, CodePage, EnrolPage, ShownKey, authenticator, code, enrol, recovery_codes};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -71,6 +72,11 @@ pub struct Logo {
 }
 
 impl Brand {
+    /// The address of the icon. Without a logo it is empty, because browsers otherwise request one that is not there.
+    fn icon(&self) -> &str {
+        self.logo.as_ref().map_or("data:,", |logo| &logo.light)
+    }
+
     /// The header of a page. In dark mode, a logo without a dark version is shown on a light background.
     fn shown(&self) -> Markup {
         html! {
@@ -119,6 +125,7 @@ impl Page<'_> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (self.title) @if !self.tenant.name.is_empty() { " · " (self.tenant.name) } }
+                    link rel="icon" href=(self.tenant.icon());
                     style { (PreEscaped(STYLE)) }
                     @if let Some(Script::File { path, .. }) = script { script src=(path) defer {} }
                 }
@@ -176,6 +183,18 @@ fn source(uri: &str) -> Option<String> {
         }
         _ => Some(format!("{scheme}:")),
     }
+}
+
+/// A time, as the mails write it.
+fn time(at: DateTime<Utc>) -> Markup {
+    html! {
+        time datetime=(at.to_rfc3339_opts(SecondsFormat::Secs, true)) { (at.format("%Y-%m-%d %H:%M UTC")) }
+    }
+}
+
+/// The link from a page of the account back to the account.
+fn link_to_account(slug: &str) -> Markup {
+    html! { p.after { a href=(format!("/t/{slug}/account")) { "Your account" } } }
 }
 
 /// An error message, which screen readers announce (`role="alert"`).

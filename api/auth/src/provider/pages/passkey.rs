@@ -1,10 +1,11 @@
 //! Passkeys: the form that asks for one, and the account's page for them.
 
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Brand, Page, Script, alert};
+use super::{Brand, Page, Script, alert, link_to_account, time};
 
 /// The script that calls the browser's WebAuthn API.
 pub const SCRIPT: &str = include_str!("passkey.js");
@@ -77,9 +78,9 @@ pub struct ShownPasskey<'p> {
     /// Its name.
     pub name: &'p str,
     /// When it was added.
-    pub enrolled: String,
+    pub enrolled: DateTime<Utc>,
     /// When it was last used.
-    pub used: Option<String>,
+    pub used: Option<DateTime<Utc>>,
     /// Whether it may be synced to other devices.
     pub synced: bool,
 }
@@ -113,7 +114,7 @@ pub fn passkeys(page: &PasskeysPage<'_>) -> Response {
                 @else { "You have the maximum number of passkeys. Remove one first." }
             }
         }
-        p.after { a href=(format!("/t/{}/account", page.slug)) { "Your account" } }
+        (link_to_account(page.slug))
     };
     let title = "Your passkeys";
     let script = page.make.map(|make| &make.script);
@@ -131,11 +132,11 @@ fn shown(passkey: &ShownPasskey<'_>, rename: &str, remove: &str) -> Markup {
             }
             div.split {
                 p.quiet {
-                    @match &passkey.used {
-                        Some(used) => { "last used " time datetime=(used) { (used) } }
+                    @match passkey.used {
+                        Some(used) => { "last used " (time(used)) }
                         None => "not used yet",
                     }
-                    ", since " time datetime=(passkey.enrolled) { (passkey.enrolled) }
+                    ", since " (time(passkey.enrolled))
                     @if passkey.synced { ", may be on several of your devices (synced)" }
                 }
                 form method="post" action=(remove) {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Brand, Page, alert};
+use super::{Brand, Page, alert, link_to_account};
 
 /// The content of the page.
 pub struct NewPassword<'p> {
@@ -43,8 +43,8 @@ pub struct ChangePassword<'p> {
     pub person: &'p str,
     /// Their login name.
     pub login: &'p str,
-    /// The path to which the form is sent.
-    pub action: &'p str,
+    /// The short name of the tenant.
+    pub slug: &'p str,
     /// The error message, if there is one.
     pub error: Option<&'p str>,
 }
@@ -55,7 +55,7 @@ pub fn change_password(page: &ChangePassword<'_>) -> Response {
     let body = html! {
         p { "for " strong { (page.person) } }
         (alert(page.error))
-        form method="post" action=(page.action) {
+        form method="post" action=(format!("/t/{}/account/password", page.slug)) {
             input type="hidden" name="username" value=(page.login) autocomplete="username";
             label for="old" { "Current password" }
             input #old name="old" type="password" autocomplete="current-password" required autofocus;
@@ -66,20 +66,22 @@ pub fn change_password(page: &ChangePassword<'_>) -> Response {
             }
             div.row { button type="submit" { "Change password" } }
         }
+        (link_to_account(page.slug))
     };
     Page { tenant: page.tenant, title: "Change your password", leads_to: None }.answer(status, &body)
 }
 
 /// Renders the page to request a link for a forgotten password.
-pub fn forgot(tenant: &Brand, action: &str) -> Response {
+pub fn forgot(tenant: &Brand, slug: &str) -> Response {
     let body = html! {
         p { "We will send you a link to set a new password." }
-        form method="post" action=(action) {
+        form method="post" action=(format!("/t/{slug}/forgot")) {
             label for="login" { "E-mail address or user name" }
             input #login name="login" type="text" autocomplete="username" autocapitalize="none" spellcheck="false"
                 required maxlength="254" autofocus;
             div.row { button type="submit" { "Send the link" } }
         }
+        p.after { a href=(format!("/t/{slug}/login")) { "Sign in" } }
     };
     Page { tenant, title: "Forgot your password?", leads_to: None }.answer(StatusCode::OK, &body)
 }

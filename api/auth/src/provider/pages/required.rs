@@ -4,7 +4,7 @@ use maud::html;
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::second_factor::{code_field, key};
+use super::second_factor::{ShownKey, code_field};
 use super::{Brand, Page, PasskeyForm, alert};
 
 /// The content of the page.
@@ -15,10 +15,8 @@ pub struct RequiredPage<'p> {
     pub action: &'p str,
     /// The sealed state, with the authenticator's secret.
     pub pending: &'p str,
-    /// The QR code (SVG).
-    pub picture: Option<&'p str>,
-    /// The secret, for typing.
-    pub secret: &'p str,
+    /// The authenticator's key.
+    pub key: ShownKey<'p>,
     /// The form to add a passkey instead; none: passkeys can't be used here.
     pub passkey: Option<&'p PasskeyForm>,
     /// The error message, if there is one.
@@ -38,7 +36,7 @@ pub fn required(page: &RequiredPage<'_>) -> Response {
         }
         h2 { "An authenticator" }
         p { "An app that shows codes: scan this QR code with it, and enter the code that it shows." }
-        (key(page.picture, page.secret))
+        (page.key.show())
         form method="post" action=(page.action) {
             input type="hidden" name="pending" value=(page.pending);
             (code_field("Code", false))

@@ -4,7 +4,8 @@ use maud::{Markup, PreEscaped, html};
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::{Brand, Page, PasskeyForm, alert};
+use super::{Brand, Page, PasskeyForm, alert, link_to_account};
+use crate::totp::Authenticator;
 
 /// The content of the page that asks for a second factor.
 pub struct CodePage<'p> {
@@ -45,18 +46,40 @@ pub fn code(page: &CodePage<'_>) -> Response {
     Page { tenant: page.tenant, title, leads_to: page.leads_to }.answer_with(status, &body, script)
 }
 
+/// The key of an authenticator that is not enrolled yet.
+pub struct ShownKey<'p> {
+    /// Its `otpauth` URL.
+    pub link: Option<&'p str>,
+    /// The secret, for typing.
+    pub secret: &'p str,
+}
+
+impl ShownKey<'_> {
+    /// The key for scanning, for an app on the device that shows the page, and for typing.
+    pub(super) fn show(&self) -> Markup {
+        let groups: Vec<_> = self.secret.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
+        html! {
+            @if let Some(link) = self.link {
+                @if let Some(picture) = Authenticator::picture(link) {
+                    div.picture role="img" aria-label="QR code of the key below" { (PreEscaped(picture)) }
+                }
+                p.quiet { a href=(link) { "Open it in an app on this device" } }
+            }
+            p.quiet { "Or enter this key: " span.code { (groups.join(" ")) } }
+        }
+    }
+}
+
 /// The content of the page on which an authenticator is enrolled.
 pub struct EnrolPage<'p> {
     /// The branding of the tenant.
     pub tenant: &'p Brand,
-    /// The path to which the form is sent.
-    pub action: &'p str,
+    /// The short name of the tenant.
+    pub slug: &'p str,
     /// The sealed state, with the secret.
     pub pending: &'p str,
-    /// The QR code (SVG).
-    pub picture: Option<&'p str>,
-    /// The secret, for typing.
-    pub secret: &'p str,
+    /// The authenticator's key.
+    pub key: ShownKey<'p>,
     /// The error message, if there is one.
     pub error: Option<&'p str>,
 }
@@ -67,12 +90,13 @@ pub fn enrol(page: &EnrolPage<'_>) -> Response {
     let body = html! {
         (alert(page.error))
         p { "Scan this QR code with an authenticator app, and enter the code that it shows." }
-        (key(page.picture, page.secret))
-        form method="post" action=(page.action) {
+        (page.key.show())
+        form method="post" action=(format!("/t/{}/account/authenticator", page.slug)) {
             input type="hidden" name="pending" value=(page.pending);
             (code_field("Code", true))
             div.row { button type="submit" { "Use it from now on" } }
         }
+        (link_to_account(page.slug))
     };
     Page { tenant: page.tenant, title: "Add an authenticator", leads_to: None }.answer(status, &body)
 }
@@ -103,6 +127,7 @@ pub fn authenticator(page: &AuthenticatorPage<'_>) -> Response {
                 button.second type="submit" formaction=(at("remove")) { "Remove the authenticator" }
             }
         }
+        (link_to_account(page.slug))
     };
     Page { tenant: page.tenant, title: "Your authenticator", leads_to: None }.answer(status, &body)
 }
@@ -123,17 +148,6 @@ pub(super) fn left(count: usize) -> String {
         0 => "You have no recovery codes left.".to_owned(),
         1 => "You have one recovery code left.".to_owned(),
         count => format!("You have {count} recovery codes left."),
-    }
-}
-
-/// An authenticator's key, for scanning and for typing.
-pub(super) fn key(picture: Option<&str>, secret: &str) -> Markup {
-    let groups: Vec<_> = secret.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
-    html! {
-        @if let Some(picture) = picture {
-            div.picture role="img" aria-label="QR code of the key below" { (PreEscaped(picture)) }
-        }
-        p.quiet { "Or enter this key: " span.code { (groups.join(" ")) } }
     }
 }
 
