@@ -6,6 +6,17 @@ use poem::http::StatusCode;
 
 use super::{Brand, Page};
 
+/// The scopes that have a meaning of their own, in the order in which they are listed.
+const MEANINGS: [(&str, &str); 7] = [
+    ("openid", "know that it is you"),
+    ("profile", "see your name, picture, language and time zone"),
+    ("email", "see your e-mail address"),
+    ("phone", "see your telephone number"),
+    ("address", "see your postal address"),
+    ("offline_access", "keep access while you are away"),
+    ("api", "do everything that you may do here"),
+];
+
 /// The content of the page.
 pub struct Consent<'p> {
     /// The branding of the tenant.
@@ -41,21 +52,32 @@ pub fn consent(page: &Consent<'_>) -> Response {
     Page { tenant: page.tenant, title: "Allow access?", leads_to: Some(page.leads_to) }.answer(StatusCode::OK, &body)
 }
 
-/// A scope, explained in a list.
+/// A scope, explained in a list. Permissions come last.
 pub(super) fn scope_list(scope: &[String]) -> Markup {
-    html! { ul { @for word in scope { li { (meaning(word)) } } } }
+    let mut words: Vec<_> = scope.iter().map(String::as_str).collect();
+    words.sort_by_key(|word| MEANINGS.iter().position(|(of, _)| of == word).unwrap_or(MEANINGS.len()));
+    html! { ul { @for word in words { li { (meaning(word)) } } } }
 }
 
 /// The explanation of one scope.
 fn meaning(word: &str) -> String {
-    match word {
-        "openid" => "know that it is you".to_owned(),
-        "profile" => "see your name, picture, language and time zone".to_owned(),
-        "email" => "see your e-mail address".to_owned(),
-        "phone" => "see your telephone number".to_owned(),
-        "address" => "see your postal address".to_owned(),
-        "offline_access" => "keep access while you are away".to_owned(),
-        "api" => "do everything that you may do here".to_owned(),
-        permission => format!("use the permission {permission}, as far as you have it"),
+    match MEANINGS.iter().find(|(of, _)| *of == word) {
+        Some((_, meaning)) => (*meaning).to_owned(),
+        None => format!("use the permission {word}, as far as you have it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_learns_is_listed_from_little_to_much_and_permissions_come_last() {
+        let scope = ["address", "api", "crm:lead:read", "openid", "profile"].map(str::to_owned);
+        let listed = scope_list(&scope).into_string();
+        let order =
+            ["that it is you", "your name, picture", "postal address", "everything", "permission crm:lead:read"];
+        let found = order.map(|text| listed.find(text).unwrap());
+        assert!(found.is_sorted(), "{listed}");
     }
 }
