@@ -25,6 +25,11 @@ const APPLICATIONS: usize = 50;
 /// How long a redirect to the page waits until the read model includes the change just made.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// The address of the issuer, as people type it: leads to the account page, and so to sign-in.
+pub async fn at_issuer(_: &Provider, visit: Visit) -> Answer {
+    Ok(to_account(&visit))
+}
+
 /// Shows the account page.
 pub async fn account_page(provider: &Provider, visit: Visit) -> Answer {
     let Some(browser) = provider.browser_session(&visit).await? else { return Ok(to_login(&visit)) };

@@ -142,6 +142,7 @@ macro_rules! endpoints {
 }
 
 endpoints! {
+    GET "/t/:tenant" => account::at_issuer,
     GET "/t/:tenant/.well-known/openid-configuration" => discovery::configuration,
     GET "/.well-known/oauth-authorization-server/t/:tenant" => discovery::configuration,
     GET "/t/:tenant/logo" => brand::light,

@@ -372,6 +372,7 @@ async fn somebody_sees_where_they_are_signed_in_and_ends_it() {
     let page = page.await;
     assert!(page.body.contains("This browser"), "{page:?}");
     assert!(page.body.contains("last used") && page.body.contains(" UTC</time>"), "{page:?}");
+    assert_eq!(here.open(&issuer(&world)).await.leads_to().0, "/t/acme/account");
     let session = page.hidden("session");
     let end = format!("{account}/sessions");
     let mut stranger = invited(&world, "eve@example.com", &["viewer"]).await;
