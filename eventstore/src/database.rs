@@ -202,7 +202,8 @@ pub(crate) fn pool_options(max: u32, Patience { unused, given_back }: Patience) 
         })
         .after_release(move |connection, _| {
             Box::pin(async move {
-                // Waits for the answers to what nobody waited for. (SQLx then pings by itself, without a limit; that takes one round trip.)
+                // Waits for the answers to what nobody waited for. SQLx then pings by itself, without a limit. That takes one round trip; a
+                // connection that becomes silent just then keeps its place until the kernel gives it up (sqlx issue 4349).
                 within(given_back, connection.flush()).await?;
                 Ok(true)
             })

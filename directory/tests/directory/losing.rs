@@ -23,7 +23,7 @@ async fn fault_connections_that_nobody_closes_and_nobody_answers_are_replaced() 
     locks.execute("BEGIN; LOCK TABLE tenants IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let (one, two) = tokio::join!(directory.suspended(), directory.suspended());
     assert!(one.is_err() && two.is_err(), "the table is locked");
-    silence.begin();
+    silence.begin().await;
     locks.execute("COMMIT").await.unwrap();
     eventually("their places are free again", async || directory.list().await.ok()).await;
 }

@@ -287,20 +287,43 @@ async fn fault_connections_that_nobody_closes_and_nobody_answers_are_replaced() 
     // Idle connections.
     let (one, two) = tokio::join!(store.head(), store.head());
     assert_eq!((one.unwrap(), two.unwrap()), (Position(1), Position(1)));
+    given_back(&store).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    silence.begin();
+    silence.begin().await;
     for _ in 0..3 {
-        let head = tokio::time::timeout(Duration::from_secs(5), store.head()).await;
-        assert_eq!(head.expect("it is read on a new connection").unwrap(), Position(1));
+        assert_eq!(store.head().await.unwrap(), Position(1), "it is read on a new connection");
     }
+    given_back(&store).await;
     // Connections in use: queries wait while somebody has locked the table, and are given up when they are not answered.
     let mut locks = superuser(&database).await;
     locks.execute("BEGIN; LOCK TABLE log.head IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let reads = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(store.head(), store.head()) });
-    assert!(reads.await.is_err(), "the table is locked");
-    silence.begin();
+    let reads = [(); 2].map(|()| {
+        let store = store.clone();
+        tokio::spawn(async move { store.head().await })
+    });
+    eventually("both wait for the table", async || {
+        let waits = "SELECT count(*) = 2 FROM pg_locks WHERE NOT granted AND relation = 'log.head'::regclass
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut superuser(&database).await).await.unwrap().then_some(())
+    })
+    .await;
+    for read in reads {
+        read.abort();
+        assert!(read.await.unwrap_err().is_cancelled());
+    }
+    silence.begin().await;
     locks.execute("COMMIT").await.unwrap();
     eventually("their places are free again", async || store.head().await.ok()).await;
+}
+
+/// Waits until no connection of those who follow the log is in use, nor on its way back to its pool: SQLx pings each of them then, and waits
+/// for ever for one that becomes silent meanwhile.
+async fn given_back(store: &EventStore) {
+    eventually("all connections are given back", async || {
+        let [.., follow] = store.pools();
+        (follow.busy == 0).then_some(())
+    })
+    .await;
 }
 
 async fn join(clients: Vec<JoinHandle<Seen>>) -> Vec<Seen> {

@@ -77,7 +77,7 @@ async fn fault_a_checkpoint_that_a_silent_server_does_not_confirm_is_given_up() 
     let worker = worker(&way, projection).await;
     let mut active = worker.acquire(true).await.unwrap();
     active.position = Position(1);
-    silence.begin();
+    silence.begin().await;
     // From here on nothing happens that takes time: the answer does not come. So time may jump from one timer to the next.
     tokio::time::pause();
     let stored = tokio::time::timeout(Duration::from_mins(2), worker.flush(&mut active)).await;

@@ -154,7 +154,7 @@ async fn a_projection_whose_connection_is_silent_connects_again() {
     let running = road.start_by_way_of(&way, vec![Arc::new(lamps)], settings);
     road.append_many(20).await;
     road.visible(&running.models).await;
-    silence.begin();
+    silence.begin().await;
     road.append_many(20).await;
     road.applied_once(&running.models).await;
     running.stop().await;
