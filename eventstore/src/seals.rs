@@ -41,6 +41,7 @@ pub struct Seal {
     #[serde(with = "hex::serde")]
     pub root: LeafHash,
     /// When it was signed; whole microseconds.
+    #[serde(deserialize_with = "kernel::deserialize_stored_time")]
     pub sealed_at: DateTime<Utc>,
     /// The id of the key that signed it: [`SealedBy::id`].
     pub key: String,
