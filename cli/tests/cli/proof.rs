@@ -203,6 +203,8 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
             let ended = check(&changed(file, change));
             assert_eq!(ended.status.code(), Some(1), "{what}: {ended:#?}");
             assert!(ended.stdout.is_empty() && ended.stderr.contains("proves nothing"), "{what}: {}", ended.stderr);
+            let seal = ended.stderr.contains("is not the one that was signed");
+            assert_eq!(seal, what == "another signature", "{what}: {}", ended.stderr);
         }
     }
     let files = [&whole, &part, &signing_in].map(|file| file.to_str().unwrap());
