@@ -2,6 +2,7 @@
 //! without events.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
@@ -11,15 +12,27 @@ use kernel::{Position, Service, TenantId, UserId};
 use crate::context::{self, Context};
 use crate::output;
 
-/// Refuses aggregate and event types that these services do not have.
+/// A value parser for ids of aggregates. Those that are UUIDs may have capital letters, as in the API; the log has none.
+pub fn id() -> impl Fn(&str) -> Result<String, Infallible> + Clone + Send + Sync + 'static {
+    |text| Ok(kernel::read_uuid(text).map_or_else(|_| text.to_owned(), |id| id.to_string()))
+}
+
+/// Refuses aggregate and event types that these services do not have, and an event type of other aggregates.
 pub fn check_types(services: &[Service], aggregate: Option<&str>, event: Option<&str>) -> Result<()> {
     let domains = services.iter().map(|service| context::domain(*service)).collect::<Result<Vec<_>>>()?;
     let aggregates: BTreeSet<_> =
         domains.iter().flat_map(|domain| &domain.aggregates).map(|aggregate| aggregate.name).collect();
     check_type(services, "aggregate", aggregate, &aggregates)?;
-    let events: BTreeSet<_> =
-        domains.iter().flat_map(|domain| (domain.event_types)()).map(|event| event.name).collect();
-    check_type(services, "event", event, &events)
+    let types: Vec<_> = domains.iter().flat_map(|domain| (domain.event_types)()).collect();
+    let events: BTreeSet<_> = types.iter().map(|event| event.name).collect();
+    check_type(services, "event", event, &events)?;
+    let event = event.and_then(|name| types.iter().find(|known| known.name == name));
+    match (aggregate, event) {
+        (Some(aggregate), Some(event)) if event.aggregate_type != aggregate => {
+            bail!("{} is an event of {}, which no {aggregate} has", event.name, event.aggregate_type)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_type(services: &[Service], of: &str, name: Option<&str>, known: &BTreeSet<&str>) -> Result<()> {
@@ -124,6 +137,21 @@ pub fn check_span(of: &str, from: Option<DateTime<Utc>>, until: Option<DateTime<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_found_in_whichever_case_it_is_written() {
+        let read = id();
+        assert_eq!(read("0197A8A0-0000-7000-8000-00000000BEEF").unwrap(), "0197a8a0-0000-7000-8000-00000000beef");
+        assert_eq!(read("Other").unwrap(), "Other", "not every id is a UUID");
+    }
+
+    #[test]
+    fn an_event_of_other_aggregates_is_refused() {
+        let crm = [context::service("crm").unwrap()];
+        assert!(check_types(&crm, Some("crm.lead"), Some("crm.lead.captured")).is_ok());
+        let refused = check_types(&crm, Some("crm.account"), Some("crm.lead.captured")).unwrap_err().to_string();
+        assert_eq!(refused, "crm.lead.captured is an event of crm.lead, which no crm.account has");
+    }
 
     #[test]
     fn a_slip_is_answered_with_the_names_that_begin_like_it() {

@@ -27,6 +27,7 @@ pub struct Show {
     /// The aggregate's type, such as crm.lead
     aggregate_type: String,
     /// The aggregate's id
+    #[arg(value_parser = crate::selection::id())]
     aggregate_id: String,
     /// The state at this time: with the events that had occurred by then
     #[arg(long, value_name = "TIME", value_parser = time::parse)]

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub use audit::{Audit, Finding, Verdict};
+pub use audit::{Audit, Finding, Verdict, check_signature};
 pub use key::{SealKey, SealedBy};
 pub use rows::last_seal;
 pub use sealer::{Sealer, SealerState, unsealed};
@@ -41,6 +41,7 @@ pub struct Seal {
     #[serde(with = "hex::serde")]
     pub root: LeafHash,
     /// When it was signed; whole microseconds.
+    #[serde(deserialize_with = "kernel::deserialize_stored_time")]
     pub sealed_at: DateTime<Utc>,
     /// The id of the key that signed it: [`SealedBy::id`].
     pub key: String,
@@ -131,6 +132,12 @@ mod tests {
             alter(&mut seal);
             assert!(!key.sealed_by().has_signed(&seal), "{seal:?}");
         }
+        let ours = [key.sealed_by()];
+        assert_eq!(check_signature(&second, &ours), Ok(()));
+        let longer = Seal { size: 5, ..second.clone() };
+        let altered = Finding::SealAltered { size: 5, key: ours[0].id() };
+        assert_eq!(check_signature(&longer, &ours), Err(altered), "not as if another key had signed it");
+        assert!(matches!(check_signature(&second, &[other.sealed_by()]), Err(Finding::NotSigned { size: 4, .. })));
         let text = serde_json::to_string(&second).unwrap();
         assert_eq!(serde_json::from_str::<Seal>(&text).unwrap(), second);
     }

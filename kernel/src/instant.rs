@@ -66,9 +66,40 @@ pub fn deserialize_optional_time<'de, D: Deserializer<'de>>(
     deserializer.deserialize_option(Text)
 }
 
+/// Reads a time that was written as it is stored and hashed, in whole microseconds:
+/// `#[serde(deserialize_with = "kernel::deserialize_stored_time")]`. A time with more digits, and a leap second, are refused: they have the
+/// hash of the time that they stand for in the log, so a proven text could be altered to them unnoticed.
+///
+/// # Errors
+/// Those of the format, and for a time that is not stored like this.
+pub fn deserialize_stored_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+    let time = <DateTime<Utc> as serde::Deserialize>::deserialize(deserializer)?;
+    if DateTime::from_timestamp_micros(time.timestamp_micros()) == Some(time) {
+        Ok(time)
+    } else {
+        Err(D::Error::custom("a stored time has whole microseconds, and is no leap second"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stored_time_has_whole_microseconds() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Stored {
+            #[serde(deserialize_with = "deserialize_stored_time")]
+            at: DateTime<Utc>,
+        }
+        let read = |at: &str| serde_json::from_value::<Stored>(serde_json::json!({ "at": at })).map(|stored| stored.at);
+        for text in ["2026-07-01T09:30:00.123456Z", "2026-07-01T09:30:00Z", "1969-12-31T23:59:59.999999Z"] {
+            assert_eq!(read(text).map(write_time).unwrap(), text);
+        }
+        for other in ["2026-07-01T09:30:00.123456001Z", "1969-12-31T23:59:59.9999999Z", "2026-12-31T23:59:60Z"] {
+            assert!(read(other).unwrap_err().to_string().contains("whole microseconds"), "{other}");
+        }
+    }
 
     #[test]
     fn a_time_has_one_form() {

@@ -59,7 +59,7 @@ pub use event::{DecodeError, Event, EventType};
 pub use formula::{from_cell, is_formula, without_formula};
 pub use id::{NotAnId, deserialize_uuid, read_uuid};
 pub use idempotent::{ANSWER_RETENTION, ANSWER_SWEEP_INTERVAL, IdempotentRequest};
-pub use instant::{NotATime, deserialize_optional_time, read_time, write_time};
+pub use instant::{NotATime, deserialize_optional_time, deserialize_stored_time, read_time, write_time};
 pub use last_times::LastTimes;
 pub use leaf::{Leaf, LeafHash};
 pub use listed::listed;

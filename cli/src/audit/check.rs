@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use eventstore::seals::{Audit, Seal, SealedBy};
+use eventstore::seals::{Audit, Seal, SealedBy, check_signature};
 use kernel::root_by_path;
 use serde::Serialize;
 
@@ -163,12 +163,7 @@ fn whole(mut lines: Lines<impl BufRead>, head: Head, trusted: Vec<SealedBy>, kno
 fn part(mut lines: Lines<impl BufRead>, head: Head, trusted: &[SealedBy]) -> Result<Proven> {
     let Some(Line::Seal(seal)) = lines.next()? else { bail!("it has no seal") };
     check_owner(&head, &seal)?;
-    ensure!(
-        trusted.iter().any(|key| key.has_signed(&seal)),
-        "its seal is not signed by a trusted key (it names {}; trusted: {})",
-        seal.key,
-        trusted.iter().map(SealedBy::id).collect::<Vec<_>>().join(", ")
-    );
+    check_signature(&seal, trusted)?;
     let (mut events, mut last) = (0, 0);
     let said = loop {
         match lines.next()?.context("its end is missing")? {

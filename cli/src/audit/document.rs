@@ -65,7 +65,9 @@ pub struct Entry {
     event_id: Uuid,
     event_type: String,
     event_version: u32,
+    #[serde(deserialize_with = "kernel::deserialize_stored_time")]
     occurred_at: DateTime<Utc>,
+    #[serde(deserialize_with = "kernel::deserialize_stored_time")]
     recorded_at: DateTime<Utc>,
     /// The bytes exactly as they are stored and hashed. Personal data in them stays encrypted.
     payload: Box<RawValue>,
@@ -126,5 +128,27 @@ impl Entry {
             hex::decode_to_slice(text, &mut hash).ok().map(|()| hash)
         };
         self.path.as_ref()?.iter().map(decode).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attack_251_a_time_in_a_proven_file_is_not_altered_by_less_than_is_hashed() {
+        let read = |at: &str| {
+            let event = serde_json::json!({
+                "number": 1, "aggregate_type": "crm.lead", "aggregate_id": "1", "sequence": 1, "event_id": Uuid::nil(),
+                "event_type": "crm.lead.captured", "event_version": 1, "occurred_at": at,
+                "recorded_at": "2027-01-01T00:00:00Z", "payload": {}, "metadata": {},
+            });
+            serde_json::from_str::<Line>(&serde_json::json!({ "event": event }).to_string())
+        };
+        assert!(read("2027-01-01T00:00:00Z").is_ok() && read("2026-12-31T23:59:59.999999Z").is_ok());
+        // Both have the leaf hash of the first one above.
+        for other in ["2027-01-01T00:00:00.000000999Z", "2026-12-31T23:59:60Z"] {
+            assert!(read(other).unwrap_err().to_string().contains("whole microseconds"), "{other}");
+        }
     }
 }

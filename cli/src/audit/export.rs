@@ -51,7 +51,7 @@ pub struct Export {
     #[arg(long = "aggregate", value_name = "TYPE")]
     aggregate_type: Option<String>,
     /// Only the aggregate with this id
-    #[arg(long = "id", value_name = "ID", requires = "aggregate_type")]
+    #[arg(long = "id", value_name = "ID", requires = "aggregate_type", value_parser = crate::selection::id())]
     aggregate_id: Option<String>,
     /// Only events recorded at this time or later
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
@@ -165,9 +165,7 @@ impl Export {
         bar.finish_and_clear();
         outcome?;
         if verdict.last.is_none() {
-            output::tell(
-                "nothing of it is sealed yet, so this file proves nothing: is `inopsio serve` running with audit.seal_key?",
-            );
+            output::tell(format!("this file proves nothing: {}", without_seal(verdict.events)));
         }
         line(sink, &Line::End(End { events: verdict.events }))?;
         Ok(verdict.events)
@@ -188,8 +186,7 @@ impl Export {
         })
         .await?;
         bar.finish_and_clear();
-        let seal =
-            verdict.last.context("nothing of it is sealed yet: is `inopsio serve` running with audit.seal_key?")?;
+        let seal = verdict.last.context(without_seal(verdict.events))?;
         let size = usize::try_from(seal.size)?;
         leaves.truncate(size);
         let tree = Leaves::new(leaves);
@@ -234,6 +231,14 @@ impl Export {
             sessions.insert(event.aggregate_id.clone());
         }
         sessions.contains(&event.aggregate_id)
+    }
+}
+
+/// Why a history with this many events has no seal.
+const fn without_seal(events: u64) -> &'static str {
+    match events {
+        0 => "it has no events",
+        _ => "nothing of it is sealed yet: is `inopsio serve` running with audit.seal_key?",
     }
 }
 

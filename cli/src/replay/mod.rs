@@ -36,7 +36,7 @@ pub struct Replay {
     #[arg(long = "aggregate", value_name = "TYPE")]
     aggregate_type: Option<String>,
     /// Only the aggregate with this id
-    #[arg(long = "id", value_name = "ID")]
+    #[arg(long = "id", value_name = "ID", value_parser = crate::selection::id())]
     aggregate_id: Option<String>,
     /// Only events of this type, such as crm.lead.qualified
     #[arg(long = "event", value_name = "TYPE")]

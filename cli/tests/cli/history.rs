@@ -55,6 +55,7 @@ fn a_replay_is_complete_in_order_and_says_so() {
     let second = events[1]["recorded_at"].as_str().unwrap();
     let event_type = events[3]["event_type"].as_str().unwrap();
     assert_eq!(counted(&["--id", &leads[1]]), 2);
+    assert_eq!(counted(&["--id", &leads[1].to_uppercase()]), 2, "as the API finds it, too");
     assert_eq!(counted(&["--aggregate", "crm.lead"]), 4);
     assert_eq!(counted(&["--aggregate", "crm.contact"]), 0);
     assert_eq!(counted(&["--event", event_type]), 1);
@@ -112,6 +113,10 @@ fn a_slip_is_refused_with_what_is_allowed(sandbox: &Sandbox) {
     for (slip, why) in [
         (&["--id", "nope"][..], "has no aggregate with the id nope"),
         (&["--occurred-from", "2026-02-01", "--occurred-until", "2026-01-01"], "--occurred-until is not after"),
+        (
+            &["--aggregate", "crm.account", "--event", "crm.lead.captured"],
+            "an event of crm.lead, which no crm.account has",
+        ),
         (&["--after", "3", "--to", "2"], "--to is not beyond --after"),
         (&["--after", "999999"], "the log of crm ends at"),
         (&["--to", "999999"], "the log of crm ends at"),
@@ -134,6 +139,7 @@ fn an_aggregate_is_shown_as_it_is_and_as_it_was() {
 
     let now = show(&[]);
     assert_eq!((now["version"].as_u64(), now["position"].as_u64()), (Some(2), Some(4)), "{now}");
+    assert_eq!(sandbox.json(&["show", "--tenant", "demo", "crm.lead", &leads[1].to_uppercase()]), now);
     let before = show(&["--position", "3"]);
     assert_eq!((before["version"].as_u64(), before["position"].as_u64()), (Some(1), Some(2)), "{before}");
     assert_ne!(before["state"], now["state"]);

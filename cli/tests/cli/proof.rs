@@ -43,6 +43,13 @@ fn changes() -> Vec<(&'static str, Change)> {
             }),
         ),
         (
+            "a time, by less than is hashed",
+            Box::new(|lines| {
+                let at = events(lines)[1];
+                lines[at] = lines[at].replacen("Z\",\"payload\"", "001Z\",\"payload\"", 1);
+            }),
+        ),
+        (
             "two events in other places",
             Box::new(|lines| {
                 let at = events(lines);
@@ -71,10 +78,14 @@ fn changes() -> Vec<(&'static str, Change)> {
 
 /// Invalid filters are refused, and no output file is created.
 fn slips_are_refused(sandbox: &Sandbox) {
-    let slips: [(&[&str], &str); 6] = [
+    let slips: [(&[&str], &str); 7] = [
         (&["--service", "crm", "--event", "crm.lead.captred"], "allowed of crm.lead: crm.lead."),
         (&["--service", "crm", "--event", "auth.session.started"], "begins with the service auth"),
         (&["--service", "crm", "--aggregate", "crm.leads"], "there is no aggregate type \"crm.leads\"; allowed: crm."),
+        (
+            &["--service", "crm", "--aggregate", "crm.account", "--event", "crm.lead.captured"],
+            "which no crm.account has",
+        ),
         (&["--service", "crm", "--aggregate", "crm.lead", "--id", "nope"], "has no crm.lead with the id nope"),
         (&["--service", "crm", "--recorded-from", "2026-02-01", "--recorded-until", "2026-01-01"], "is not after"),
         (&["--sign-ins", "--user", "0197a8a0-0000-7000-8000-000000000001"], "has no user with the id 0197a8a0"),
@@ -87,6 +98,17 @@ fn slips_are_refused(sandbox: &Sandbox) {
         assert!(ended.stderr.contains(why), "{slip:?}: {}", ended.stderr);
         assert!(!slipped.exists() && !slipped.with_extension("ndjson.part").exists(), "{slip:?}");
     }
+}
+
+/// A history without events is not taken for one that nobody seals.
+fn where_nothing_happened_nothing_is_proven(sandbox: &Sandbox) {
+    sandbox.ok(&["tenant", "create", "empty"]);
+    let export = ["audit", "export", "--tenant", "empty", "--service", "crm"];
+    let whole = sandbox.run(&export);
+    assert!(whole.status.success() && whole.stderr.contains("proves nothing: it has no events"), "{whole:#?}");
+    let part = sandbox.run(&[&export[..], &["--event", "crm.lead.captured"]].concat());
+    assert_eq!((part.status.code(), part.stdout.as_str()), (Some(1), ""));
+    assert!(part.stderr.contains("the history of empty in crm: it has no events"), "{}", part.stderr);
 }
 
 /// A user without sign-ins is looked up in the `user` service. If its database can't be reached, the export continues with a warning.
@@ -151,6 +173,7 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
     let signing_in = sandbox.folder.join("sign-ins.ndjson");
     sandbox.ok(&["audit", "export", "--tenant", "demo", "--sign-ins", "--output", signing_in.to_str().unwrap()]);
     slips_are_refused(&sandbox);
+    where_nothing_happened_nothing_is_proven(&sandbox);
     users_need_not_be_known(&sandbox);
     is_held_against_its_own_history_only(&sandbox, [&whole, &signing_in].map(|file| file.to_str().unwrap()));
     drop(dev);
@@ -180,6 +203,8 @@ fn a_history_is_proven_by_a_file_and_a_key_and_whatever_was_done_to_the_file_is_
             let ended = check(&changed(file, change));
             assert_eq!(ended.status.code(), Some(1), "{what}: {ended:#?}");
             assert!(ended.stdout.is_empty() && ended.stderr.contains("proves nothing"), "{what}: {}", ended.stderr);
+            let seal = ended.stderr.contains("is not the one that was signed");
+            assert_eq!(seal, what == "another signature", "{what}: {}", ended.stderr);
         }
     }
     let files = [&whole, &part, &signing_in].map(|file| file.to_str().unwrap());

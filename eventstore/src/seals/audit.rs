@@ -45,6 +45,13 @@ pub enum Finding {
         /// The ids of the trusted keys.
         trusted: Vec<String>,
     },
+    /// A seal names a trusted key, but does not have its signature: it was altered after it was signed.
+    SealAltered {
+        /// The number of events that the seal says it covers.
+        size: u64,
+        /// The id of the key in the seal.
+        key: String,
+    },
     /// A seal does not refer to the one before it: a seal was removed or inserted.
     NotNext {
         /// The number of events that the seal covers.
@@ -90,6 +97,10 @@ impl fmt::Display for Finding {
                 "the seal of {size} events is not signed by a trusted key (it names {key}; trusted: {})",
                 trusted.join(", ")
             ),
+            Self::SealAltered { size, key } => write!(
+                f,
+                "the seal of {size} events is not the one that was signed: its signature is not by {key}, which it names"
+            ),
             Self::NotNext { size } => {
                 write!(
                     f,
@@ -113,6 +124,23 @@ impl fmt::Display for Finding {
 }
 
 impl std::error::Error for Finding {}
+
+/// Checks that one of these keys signed a seal.
+///
+/// # Errors
+/// [`Finding::SealAltered`] if it names one of them, else [`Finding::NotSigned`].
+pub fn check_signature(seal: &Seal, trusted: &[SealedBy]) -> Result<(), Finding> {
+    if trusted.iter().any(|key| key.has_signed(seal)) {
+        return Ok(());
+    }
+    let (size, key) = (seal.size, seal.key.clone());
+    let trusted: Vec<_> = trusted.iter().map(SealedBy::id).collect();
+    Err(if trusted.contains(&key) {
+        Finding::SealAltered { size, key }
+    } else {
+        Finding::NotSigned { size, key, trusted }
+    })
+}
 
 /// The result for a history without differences.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +209,7 @@ impl Audit {
     /// # Errors
     /// If it is not signed by a trusted key, or does not refer to the previous seal.
     pub fn seal(&mut self, seal: Seal) -> Result<(), Finding> {
-        self.check_signature(&seal)?;
+        check_signature(&seal, &self.trusted)?;
         let previous = self.known.as_ref().map_or([0; 32], Seal::digest);
         if seal.previous != previous || seal.size <= self.sealed() {
             return Err(Finding::NotNext { size: seal.size });
@@ -198,21 +226,13 @@ impl Audit {
     /// # Errors
     /// If it is not signed by a trusted key, or contradicts another seal that was kept.
     pub fn require(&mut self, seal: Seal) -> Result<(), Finding> {
-        self.check_signature(&seal)?;
+        check_signature(&seal, &self.trusted)?;
         // The later one must not take the earlier one's place: whoever sealed another history could have it compared with that alone.
         if self.kept.get(&seal.size).is_some_and(|kept| kept.root != seal.root) {
             return Err(Finding::TwoHistories { size: seal.size });
         }
         self.kept.insert(seal.size, seal);
         Ok(())
-    }
-
-    fn check_signature(&self, seal: &Seal) -> Result<(), Finding> {
-        if self.trusted.iter().any(|key| key.has_signed(seal)) {
-            return Ok(());
-        }
-        let trusted = self.trusted.iter().map(SealedBy::id).collect();
-        Err(Finding::NotSigned { size: seal.size, key: seal.key.clone(), trusted })
     }
 
     /// Passes the next event.
