@@ -1,6 +1,7 @@
 //! CRM in REST, under `/v1/crm/`: one file per aggregate. Every command is a POST to the resource or collection that it changes.
 
 mod account;
+mod assignment;
 mod contact;
 mod conversion;
 mod currencies;
