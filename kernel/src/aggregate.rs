@@ -17,7 +17,8 @@ pub trait Aggregate: Default + Clone + serde::Serialize + serde::de::Deserialize
     const FORM: u32 = 1;
 
     /// Whether [`Personal`](crate::Personal) values in its events are stored encrypted ("sealed"), under one key for each instance. An
-    /// event that [erases](crate::personal::erases) then destroys that key in the same append.
+    /// event that [erases](crate::personal::erases) then destroys that key in the same append. It must be true if and only if there are
+    /// such values; a test of the gateway (`tests/gateway/sealed.rs`) compares it with the events' schemas.
     const SEALED: bool = false;
 
     /// The data subject of a [`SEALED`](Self::SEALED) instance in this state, as the stream `type/id` of a person. The instance's personal

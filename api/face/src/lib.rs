@@ -39,6 +39,7 @@ mod ports;
 mod position;
 mod postal_address;
 mod problem;
+mod rest;
 pub mod schema;
 mod streamed;
 mod uploads;

@@ -271,9 +271,41 @@ fn sagas(adapters: &Adapters) -> Vec<Sagas> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use config::SETTINGS;
 
     use super::*;
+
+    /// Without them the APIs that belong to no domain refuse everybody for this service, or do not know it.
+    #[test]
+    fn each_permission_table_has_what_the_apis_of_all_services_need() {
+        let every = [
+            "dead_letter:read",
+            "dead_letter:write",
+            "history:backdate",
+            "history:read",
+            "job:read",
+            "job:write",
+            "projection:rebuild",
+        ];
+        for domain in all() {
+            let of_sagas = domain.sagas.is_some().then_some(["saga:read", "saga:write"]);
+            let needed = every.into_iter().chain(of_sagas.into_iter().flatten());
+            let needed = needed.map(|permission| format!("{}:{permission}", domain.service));
+            let granted: BTreeSet<_> = domain.grants.iter().map(|grant| grant.permission).collect();
+            let missing: Vec<_> = needed.filter(|permission| !granted.contains(permission.as_str())).collect();
+            assert!(missing.is_empty(), "say in grants.rs who has {missing:?}");
+        }
+    }
+
+    /// Settings and commands of operators name read models without their services.
+    #[test]
+    fn no_two_read_models_have_one_name() {
+        let projections = known().projections;
+        let names: BTreeSet<_> = projections.iter().collect();
+        assert_eq!(names.len(), projections.len(), "{projections:?}");
+    }
 
     #[test]
     fn each_service_is_placed_by_the_environment_too() {

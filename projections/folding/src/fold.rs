@@ -36,11 +36,20 @@ pub trait Erasable: Current {
     fn forget(&mut self);
 }
 
-/// Removes the personal data from the row of the aggregate that an event erases.
+/// Removes the personal data from the row of the aggregate that an event erases: what `forgets by` of [`projection!`](crate::projection!)
+/// names if nothing else depends on that row.
 ///
 /// # Errors
 /// Errors of the database.
-pub async fn forget<C: Erasable>(event: &RecordedEvent, tables: &mut PgConnection) -> Result<Folded<C>, ApplyError> {
+pub async fn forget<C: Erasable>(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
+    forgotten::<C>(event, tables).await.map(drop)
+}
+
+/// As [`forget`], and returns the row, for tables that are made from it.
+///
+/// # Errors
+/// Errors of the database.
+pub async fn forgotten<C: Erasable>(event: &RecordedEvent, tables: &mut PgConnection) -> Result<Folded<C>, ApplyError> {
     // An id that is not a UUID has no row here.
     let key = event.aggregate_id.parse().map(|id| (event.tenant.uuid(), id));
     let keys: Vec<Key> = key.into_iter().collect();

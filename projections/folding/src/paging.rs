@@ -58,7 +58,7 @@ pub enum KeyType {
 /// The order of a list: one column, then the id, both in one direction, so that one index serves it.
 #[derive(Clone, Copy, Debug)]
 pub struct Keyset {
-    /// The column that orders the list.
+    /// The column that orders the list. It must be `NOT NULL`: no row comes after a cursor by comparison with a column without a value.
     pub column: &'static str,
     /// Its type.
     pub ty: KeyType,

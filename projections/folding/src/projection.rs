@@ -64,6 +64,10 @@ macro_rules! projection {
                 tables: &'a mut sqlx::PgConnection,
             ) -> futures::future::BoxFuture<'a, Result<(), projector::ApplyError>> {
                 Box::pin($forget(event, tables))
+            }
+
+            fn forgets(&self) -> bool {
+                true
             })?
         }
     };

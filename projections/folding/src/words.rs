@@ -237,7 +237,7 @@ pub async fn forget<R: Searchable + Erasable>(
     event: &RecordedEvent,
     tables: &mut PgConnection,
 ) -> Result<(), ApplyError> {
-    let folded = fold::forget::<R>(event, tables).await?;
+    let folded = fold::forgotten::<R>(event, tables).await?;
     Ok(WordChanges::of(&folded).write::<R>(tables).await?)
 }
 

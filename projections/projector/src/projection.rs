@@ -60,6 +60,12 @@ pub trait Projection: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), ApplyError>> {
         Box::pin(async { Ok(()) })
     }
+
+    /// Whether it implements [`forget`](Self::forget). A test of the gateway (`tests/gateway/sealed.rs`) fails if a projection wants an
+    /// event that erases, and does not.
+    fn forgets(&self) -> bool {
+        false
+    }
 }
 
 /// The reason why events could not be applied.

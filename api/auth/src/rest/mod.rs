@@ -17,32 +17,19 @@ use face::{Addressee, Runtime};
 use kernel::{Caller, Refusal, UserId};
 use poem_openapi::Tags;
 
-/// All operations.
-pub type Rest = (
-    machine::Machines,
-    api_key::ApiKeys,
-    client::Clients,
-    saml_connection::SamlConnections,
-    session::Sessions,
-    sign_in_policy::SignInPolicies,
-    branding::Brandings,
-    signing_key::SigningKeys,
-    consent::Consents,
-);
-
-/// Creates all operations.
-pub fn rest(runtime: Runtime) -> Rest {
-    (
-        machine::Machines::new(runtime.clone()),
-        api_key::ApiKeys::new(runtime.clone()),
-        client::Clients::new(runtime.clone()),
-        saml_connection::SamlConnections::new(runtime.clone()),
-        session::Sessions::new(runtime.clone()),
-        sign_in_policy::SignInPolicies::new(runtime.clone()),
-        branding::Brandings::new(runtime.clone()),
-        signing_key::SigningKeys::new(runtime.clone()),
-        consent::Consents::new(runtime),
-    )
+face::rest! {
+    /// All operations over a running service.
+    pub fn rest(runtime: Runtime) -> Rest of [
+        machine::Machines,
+        api_key::ApiKeys,
+        client::Clients,
+        saml_connection::SamlConnections,
+        session::Sessions,
+        sign_in_policy::SignInPolicies,
+        branding::Brandings,
+        signing_key::SigningKeys,
+        consent::Consents,
+    ]
 }
 
 /// Restricts a command to subjects whose permissions do not exceed the caller's own.

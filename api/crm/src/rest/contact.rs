@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Tag;
+use super::assignment::Assignment;
 use super::form;
-use super::lead::{Assignment, shown};
+use super::lead::shown;
 use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find_current, id};
 
 /// The operations on contacts.

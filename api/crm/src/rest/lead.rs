@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Tag;
+use super::assignment::Assignment;
 use super::form;
 use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find_current, id};
 
@@ -100,16 +101,6 @@ struct NewLeadDetails {
     /// Postal address.
     #[serde(default)]
     address: Option<NewPostalAddress>,
-}
-
-/// A new responsible user.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(example = serde_json::json!({"owner": "ada"}))]
-pub(super) struct Assignment {
-    /// The responsible user, as the subject of their token. An id of nobody who can sign in now is refused (`cannot_sign_in`).
-    #[schemars(with = "form::Subject")]
-    pub owner: String,
 }
 
 /// Why a lead is qualified.

@@ -1,6 +1,7 @@
 //! CRM in REST, under `/v1/crm/`: one file per aggregate. Every command is a POST to the resource or collection that it changes.
 
 mod account;
+mod assignment;
 mod contact;
 mod conversion;
 mod currencies;
@@ -18,38 +19,22 @@ mod stage;
 use face::Runtime;
 use poem_openapi::Tags;
 
-/// All operations.
-pub type Rest = (
-    lead::Leads,
-    conversion::Conversions,
-    import::Imports,
-    export::Exports,
-    contact::Contacts,
-    account::Accounts,
-    opportunity::Opportunities,
-    pipeline::Pipelines,
-    stage::Stages,
-    currencies::CurrencySettings,
-    follow_up::FollowUps,
-    erasure::Erasures,
-);
-
-/// All operations over a running service.
-pub fn rest(runtime: Runtime) -> Rest {
-    (
-        lead::Leads::new(runtime.clone()),
-        conversion::Conversions::new(runtime.clone()),
-        import::Imports::new(runtime.clone()),
-        export::Exports::new(runtime.clone()),
-        contact::Contacts::new(runtime.clone()),
-        account::Accounts::new(runtime.clone()),
-        opportunity::Opportunities::new(runtime.clone()),
-        pipeline::Pipelines::new(runtime.clone()),
-        stage::Stages::new(runtime.clone()),
-        currencies::CurrencySettings::new(runtime.clone()),
-        follow_up::FollowUps::new(runtime.clone()),
-        erasure::Erasures::new(runtime),
-    )
+face::rest! {
+    /// All operations over a running service.
+    pub fn rest(runtime: Runtime) -> Rest of [
+        lead::Leads,
+        conversion::Conversions,
+        import::Imports,
+        export::Exports,
+        contact::Contacts,
+        account::Accounts,
+        opportunity::Opportunities,
+        pipeline::Pipelines,
+        stage::Stages,
+        currencies::CurrencySettings,
+        follow_up::FollowUps,
+        erasure::Erasures,
+    ]
 }
 
 /// How the reference groups the operations.

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Tag;
+use super::assignment::Assignment;
 use super::form;
-use super::lead::Assignment;
 use super::money::MoneyBody;
 use face::operation::{ChangeResult, CreateResult, ReadResult, change, create, find_current, id};
 

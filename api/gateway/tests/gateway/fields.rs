@@ -246,21 +246,27 @@ fn permissions() -> BTreeSet<&'static str> {
     questions.chain(fields).filter(|needs| !needs.is_empty()).collect()
 }
 
-/// Arguments with which a query field returns something.
+/// Arguments with which a query field returns something. A field is named after the resource whose `id` it takes: `lead`, `leadHistory`.
 fn given(sample: &SampleTenant, question: &str, argument: &str) -> Option<String> {
     let name = match (question, argument) {
         ("user.policyDryRun", "change") => {
             return Some(format!("{{ roles: [{{ name: \"{SELLER}\", permissions: [] }}] }}"));
         }
-        ("crm.leadHistory" | "crm.leadStanding", "id") => "lead",
-        ("crm.contactHistory", "id") => "contact",
-        ("crm.accountHistory", "id") => "account",
-        ("user.userHistory", "id") | (_, "userId") => "user",
+        // A dead letter is no resource of a tenant's own making.
+        ("deadLetters.letter", _) => return None,
+        (_, "userId") => "user",
         (_, "pipelineId") => "pipeline",
-        (question, "id") => question.rsplit('.').next().unwrap_or_default(),
+        (question, "id") => {
+            let name = question.rsplit('.').next().unwrap_or_default();
+            name.strip_suffix("History").or(name.strip_suffix("Standing")).unwrap_or(name)
+        }
         _ => return None,
     };
-    sample.ids.get(name).map(|id| format!("\"{id}\""))
+    let id = sample.ids.get(name);
+    let id = id.unwrap_or_else(|| {
+        panic!("{question} shows a {name}: make one in sample_tenant.rs, or say here what it takes")
+    });
+    Some(format!("\"{id}\""))
 }
 
 /// The permission that a query field needs.

@@ -62,6 +62,7 @@ mod scim;
 mod scim_doubled;
 mod scim_groups;
 mod scim_writes;
+mod sealed;
 mod secrets;
 mod sign_in;
 mod sources;

@@ -145,7 +145,7 @@ impl SampleTenant {
     /// Sends a query, once the read models have reached the ends of all logs, with a token.
     pub async fn ask(&self, token: &str, text: &str) -> Value {
         let mut positions = Vec::new();
-        for service in ["crm", "user", "auth"] {
+        for service in gateway::SERVICES.iter().map(|service| service.name()) {
             positions.push(format!("{service}={}", self.world.head_of_all(self.world.of(service)).await));
         }
         let request = self.world.anonymous(Method::POST, "/graphql").bearer_auth(token);

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::authentication::walked;
+use crate::contracts::openapi;
 use crate::needs::OPERATIONS;
 use crate::sample_tenant::SampleTenant;
+use crate::unasked::schema_of;
 use crate::world::{Answer, World};
 
 #[tokio::test]
@@ -80,6 +82,18 @@ async fn a_body_that_names_another_tenants_things_gets_the_very_answer_of_unknow
     assert_eq!(world.head().await, before);
 }
 
+/// The paths of the operations whose body names the owner of a record.
+fn operations_with_an_owner() -> BTreeSet<String> {
+    let contract = openapi();
+    let paths = contract["paths"].as_object().unwrap().iter();
+    let with_owner = paths.filter(|(_, operations)| {
+        let named = |operation: &Value| schema_of(&contract, operation)["properties"]["owner"].is_object();
+        // An export only filters by it.
+        operations.as_object().unwrap().values().any(|one| one["operationId"] != "exportLeads" && named(one))
+    });
+    with_owner.map(|(path, _)| path.clone()).collect()
+}
+
 #[tokio::test]
 async fn attack_233_another_tenants_user_as_the_owner_gets_the_very_answer_of_nobody() {
     // CRM runs in a process of its own, which looks users up in the log of the user service.
@@ -102,17 +116,25 @@ async fn attack_233_another_tenants_user_as_the_owner_gets_the_very_answer_of_no
     let amount = json!({ "minor": 100, "currency": "EUR" });
     let deal = json!({ "name": "An engine", "pipeline": pipeline, "amount": amount, "close_date": "2027-03-31" });
     let given = [
-        (format!("/v1/crm/leads/{}/assign", create("leads", lead.clone()).await), json!({})),
-        (format!("/v1/crm/contacts/{}/reassign", create("contacts", lead.clone()).await), json!({})),
-        (format!("/v1/crm/accounts/{}/reassign", create("accounts", account.clone()).await), json!({})),
-        (format!("/v1/crm/opportunities/{}/reassign", create("opportunities", deal.clone()).await), json!({})),
-        ("/v1/crm/leads".to_owned(), lead.clone()),
-        ("/v1/crm/contacts".to_owned(), lead),
-        ("/v1/crm/accounts".to_owned(), account),
-        ("/v1/crm/opportunities".to_owned(), deal),
+        ("/v1/crm/leads/{lead}/assign", create("leads", lead.clone()).await, json!({})),
+        ("/v1/crm/contacts/{contact}/reassign", create("contacts", lead.clone()).await, json!({})),
+        ("/v1/crm/accounts/{account}/reassign", create("accounts", account.clone()).await, json!({})),
+        ("/v1/crm/opportunities/{opportunity}/reassign", create("opportunities", deal.clone()).await, json!({})),
+        ("/v1/crm/leads", String::new(), lead.clone()),
+        ("/v1/crm/contacts", String::new(), lead),
+        ("/v1/crm/accounts", String::new(), account),
+        ("/v1/crm/opportunities", String::new(), deal),
     ];
+    let tried: BTreeSet<String> = given.iter().map(|(pattern, ..)| (*pattern).to_owned()).collect();
+    assert_eq!(
+        tried,
+        operations_with_an_owner(),
+        "try each operation that gives somebody a record: add it here, and look its owner up (commands/crm/src/owner.rs)"
+    );
     let before = world.head_of(&world.database).await;
-    for (path, body) in given {
+    for (pattern, id, body) in given {
+        let path = pattern.split('/').map(|part| if part.starts_with('{') { id.as_str() } else { part });
+        let path = path.collect::<Vec<_>>().join("/");
         let ask = async |owner: &str| {
             let mut body = body.clone();
             body["owner"] = owner.into();

@@ -1,5 +1,5 @@
-//! Every text in every command: forbidden characters, excessive length and wrong types are refused, and nothing is written. The pattern in
-//! the contract says the same.
+//! Every text in every command: forbidden characters, excessive length, wrong types, and days and times in another form are refused, and
+//! nothing is written. The pattern in the contract says the same.
 
 use std::collections::BTreeMap;
 
@@ -75,6 +75,51 @@ async fn no_command_takes_a_nul_a_control_character_a_text_without_end_or_anothe
     }
     assert!(texts > 100, "{texts} texts");
     assert_eq!(heads().await, before, "something was written");
+}
+
+/// The format of a schema's texts, through references and alternatives.
+fn format_of<'c>(contract: &'c Value, schema: &'c Value) -> Option<&'c str> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return format_of(contract, contract.pointer(reference.trim_start_matches('#')).unwrap());
+    }
+    let mut parts = ["allOf", "anyOf", "oneOf"].into_iter().filter_map(|of| schema[of].as_array()).flatten();
+    schema["format"].as_str().or_else(|| parts.find_map(|part| format_of(contract, part)))
+}
+
+#[tokio::test]
+async fn a_day_and_a_time_have_one_form_in_each_body() {
+    let world = World::unlimited().await;
+    let contract = world.get("/openapi.json").await.body;
+    let bodies: BTreeMap<&str, &str> = OPERATIONS.iter().map(|(id, _, body)| (*id, *body)).collect();
+    let (before, mut tried) = (world.head().await, 0);
+    for (pattern, operations) in contract["paths"].as_object().unwrap() {
+        for operation in operations.as_object().unwrap().values() {
+            let Some(members) = schema_of(&contract, operation)["properties"].as_object() else { continue };
+            let id = operation["operationId"].as_str().unwrap();
+            for (member, schema) in members {
+                // Most of these chrono reads by itself.
+                let others = match format_of(&contract, schema) {
+                    Some("date") => ["2024-2-3", "+2024-02-03", "2024-02-3"],
+                    Some("date-time") => ["2024-02-03 09:30:00Z", "2024-2-3T09:30:00Z", "2024-02-03T09:30Z"],
+                    _ => continue,
+                };
+                for other in others {
+                    let mut body: Value = serde_json::from_str(bodies[id]).unwrap();
+                    body[member] = other.into();
+                    let answer = world.post(&walked(pattern), body).await;
+                    assert_eq!(
+                        (answer.code(), answer.body["errors"][0]["pointer"].as_str()),
+                        ("validation_failed", Some(format!("/{member}").as_str())),
+                        "{id} with {other}: read {member} by kernel::deserialize_day, deserialize_optional_time or one like \
+                         these: {answer:?}"
+                    );
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried >= 15, "{tried}");
+    assert_eq!(world.head().await, before, "something was written");
 }
 
 #[test]

@@ -27,49 +27,35 @@ use uuid::Uuid;
 
 use self::user::UserResource;
 
-/// All operations.
-pub type Rest = (
-    user::Users,
-    import::Imports,
-    status::Statuses,
-    me::Me,
-    picture::Pictures,
-    own_data::OwnData,
-    preferences::Preferences,
-    invitation::Invitations,
-    link::Links,
-    registration_policy::RegistrationPolicies,
-    role::Roles,
-    group::Groups,
-    organization::Organizations,
-    domain::Domains,
-);
+face::rest! {
+    /// All operations on what they depend on.
+    fn operations(service: Service) -> Rest of [
+        user::Users,
+        import::Imports,
+        status::Statuses,
+        me::Me,
+        picture::Pictures,
+        own_data::OwnData,
+        preferences::Preferences,
+        invitation::Invitations,
+        link::Links,
+        registration_policy::RegistrationPolicies,
+        role::Roles,
+        group::Groups,
+        organization::Organizations,
+        domain::Domains,
+    ]
+}
 
 /// All operations over a running service.
 pub fn rest(runtime: Runtime) -> Rest {
-    let service = Service {
+    operations(Service {
         catalogue: Catalogue::from(runtime.grants.to_vec()),
         links: LinkKey::derive(runtime.secret.reveal()),
         codes: CodeKey::derive(runtime.secret.reveal()),
         texts: TextReach { prefixes: runtime.texted.clone() },
         runtime,
-    };
-    (
-        user::Users::new(service.clone()),
-        import::Imports::new(service.clone()),
-        status::Statuses::new(service.clone()),
-        me::Me::new(service.clone()),
-        picture::Pictures::new(service.clone()),
-        own_data::OwnData::new(service.clone()),
-        preferences::Preferences::new(service.clone()),
-        invitation::Invitations::new(service.clone()),
-        link::Links::new(service.clone()),
-        registration_policy::RegistrationPolicies::new(service.clone()),
-        role::Roles::new(service.clone()),
-        group::Groups::new(service.clone()),
-        organization::Organizations::new(service.clone()),
-        domain::Domains::new(service),
-    )
+    })
 }
 
 /// The dependencies of the operations.

@@ -31,7 +31,7 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
 
 /// Removes the personal data of the lead that an event erases, while the event is parked.
 pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
-    let folded = fold::forget::<LeadRow>(event, tables).await?;
+    let folded = fold::forgotten::<LeadRow>(event, tables).await?;
     clear_notes(&folded.after.iter().map(Current::key).collect::<Vec<_>>(), REASON_CODE, tables).await
 }
 

@@ -1,7 +1,7 @@
 //! Applies events of invitations to rows.
 
 use folding::change::{Change, decode};
-use folding::fold::{self, Current, Erasable, fold};
+use folding::fold::{Current, Erasable, fold};
 use folding::named::Named;
 use folding::table::{Key, upsert};
 use kernel::{Personal, RecordedEvent, UserId};
@@ -18,11 +18,6 @@ pub(super) async fn apply(events: &[&RecordedEvent], tables: &mut PgConnection) 
     // `begin` reads the sender from the metadata but can't return an error, so unreadable metadata is refused here.
     let folded = fold::<InvitationRow>(&changes, tables, |change, _| change.actor().map(drop)).await?;
     Ok(upsert(&folded.after, tables).await?)
-}
-
-/// Removes the personal data of the invitation that an event erases.
-pub(super) async fn forget(event: &RecordedEvent, tables: &mut PgConnection) -> Result<(), ApplyError> {
-    fold::forget::<InvitationRow>(event, tables).await.map(drop)
 }
 
 impl Erasable for InvitationRow {
