@@ -122,7 +122,6 @@ async fn give_up(context: &Context, directory: &Directory, tenant: TenantId) {
             return;
         }
     }
-    output::tell("inopsio: the copy is given up, and what was copied is deleted");
     let until = Instant::now() + PATIENCE;
     for service in services() {
         if let Err(error) = give_up_in(context, service, tenant, until).await {
@@ -138,6 +137,7 @@ async fn give_up_in(context: &Context, service: kernel::Service, tenant: TenantI
     if !appended {
         return Ok(());
     }
+    output::tell(format!("inopsio: the copy is given up, and what is in the log of {service} is destroyed"));
     let domain = context::domain(service)?;
     let read_models: Vec<_> = domain.projections.iter().map(|projection| projection.name()).collect();
     loop {
