@@ -19,6 +19,10 @@ const ONE_OF_EACH: &str = "SELECT DISTINCT ON (split_part(holder, '.', 1)) tenan
 const SOME_OF: &str = "SELECT tenant_id, holder
      FROM log.claims WHERE kind = 'log.tenant_key' AND split_part(holder, '.', 1) = $1 LIMIT 20";
 
+/// As [`ONE_OF_EACH`], without the keys of one tenant.
+const ONE_OF_EACH_BUT: &str = "SELECT DISTINCT ON (split_part(holder, '.', 1)) tenant_id, holder
+     FROM log.claims WHERE kind = 'log.tenant_key' AND tenant_id <> $1 ORDER BY split_part(holder, '.', 1)";
+
 const ALL: &str = "SELECT tenant_id, holder FROM log.claims WHERE kind = 'log.tenant_key' ORDER BY tenant_id";
 
 const OF_TENANT: &str = "SELECT tenant_id, holder FROM log.claims WHERE tenant_id = $1 AND kind = 'log.tenant_key'";
@@ -35,6 +39,14 @@ fn tenant_key(row: &PgRow) -> Result<TenantKey, sqlx::Error> {
 /// see all tenants.
 pub(crate) async fn one_of_each(connection: &mut PgConnection) -> Result<Vec<TenantKey>, sqlx::Error> {
     sqlx::query(ONE_OF_EACH).fetch_all(connection).await?.iter().map(tenant_key).collect()
+}
+
+/// As [`one_of_each`], of the other tenants than this one.
+pub(crate) async fn one_of_each_but(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Vec<TenantKey>, sqlx::Error> {
+    sqlx::query(ONE_OF_EACH_BUT).bind(tenant.uuid()).fetch_all(connection).await?.iter().map(tenant_key).collect()
 }
 
 /// The stored key of a tenant, if it has one. The role has to see the tenant.

@@ -295,6 +295,40 @@ async fn a_copy_as_of_a_time_has_its_people_but_for_who_was_erased_since() {
     assert_eq!(json_of(&world, &["backup", "drill", shown(&backup)])["verdict"], "proven");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_270_of_a_copy_that_can_not_be_completed_nothing_stays_but_what_nobody_can_decrypt() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    business(&client).await;
+    world.caught_up(&client).await;
+    let acme = json_of(&world, &["tenant", "list"])[0]["tenant_id"].as_str().unwrap().to_owned();
+    // The name is that of a tenant that is just being created, which shows only at the end.
+    let mut directory = world.postgres.admin().database("inopsio_directory").connect().await.unwrap();
+    let reserve = "INSERT INTO tenants (tenant_id, slug, name, created_at, status)
+                   VALUES (gen_random_uuid(), 'acme-copy', 'Acme', now(), 'reserved')";
+    sqlx::query(reserve).execute(&mut directory).await.unwrap();
+    let copying = ["restore", "--tenant", "acme", "--into", "acme-copy"];
+    let said = tokio::task::block_in_place(|| refused(&world, &copying));
+    assert!(said.contains("acme-copy") && said.contains("given up"), "{said}");
+    assert!(!said.contains("could not be deleted") && !said.contains("rebuild"), "{said}");
+    let count = async |service: &str, what: &str| -> i64 {
+        let options = world.postgres.admin().database(&format!("inopsio_{service}")).disable_statement_logging();
+        let query = format!("SELECT count(DISTINCT tenant_id) FROM {what} WHERE tenant_id::text <> $1");
+        sqlx::query_scalar(&query).bind(&acme).fetch_one(&mut options.connect().await.unwrap()).await.unwrap()
+    };
+    for service in ["crm", "user"] {
+        assert_eq!(count(service, "log.events").await, 1, "it was copied");
+        assert_eq!(count(service, "log.claims").await, 0, "{service}");
+        assert_eq!(count(service, "log.closed").await, 1, "{service}");
+    }
+    assert_eq!(count("crm", "crm.contact").await, 0, "a read model has it");
+    world.stop(0).await;
+    let backup = world.folder().join("backup");
+    world.ok(&["backup", "--to", shown(&backup)]);
+    assert_eq!(json_of(&world, &["backup", "drill", shown(&backup)])["verdict"], "proven");
+}
+
 /// Number of sagas of a tenant, except `note_tenant_status`, which records for every copy that it is independent.
 const SAGAS: &str = "SELECT count(*) FROM saga.instances WHERE tenant_id = $1 AND saga <> 'note_tenant_status'";
 

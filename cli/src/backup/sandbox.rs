@@ -8,14 +8,15 @@
 //! - the service [`AUTH`]: credentials that were revoked or rotated since would be valid in the copy;
 //! - webhooks, schedules and jobs, so that nobody outside is notified. Copied events start no sagas either (`log.copied`).
 //!
-//! The tenant is added to the directory last, so that nobody writes to it meanwhile.
+//! The tenant is added to the directory last, so that nobody writes to it meanwhile. If the copy is not completed, it is given up: what was
+//! copied is destroyed, because nobody could delete a tenant that is not in the directory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use chrono::{DateTime, Utc};
-use directory::{Directory, RestoredTenant, Tenant, TenantStanding, admin_options, open_log};
+use directory::{Directory, DirectoryError, RestoredTenant, Tenant, TenantStanding, admin_options, open_log};
 use eventstore::backup::{Graft, StoredEvent};
 use eventstore::sealing::Copying;
 use eventstore::{EventStore, PAGE_BYTES, ReplayFilter};
@@ -30,14 +31,19 @@ use super::archive::Archive;
 use super::archive::rows::{EventRow, TenantRow};
 use super::verify;
 use crate::context::{self, Context};
+use crate::failure::reasons;
 use crate::output::{self, Format};
-use crate::progress;
+use crate::{progress, signals};
 
 /// Maximum number of events of one transaction; it also ends at [`PAGE_BYTES`]. Other appends wait for some ten milliseconds at a time.
 const CHUNK: usize = 1_000;
 
 /// The service that is not copied.
 const AUTH: &str = "auth";
+
+/// How long a copy that is given up is destroyed for as long as read models of a running server are behind, and the pauses meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where the history is read from.
 enum Source<'a> {
@@ -74,30 +80,78 @@ pub async fn run(
         created_at: SystemClock.now(),
     };
     let mut found = Vec::new();
-    for service in SERVICES.iter().filter(|service| service.name() != AUTH) {
-        let wanted = source.find(context, *service, from.tenant_id, as_of).await?;
-        found.push((context::domain(*service)?, wanted));
+    for service in services() {
+        let wanted = source.find(context, service, from.tenant_id, as_of).await?;
+        found.push((context::domain(service)?, wanted));
     }
     let total: u64 = found.iter().map(|(_, wanted)| wanted.events).sum();
     if total == 0 {
         let when = as_of.map_or_else(String::new, |at| format!(" recorded by {}", kernel::write_time(at)));
         bail!("the tenant {tenant} has no events{when}; nothing was written");
     }
+    let mut stop = std::pin::pin!(signals::stop()?);
     let bar = progress::bar(total, "events");
-    let (mut appended, mut shut) = (Vec::new(), false);
-    for (domain, wanted) in found {
-        let played = source.play(context, &domain, &wanted, &sandbox, &key, &bar).await;
-        let played = played.with_context(|| format!("the log of {}", domain.service))?;
-        shut |= played.shut;
-        appended.push((domain.service, wanted.events, played.claims));
-    }
+    let made = tokio::select! {
+        made = Box::pin(source.make(context, &directory, found, &sandbox, &key, &bar)) => made,
+        () = &mut stop => Err(anyhow!("stopped")),
+    };
     bar.finish_and_clear();
-    // The source may be suspended at its end; the copy is put into use all the same, as that is what it is made for.
-    if shut {
-        gateway::activate_copy(&context.config, sandbox.tenant_id).await.context("the copy can't be put into use")?;
+    match made {
+        Ok(appended) => say(context.format, &from, &sandbox, as_of, &appended, began.elapsed()),
+        Err(error) => {
+            give_up(context, &directory, sandbox.tenant_id).await;
+            Err(error)
+        }
     }
-    directory.restore(&[RestoredTenant::here(sandbox.clone(), TenantStanding::Active)]).await?;
-    say(context.format, &from, &sandbox, as_of, &appended, began.elapsed())
+}
+
+/// The services that are copied.
+fn services() -> impl Iterator<Item = kernel::Service> {
+    SERVICES.iter().copied().filter(|service| service.name() != AUTH)
+}
+
+/// Destroys what was copied for a tenant, unless the tenant is in the directory. Says what could not be destroyed.
+async fn give_up(context: &Context, directory: &Directory, tenant: TenantId) {
+    match directory.find(&tenant.to_string()).await {
+        Err(DirectoryError::Unknown(_)) => {}
+        // The copy is complete; only the answer got lost.
+        Ok(_) => return,
+        Err(error) => {
+            let unknown = format!("whether the tenant {tenant} is in the directory is not known, so its copy stays");
+            output::tell(format!("inopsio: {unknown}: {error}"));
+            return;
+        }
+    }
+    let until = Instant::now() + PATIENCE;
+    for service in services() {
+        if let Err(error) = give_up_in(context, service, tenant, until).await {
+            output::tell(format!("inopsio: the log of {service}: {}", reasons(&error)));
+        }
+    }
+}
+
+async fn give_up_in(context: &Context, service: kernel::Service, tenant: TenantId, until: Instant) -> Result<()> {
+    let (admin, database) = (admin_options(&context.config)?, context.config.database(service));
+    let given_up = Graft::give_up(&admin, &database, tenant).await;
+    let appended = given_up.with_context(|| format!("the keys of the tenant {tenant} could not be deleted"))?;
+    if !appended {
+        return Ok(());
+    }
+    output::tell(format!("inopsio: the copy is given up, and what is in the log of {service} is destroyed"));
+    let domain = context::domain(service)?;
+    let read_models: Vec<_> = domain.projections.iter().map(|projection| projection.name()).collect();
+    loop {
+        match eventstore::destroy(&database, tenant, &read_models).await {
+            Ok(()) => return Ok(()),
+            // A server that runs has yet to apply some of it.
+            Err(_) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            Err(error) => {
+                return Err(error).context(
+                    "nobody can decrypt what was copied, but read models may have some of it: rebuild them with `inopsio projection rebuild`",
+                );
+            }
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a new tenant, of whom nobody has anything yet")]
@@ -169,6 +223,33 @@ impl Source<'_> {
             }
         }
         Ok(wanted)
+    }
+
+    /// Copies everything that was found, and adds the new tenant to the directory. Returns the numbers of events and claims of each service.
+    async fn make(
+        &self,
+        context: &Context,
+        directory: &Directory,
+        found: Vec<(DomainDefinition, Wanted)>,
+        sandbox: &Tenant,
+        key: &[u8; 32],
+        bar: &ProgressBar,
+    ) -> Result<Vec<(kernel::Service, u64, usize)>> {
+        let (mut appended, mut shut) = (Vec::new(), false);
+        for (domain, wanted) in found {
+            let played = self.play(context, &domain, &wanted, sandbox, key, bar).await;
+            let played = played.with_context(|| format!("the log of {}", domain.service))?;
+            shut |= played.shut;
+            appended.push((domain.service, wanted.events, played.claims));
+        }
+        // The source may be suspended at its end; the copy is put into use all the same, as that is what it is made for.
+        if shut {
+            gateway::activate_copy(&context.config, sandbox.tenant_id)
+                .await
+                .context("the copy can't be put into use")?;
+        }
+        directory.restore(&[RestoredTenant::here(sandbox.clone(), TenantStanding::Active)]).await?;
+        Ok(appended)
     }
 
     /// Appends the selected events for the new tenant and takes their claims.

@@ -1,4 +1,7 @@
 //! [`Graft`]: appends a copy of one tenant's history, under another tenant's id, to a log that is in use.
+//!
+//! The keys of the copied people are stored with their events. So a copy that is not completed has to be [given up](Graft::give_up): no
+//! erasure and no deletion would ever reach it.
 
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use super::copied::Origin;
 use super::snapshot::head;
 use super::{Head, StoredClaim, StoredEvent, copied, write};
 use crate::sealing::{Copying, PERSON_KEY};
-use crate::{Database, Error, LockKey, admin};
+use crate::{Closure, Database, Error, LockKey, admin};
 
 /// How long a transaction that blocks all writers may be idle: much longer than the computing between two of its statements, and shorter
 /// than the time that appends wait.
@@ -99,6 +102,35 @@ impl Graft {
         transaction.commit().await?;
         self.connection.close().await?;
         Ok(erased.len())
+    }
+
+    /// Gives up a copy that was not completed, however far it got and whatever became of its `Graft`: closes the tenant as deleted, and
+    /// deletes its claims, the keys among them. The rest is destroyed [as a deleted tenant's](crate::destroy). False: nothing was appended
+    /// for the tenant as a copy, and nothing is done. A repetition changes nothing.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn give_up(admin: &PgConnectOptions, database: &Database, tenant: TenantId) -> Result<bool, Error> {
+        let mut connection = admin::connect(&admin.clone().database(&database.name)).await?;
+        connection.execute(format!("SET ROLE {}", database.owner()).as_str()).await?;
+        let mut transaction = connection.begin().await?;
+        // What the graft was about to append is there by now, or never will be.
+        lock(&mut transaction, None).await?;
+        if copied::copy_of(&mut transaction, tenant).await?.is_none() {
+            return Ok(false);
+        }
+        sqlx::query("INSERT INTO log.closed (tenant_id, state, cell) VALUES ($1, $2, '') ON CONFLICT DO NOTHING")
+            .bind(tenant.uuid())
+            .bind(Closure::Deleted.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        // Nobody takes any more of them, so nobody has to wait while they are deleted.
+        let mut transaction = connection.begin().await?;
+        write::delete_all_claims(&mut transaction, tenant).await?;
+        transaction.commit().await?;
+        connection.close().await?;
+        Ok(true)
     }
 }
 

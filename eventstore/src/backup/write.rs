@@ -123,6 +123,13 @@ pub(crate) async fn delete_claims(
     Ok(())
 }
 
+/// Deletes all claims of a tenant.
+pub(crate) async fn delete_all_claims(connection: &mut PgConnection, tenant: TenantId) -> Result<(), Error> {
+    scope(connection, std::iter::once(tenant)).await?;
+    sqlx::query("DELETE FROM log.claims WHERE tenant_id = $1").bind(tenant.uuid()).execute(connection).await?;
+    Ok(())
+}
+
 /// Writes rows of a table next to the log, each given as a JSON object by column name.
 pub(crate) async fn rows(connection: &mut PgConnection, table: &str, rows: &[String]) -> Result<(), Error> {
     if rows.is_empty() {

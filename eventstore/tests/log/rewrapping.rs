@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use eventstore::backup::freeze;
 use eventstore::sealing::TENANT_KEY;
-use eventstore::transfer::Transfer;
+use eventstore::transfer::{Transfer, TransferError};
 use eventstore::{Error, EventStore, Rewrapped, Sealing, Settings, append};
 use kernel::{Service, TenantId};
 use keys::{Context, DataKey, LocalMasterKey, MasterKey, Succession, SystemRandom, Wrapped};
@@ -359,4 +359,28 @@ async fn a_tenant_whose_key_is_lost_keeps_no_other_from_getting_one() {
     assert!(matches!(refused, append::Error::Keyless(keys::Error::DoesNotOpen)), "{refused}");
     assert_eq!(contents(&database).await, before, "nothing was written");
     tenants(&wrapping(&database, local("a")).await, 1).await;
+}
+
+#[tokio::test]
+async fn attack_271_the_copy_of_an_earlier_move_does_not_stand_for_the_master_keys_of_its_cell() {
+    let (from, to, alone) = (Database::fresh("crm").await, Database::fresh("crm").await, Database::fresh("crm").await);
+    let tenant = tenants(&wrapping(&from, local("a")).await, 1).await[0];
+    let begin =
+        async |to: &Database| Transfer::begin(Service::new("crm"), tenant, &from.superuser(), &to.superuser()).await;
+    for cell in [&to, &alone] {
+        begin(cell).await.unwrap().round().await.unwrap();
+    }
+    // Another master key follows in one cell only, and the copy is as it was.
+    tenants(&wrapping(&to, followed()).await, 1).await;
+    let before = contents(&to).await;
+    let refused = begin(&to).await.err().unwrap();
+    assert!(matches!(refused, TransferError::MasterKey { .. }), "{refused}");
+    assert_eq!(contents(&to).await, before, "nothing was written");
+
+    // It follows in the tenant's cell, too. Nor does an old copy keep the tenant away.
+    wrapping(&from, followed()).await.rewrap(100, false, |_| ()).await.unwrap();
+    for cell in [&to, &alone] {
+        begin(cell).await.unwrap().round().await.unwrap();
+        opens_all(cell, local("b")).await;
+    }
 }

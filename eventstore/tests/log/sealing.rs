@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use eventstore::backup::Graft;
 use eventstore::sealing::{PERSON_ERASED, PERSON_KEY, TENANT_KEY};
-use eventstore::{Error, EventStore, Sealing, Settings, Snapshot, append};
+use eventstore::{Closure, Error, EventStore, Sealing, Settings, Snapshot, append};
 use kernel::{Position, RecordedEvent, TenantId};
 use keys::{LocalMasterKey, SystemRandom};
 use testbed::Database;
@@ -388,7 +389,7 @@ async fn a_history_is_sealed_for_another_tenant_but_for_who_is_erased() {
     for event in history.iter_mut().filter(|event| event.aggregate_id == tenant.to_string()) {
         event.aggregate_id = other.to_string();
     }
-    let mut graft = eventstore::backup::Graft::begin(&database.admin(), &database, other).await.unwrap();
+    let mut graft = Graft::begin(&database.admin(), &database, other).await.unwrap();
     graft.append(history, Some(&mut copying), &kernel::SystemClock).await.unwrap();
     // Read models apply what was appended at once, long before the copy of a large tenant is finished.
     assert_eq!(loaded(&sealing(&database, "a").await, other, "ada").await, [OPENED]);
@@ -415,7 +416,7 @@ async fn attack_178_who_is_erased_while_a_tenant_is_copied_is_unreadable_in_the_
     let other = testbed::tenant();
     let mut copying = store.copying_for(other).await.unwrap().unwrap();
     copying.seal(&store, &mut history).await.unwrap();
-    let mut graft = eventstore::backup::Graft::begin(&database.admin(), &database, other).await.unwrap();
+    let mut graft = Graft::begin(&database.admin(), &database, other).await.unwrap();
     graft.append(history, Some(&mut copying), &kernel::SystemClock).await.unwrap();
     // Another process erases her, when all that is known of her has been sealed for the copy.
     erase(&sealing(&database, "a").await, tenant, "ada", 1).await;
@@ -427,4 +428,40 @@ async fn attack_178_who_is_erased_while_a_tenant_is_copied_is_unreadable_in_the_
         assert_eq!(loaded(&later, tenant, "grace").await, [OPENED]);
     }
     assert_eq!(claims(&database, PERSON_KEY).await, 2, "grace's, in each tenant");
+}
+
+#[tokio::test]
+async fn attack_269_nobody_decrypts_a_copy_that_was_given_up() {
+    let (database, store, tenant) = fresh().await;
+    add(&store, tenant, "ada", 0, ADA).await;
+    let mut history = store.read_after(Position::START, 1).await.unwrap();
+    let other = testbed::tenant();
+    let mut copying = store.copying_for(other).await.unwrap().unwrap();
+    copying.seal(&store, &mut history).await.unwrap();
+    let mut graft = Graft::begin(&database.admin(), &database, other).await.unwrap();
+    graft.append(history, Some(&mut copying), &kernel::SystemClock).await.unwrap();
+    // It goes no further: an error, or somebody has stopped it.
+    drop(graft);
+    let copy = || async {
+        let later = sealing(&database, "a").await;
+        texts(&later.opened(later.read_after(Position(1), 1).await.unwrap()).await.unwrap())
+    };
+    assert_eq!(copy().await, [OPENED]);
+    for _ in 0..2 {
+        assert!(Graft::give_up(&database.admin(), &database, other).await.unwrap(), "nothing was copied");
+        assert!(copy().await[0].starts_with(r#"{"name":{"sealed":"v1."#));
+    }
+    assert_eq!(
+        [claims(&database, PERSON_KEY).await, claims(&database, TENANT_KEY).await],
+        [1, 1],
+        "the first tenant's"
+    );
+    assert_eq!(store.closed().await.unwrap(), [(other, Closure::Deleted)]);
+    let before = raw(&database).await;
+    let refused = store.append(append(other, vec![stream("late", 0, 1)])).await.unwrap_err();
+    assert!(matches!(refused, append::Error::Closed { .. }), "{refused}");
+    // A tenant that is no copy is left alone.
+    assert!(!Graft::give_up(&database.admin(), &database, tenant).await.unwrap());
+    assert_eq!(raw(&database).await, before, "something was written");
+    assert_eq!(loaded(&sealing(&database, "a").await, tenant, "ada").await, [OPENED]);
 }
