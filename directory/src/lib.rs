@@ -36,4 +36,4 @@ pub use placements::{Placements, PlacementsError};
 pub use tables::{admin_options, migrate};
 pub use tenants::{Directory, DirectoryError, Listed, RestoredTenant, Tenant, Waits};
 pub use user_sagas::{ResourceError, TenantStanding};
-pub use write_side::{WriteSideError, open_log, write_side};
+pub use write_side::{WriteSideError, check_both_keys, check_keys, open_log, write_side};

@@ -31,8 +31,13 @@ fn sealing(master: Arc<dyn MasterKey>) -> Sealing {
     Sealing { master, random: Arc::new(SystemRandom) }
 }
 
+/// The settings of a process with this master key.
+fn with_master(master: Arc<dyn MasterKey>) -> Settings {
+    Settings { sealing: Some(sealing(master)), ..Settings::default() }
+}
+
 async fn wrapping(database: &Database, master: Arc<dyn MasterKey>) -> EventStore {
-    open(database, Settings { sealing: Some(sealing(master)), ..Settings::default() }).await
+    open(database, with_master(master)).await
 }
 
 async fn add(store: &EventStore, tenant: TenantId) -> Result<(), append::Error> {
@@ -242,11 +247,11 @@ async fn a_key_that_is_sealed_for_a_tenant_opens_in_every_process_until_the_tena
 async fn attack_241_who_has_another_master_key_makes_no_tenant_a_key() {
     let database = Database::fresh("crm").await;
     // A mistake that is found before there is any key costs nothing.
-    wrapping(&database, local("b")).await.check_keys().await.unwrap();
+    check_keys(&database, with_master(local("b"))).await.unwrap();
     tenants(&wrapping(&database, local("a")).await, 1).await;
     let before = contents(&database).await;
     let wrong = wrapping(&database, local("b")).await;
-    let said = wrong.check_keys().await.unwrap_err().to_string();
+    let said = check_keys(&database, with_master(local("b"))).await.unwrap_err().to_string();
     let names = [local("a").name().to_owned(), local("b").name().to_owned()];
     assert!(said.contains("INOPSIO_MASTER_KEY") && names.iter().all(|name| said.contains(name)), "{said}");
     // So it is for a process that could not ask when it started.
@@ -260,17 +265,17 @@ async fn attack_241_who_has_another_master_key_makes_no_tenant_a_key() {
 
     // One that is to follow makes keys, and until the others are wrapped anew either process goes on.
     let both = wrapping(&database, followed()).await;
-    both.check_keys().await.unwrap();
+    check_keys(&database, with_master(followed())).await.unwrap();
     add(&both, testbed::tenant()).await.unwrap();
     assert_eq!(wrapped_by(&database).await, names.map(|name| (name, 1)).into());
     for digit in ["a", "b"] {
         let one = wrapping(&database, local(digit)).await;
-        one.check_keys().await.unwrap();
+        check_keys(&database, with_master(local(digit))).await.unwrap();
         add(&one, testbed::tenant()).await.unwrap();
     }
     both.rewrap(100, false, |_| ()).await.unwrap();
-    wrapping(&database, local("b")).await.check_keys().await.unwrap();
-    let said = wrapping(&database, local("a")).await.check_keys().await.unwrap_err();
+    check_keys(&database, with_master(local("b"))).await.unwrap();
+    let said = check_keys(&database, with_master(local("a"))).await.unwrap_err();
     assert!(matches!(said, Error::MasterKey { .. }), "the former one opens nothing any more: {said}");
 }
 
@@ -331,12 +336,12 @@ async fn attack_248_who_has_another_master_key_leaves_no_mark_of_a_claim_key() {
     tenants(&wrapping(&database, local("a")).await, 1).await;
     let before = contents(&database).await;
     let with = |digit, byte| Settings { sealing: Some(sealing(local(digit))), ..keyed(byte) };
-    let refused = open(&database, with("b", 8)).await.check_keys().await.unwrap_err();
+    let refused = check_keys(&database, with("b", 8)).await.unwrap_err();
     assert!(matches!(refused, Error::MasterKey { .. }), "{refused}");
     assert_eq!(count(&database, "log.claim_key").await, 0, "the secrets of another installation decide nothing here");
     assert_eq!(contents(&database).await, before, "nothing was written");
-    open(&database, with("a", 7)).await.check_keys().await.unwrap();
-    let refused = open(&database, with("a", 8)).await.check_keys().await.unwrap_err();
+    check_keys(&database, with("a", 7)).await.unwrap();
+    let refused = check_keys(&database, with("a", 8)).await.unwrap_err();
     assert!(matches!(refused, Error::ClaimKey), "{refused}");
 }
 
