@@ -1,6 +1,6 @@
 //! Rewrapping of tenants' keys after a change of the master key, and outages of the master key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -122,7 +122,7 @@ async fn all_keys_are_wrapped_by_the_one_that_follows_and_the_history_stays_as_i
 
     let mut told = Vec::new();
     let done = both.rewrap(3, false, |so_far| told.push(so_far.keys)).await.unwrap();
-    assert_eq!(done, Rewrapped { all: 7, keys: 7, renewed: 7, left: vec![] });
+    assert_eq!(done, Rewrapped { all: 7, keys: 7, renewed: 7, left: vec![], copies: vec![] });
     assert_eq!(told, [3, 6, 7]);
     assert_eq!(wrapped_by(&database).await, [(local("b").name().to_owned(), 7)].into());
     assert_eq!(whole_log(&database, &both).await, before);
@@ -189,6 +189,36 @@ async fn a_key_that_can_not_be_wrapped_anew_is_left_as_it_is_and_said_with_the_r
     assert!(why(closed).contains("moved"), "{done:?}");
     assert!(why(strange).contains(local("c").name()), "{done:?}");
     assert_eq!(wrapped_by(&database).await, before);
+}
+
+#[tokio::test]
+async fn of_a_tenant_who_lives_in_another_cell_the_copy_here_is_named_and_keeps_its_key() {
+    let database = Database::fresh("crm").await;
+    let [gone, arriving, here] = tenants(&wrapping(&database, local("a")).await, 3).await[..] else { panic!("three") };
+    for (tenant, state) in [(gone, "left"), (arriving, "arriving")] {
+        sqlx::query("INSERT INTO log.closed (tenant_id, state, cell) VALUES ($1, $2, 'east')")
+            .bind(tenant.uuid())
+            .bind(state)
+            .execute(&mut superuser(&database).await)
+            .await
+            .unwrap();
+    }
+    let both = wrapping(&database, followed()).await;
+    let [old, new] = ["a", "b"].map(|digit| local(digit).name().to_owned());
+    for dry_run in [true, false] {
+        let done = both.rewrap(100, dry_run, |_| ()).await.unwrap();
+        assert_eq!((done.keys, done.renewed, done.left.as_slice()), (3, 1, [].as_slice()), "{done:?}");
+        assert_eq!(done.copies.iter().collect::<BTreeSet<_>>(), BTreeSet::from([&gone, &arriving]));
+    }
+    assert_eq!(wrapped_by(&database).await, [(old, 2), (new, 1)].into());
+    // A purge deletes the keys of a copy with its other claims.
+    sqlx::query("DELETE FROM log.claims WHERE tenant_id <> $1")
+        .bind(here.uuid())
+        .execute(&mut superuser(&database).await)
+        .await
+        .unwrap();
+    let done = both.rewrap(100, false, |_| ()).await.unwrap();
+    assert_eq!(done, Rewrapped { all: 1, keys: 1, ..Rewrapped::default() }, "nothing is left to do");
 }
 
 #[tokio::test]

@@ -67,7 +67,8 @@ pub async fn rewrap(
 /// Seals the keys of the auth service's secrets with the tenants' keys in the log. For tenants that were created by an older program,
 /// they are wrapped by the master key, in an event.
 async fn reseal(config: &Config, dry_run: bool, tell: &dyn Fn(&str, &Rewrapped)) -> Result<Outcome, RewrapError> {
-    let tenants = Directory::open(config).list().await?;
+    // Those who live in other cells have their keys there.
+    let tenants = Directory::open(config).list_here().await?;
     let (store, executor) = write_side(config, auth_api::SERVICE).await?;
     let authority = operator::authority(config, SocketAddr::new(config.http.host, config.http.port), executor);
     let mut done = Rewrapped { all: tenants.len() as u64, ..Rewrapped::default() };
