@@ -118,11 +118,12 @@ pub enum DirectoryError {
     Storage(Arc<sqlx::Error>),
 }
 
-/// The message of an error of Postgres, with advice when it gives no connection.
+/// The message of an error of Postgres. When it gives no connection, which settings say where it is.
 fn by_postgres(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::PoolTimedOut => {
-            "Postgres gave no connection within 3 s; does it run where postgres.host and postgres.port, or directory.url, say?".to_owned()
+            "Postgres gave no connection within 3 s where postgres.host and postgres.port, or directory.url, say"
+                .to_owned()
         }
         said => said.to_string(),
     }

@@ -81,7 +81,7 @@ pub use feed::FeedError;
 pub use following::Place;
 pub use lock::{Lock, LockClass, LockKey, lock_options};
 pub use lock_retry::LockRetry;
-pub use read::{EventSlice, partition_of, stored_in};
+pub use read::{EventSlice, head_in, partition_of, stored_in};
 pub use refusal::{key_unusable, log_unreadable, refused_as_moving, tenant_moving};
 pub use relay::Relay;
 pub use replay::ReplayFilter;
