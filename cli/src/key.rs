@@ -1,5 +1,7 @@
 //! `inopsio key`: a tenant's signing keys for tokens, and rewrapping of encryption keys with a new master key.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 use gateway::Outcome;
 use gateway::tenant_keys::{KeyUse, OurAlgorithm, TenantKeys};
@@ -49,7 +51,8 @@ The new key is published at once and signs after INOPSIO_KEY_OVERLAP_SECONDS, so
 
 The system stays in use, provided that all processes were started with both keys before. The command may be interrupted at any moment;
 run again, it continues with what is left. When it reports that nothing is left, remove INOPSIO_FORMER_MASTER_KEY. Destroy that key only
-when no backup that was taken before is needed any more.")]
+when no backup that was taken before is needed any more. Copies of tenants that live in another cell it leaves out: purge them (inopsio
+tenant move acme --purge).")]
     Rewrap {
         /// Only reports what would be done
         #[arg(long)]
@@ -119,7 +122,14 @@ async fn rewrap(context: &Context, at_once: u32, dry_run: bool) -> Result<()> {
         Format::Json => {
             let shown = outcomes.iter().map(|Outcome { what, done }| {
                 let left = done.left.iter().map(|(tenant, why)| json!({ "tenant": tenant.to_string(), "reason": why }));
-                json!({ "keys_of": what, "keys": done.keys, "rewrapped": done.renewed, "left": left.collect::<Vec<_>>() })
+                let copies: Vec<_> = done.copies.iter().map(ToString::to_string).collect();
+                json!({
+                    "keys_of": what,
+                    "keys": done.keys,
+                    "rewrapped": done.renewed,
+                    "left": left.collect::<Vec<_>>(),
+                    "copies": copies,
+                })
             });
             let shown: Vec<_> = shown.collect();
             output::print_json(&json!({ "master_key": name, "dry_run": dry_run, "outcomes": shown }))?;
@@ -131,14 +141,33 @@ async fn rewrap(context: &Context, at_once: u32, dry_run: bool) -> Result<()> {
                 for (tenant, why) in &done.left {
                     output::print(format!("  {tenant} was left as it was: {why}"))?;
                 }
+                for tenant in &done.copies {
+                    output::print(format!(
+                        "  {tenant} lives in another cell, and its copy here was left as it was: inopsio tenant move {tenant} --purge"
+                    ))?;
+                }
             }
         }
     }
-    let left: usize = outcomes.iter().map(|outcome| outcome.done.left.len()).sum();
-    if left > 0 {
-        bail!("the keys of {left} were left as they were: the former master key is still needed");
+    left_over(&outcomes)
+}
+
+/// Whether the former master key may be removed.
+///
+/// # Errors
+/// If keys of tenants were left, each tenant counted once.
+fn left_over(outcomes: &[Outcome]) -> Result<()> {
+    let left: BTreeSet<_> = outcomes.iter().flat_map(|outcome| &outcome.done.left).map(|(tenant, _)| tenant).collect();
+    let copies: BTreeSet<_> = outcomes.iter().flat_map(|outcome| &outcome.done.copies).collect();
+    let of = |tenants: usize| if tenants == 1 { "1 tenant".to_owned() } else { format!("{tenants} tenants") };
+    match (left.len(), copies.len()) {
+        (0, 0) => Ok(()),
+        (0, _) => bail!(
+            "there are copies of {} of another cell: purge them, and keep the former master key until none is found",
+            of(copies.len())
+        ),
+        (left, _) => bail!("the keys of {} were left as they were: the former master key is still needed", of(left)),
     }
-    Ok(())
 }
 
 async fn list(keys: &TenantKeys, format: Format) -> Result<()> {
@@ -163,5 +192,33 @@ async fn list(keys: &TenantKeys, format: Format) -> Result<()> {
             }
             output::print(table)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eventstore::Rewrapped;
+    use kernel::TenantId;
+
+    use super::*;
+
+    #[test]
+    fn whoever_left_keys_is_told_of_how_many_tenants_and_that_copies_are_to_be_purged() {
+        #[expect(clippy::disallowed_methods, reason = "no request is made")]
+        let tenant = |number| TenantId::vouched(uuid::Uuid::from_u128(number));
+        let of = |what: &str, left: &[u128], copies: &[u128]| Outcome {
+            what: what.to_owned(),
+            done: Rewrapped {
+                left: left.iter().map(|number| (tenant(*number), "it is being moved".to_owned())).collect(),
+                copies: copies.iter().map(|number| tenant(*number)).collect(),
+                ..Rewrapped::default()
+            },
+        };
+        left_over(&[of("crm", &[], &[]), of("signing", &[], &[])]).unwrap();
+        let said = |outcomes: [Outcome; 2]| left_over(&outcomes).unwrap_err().to_string();
+        let left = said([of("crm", &[1, 2], &[3]), of("user", &[1], &[3])]);
+        assert!(left.contains("2 tenants") && left.contains("still needed"), "{left}");
+        let copies = said([of("crm", &[], &[3]), of("user", &[], &[3])]);
+        assert!(copies.contains("1 tenant of") && copies.contains("purge"), "{copies}");
     }
 }

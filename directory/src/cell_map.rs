@@ -9,8 +9,9 @@ use quick_cache::sync::Cache;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::error::DirectoryError;
 use crate::placements::{PlacementChange, Placements};
-use crate::tenants::{ANSWER, DirectoryError};
+use crate::tenants::ANSWER;
 
 /// How often changes are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);

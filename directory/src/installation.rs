@@ -12,10 +12,11 @@ use nats::{Bus, StreamSettings};
 use sqlx::{ConnectOptions, Connection};
 use user_sagas::{ResourceError, TenantResources, TenantStanding};
 
+use crate::error::DirectoryError;
 use crate::holdings::{Holdings, OF_TENANTS};
 use crate::place::{DeletedHistory, Placed};
 use crate::placements::{Placements, PlacementsError};
-use crate::tenants::{Directory, DirectoryError};
+use crate::tenants::Directory;
 
 /// The port to the keys that sign tenants' tokens.
 pub trait KeyRings: Send + Sync + 'static {

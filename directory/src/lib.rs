@@ -19,6 +19,8 @@
 #![deny(missing_docs)]
 
 pub mod cell_map;
+mod domains;
+mod error;
 mod holdings;
 mod installation;
 pub mod lifecycle;
@@ -30,10 +32,11 @@ mod tables;
 mod tenants;
 mod write_side;
 
+pub use error::DirectoryError;
 pub use holdings::Holdings;
 pub use installation::{Installation, KeyRings};
 pub use placements::{Placements, PlacementsError};
 pub use tables::{admin_options, migrate};
-pub use tenants::{Directory, DirectoryError, Listed, RestoredTenant, Tenant, Waits};
+pub use tenants::{Directory, Listed, RestoredTenant, Tenant, Waits};
 pub use user_sagas::{ResourceError, TenantStanding};
-pub use write_side::{WriteSideError, open_log, write_side};
+pub use write_side::{WriteSideError, check_both_keys, check_keys, open_log, write_side};

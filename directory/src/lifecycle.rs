@@ -16,9 +16,10 @@ use user_aggregates::{Tenant as State, TenantStatus};
 use user_commands::{RequestTenant, RequestTenantDeletion, RestoreTenant, ResumeTenant, SuspendTenant};
 use user_sagas::TenantStanding;
 
+use crate::error::DirectoryError;
 use crate::holdings::OF_TENANTS;
 use crate::placements::{Placements, PlacementsError};
-use crate::tenants::{Directory, DirectoryError, Tenant};
+use crate::tenants::{Directory, Tenant};
 use crate::write_side::{WriteSideError, write_side};
 
 /// How long to wait until a new tenant is ready. After that the saga continues if a server runs.

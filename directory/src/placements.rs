@@ -7,8 +7,9 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor, Postgres, Row, Transaction};
 use uuid::Uuid;
 
+use crate::error::DirectoryError;
 use crate::place::{DeletedHistory, Place, Placed, PlacingError};
-use crate::tenants::{Directory, DirectoryError};
+use crate::tenants::Directory;
 
 /// The reason why a place can't be read or changed.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,8 @@ use eventstore::admin::{Mode, set_password};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use crate::tenants::{DirectoryError, ROLE};
+use crate::error::DirectoryError;
+use crate::tenants::ROLE;
 
 const TABLES: &str = include_str!("tables.sql");
 

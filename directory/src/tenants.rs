@@ -1,7 +1,6 @@
-//! The table of tenants with their names and status, and the table of their verified domains.
+//! [`Directory`]: the table of tenants with their names and status.
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +14,7 @@ use sqlx::{Postgres, Row};
 use user_sagas::TenantStanding;
 use uuid::Uuid;
 
+use crate::error::DirectoryError;
 use crate::look_ups::{Located, LookUps};
 
 /// The directory of tenants.
@@ -72,67 +72,6 @@ pub struct Listed {
     /// The cell to which it is being moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moving_to: Option<String>,
-}
-
-/// The reason why the directory can't be used, or a tenant can't be created.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// The slug is invalid.
-    #[error("{0:?} is not a slug: allowed are 2 to 40 lower-case letters, digits and hyphens, a letter first")]
-    Slug(String),
-    /// The tenant lives in another cell.
-    #[error("the tenant lives in the cell {0}: give this command the configuration of that cell")]
-    Elsewhere(String),
-    /// The name is empty, too long, or has control characters.
-    #[error("a tenant's name has 1 to 200 characters and no control characters")]
-    Name,
-    /// The slug is taken.
-    #[error("the tenant {0} exists already")]
-    Exists(String),
-    /// A tenant of a backup conflicts with another one in the directory.
-    #[error(
-        "the directory has the tenant {slug} ({tenant_id}) already, and the backup has another one under that name or id"
-    )]
-    Differs {
-        /// Its short name, here.
-        slug: String,
-        /// Its id, here.
-        tenant_id: TenantId,
-    },
-    /// There is no such tenant.
-    #[error("there is no tenant {0}; `inopsio tenant list` shows those that there are")]
-    Unknown(String),
-    /// `postgres.admin_url` is missing or can't be read.
-    #[error(
-        "postgres.admin_url (INOPSIO_POSTGRES_ADMIN_URL) is needed for this, and {0}; allowed is the URL of a role that may create \
-         databases and roles, such as postgres://postgres:password@db.internal/postgres"
-    )]
-    Admin(String),
-    /// The name of the directory's database is not one.
-    #[error(
-        "postgres.directory (INOPSIO_POSTGRES_DIRECTORY): {0:?} is not allowed; allowed are lower-case letters, digits and _"
-    )]
-    DatabaseName(String),
-    /// Postgres refused.
-    #[error("the directory of tenants: {}", by_postgres(.0))]
-    Storage(Arc<sqlx::Error>),
-}
-
-/// The message of an error of Postgres, with advice when it gives no connection.
-fn by_postgres(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::PoolTimedOut => {
-            "Postgres gave no connection within 3 s; does it run where postgres.host and postgres.port, or directory.url, say?".to_owned()
-        }
-        said => said.to_string(),
-    }
-}
-
-// Not derived by `#[from]`, because the message contains the error of Postgres, which must not be reported again as its source.
-impl From<sqlx::Error> for DirectoryError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Storage(Arc::new(error))
-    }
 }
 
 /// The role that reads and writes the directory.
@@ -395,53 +334,6 @@ impl Directory {
         }
         transaction.commit().await?;
         Ok(())
-    }
-
-    /// Records that a tenant has verified a domain, where `proof` is the claim in its DNS record. False if another tenant holds the domain
-    /// and its claim is among those found in DNS (`shown`).
-    pub async fn hold(
-        &self,
-        domain: &str,
-        (tenant, proof): (TenantId, Uuid),
-        shown: &[Uuid],
-        at: DateTime<Utc>,
-    ) -> Result<bool, DirectoryError> {
-        let held: Option<bool> = sqlx::query_scalar(
-            "INSERT INTO domains AS d (domain, tenant_id, claim_id, verified_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (domain) DO UPDATE
-             SET tenant_id = excluded.tenant_id, claim_id = excluded.claim_id, verified_at = excluded.verified_at
-             WHERE d.tenant_id = excluded.tenant_id OR NOT d.claim_id = ANY ($5)
-             RETURNING true",
-        )
-        .bind(domain)
-        .bind(tenant.uuid())
-        .bind(proof)
-        .bind(at)
-        .bind(shown)
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(held.is_some())
-    }
-
-    /// Removes a domain of a tenant, if it was verified by one of these claims.
-    pub async fn release_domain(&self, domain: &str, tenant: TenantId, proofs: &[Uuid]) -> Result<(), DirectoryError> {
-        sqlx::query("DELETE FROM domains WHERE domain = $1 AND tenant_id = $2 AND claim_id = ANY ($3)")
-            .bind(domain)
-            .bind(tenant.uuid())
-            .bind(proofs)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// Whether a tenant holds a domain.
-    pub async fn holds(&self, domain: &str, tenant: TenantId) -> Result<bool, DirectoryError> {
-        let holds = sqlx::query_scalar("SELECT EXISTS (SELECT FROM domains WHERE domain = $1 AND tenant_id = $2)")
-            .bind(domain)
-            .bind(tenant.uuid())
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(holds)
     }
 
     /// All tenants, by slug.

@@ -20,6 +20,24 @@ pub(crate) async fn of(connection: &mut PgConnection) -> Result<Option<String>, 
     sqlx::query_scalar("SELECT mark FROM log.claim_key").fetch_optional(connection).await
 }
 
+/// Whether the log has a mark already. One that does not answer now, or not the role that sees the mark, counts as one without.
+pub(crate) async fn is_marked(database: &Database) -> bool {
+    let asked = async {
+        let mut connection = database.options(Role::Backup).connect().await?;
+        let mark = of(&mut connection).await;
+        // The answer is known, however the connection ends.
+        let _ = connection.close().await;
+        mark
+    };
+    match within(QUESTION, asked).await {
+        Ok(mark) => mark.is_some(),
+        Err(error) => {
+            tracing::debug!(service = %database.service, %error, "it is not known yet whether the log has a claim key");
+            false
+        }
+    }
+}
+
 /// Whether the log's key has this mark. A log without a key takes it.
 pub(crate) async fn is_of_the_log(connection: &mut PgConnection, mark: &str) -> Result<bool, sqlx::Error> {
     let of_the_log: String =
@@ -59,7 +77,7 @@ pub(crate) async fn check_now(database: &Database, mark: &str) -> Result<(), Err
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::ClaimKey),
         Err(error) => {
-            tracing::debug!(%error, "it is not known yet whether the log has this claim key");
+            tracing::debug!(service = %database.service, %error, "it is not known yet whether the log has this claim key");
             Ok(())
         }
     }

@@ -35,6 +35,11 @@ impl Closure {
         [Self::Paused, Self::Left, Self::Arriving, Self::Deleted].into_iter().find(|one| one.as_str() == name)
     }
 
+    /// Whether the tenant's data here is a copy that it does not use, because it lives in another cell.
+    pub const fn is_copy(self) -> bool {
+        matches!(self, Self::Left | Self::Arriving)
+    }
+
     /// Whether the tenant's data here may still be read.
     pub const fn reads(self) -> bool {
         matches!(self, Self::Paused)

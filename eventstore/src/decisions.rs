@@ -10,6 +10,8 @@ use kernel::{Position, TenantId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+use crate::head_in;
+
 /// Uses the index `events_tenant_position`. Of the event at `$2` itself only the command's id is used.
 const PAGE: &str = "SELECT e.position, e.recorded_at, e.event_type, e.metadata ->> 'command_id' AS command,
             e.metadata ->> 'actor' AS actor, e.metadata ->> 'permissions' AS permissions
@@ -52,8 +54,7 @@ pub struct Decisions {
 ///
 /// The times of a tenant's events never decrease with their positions, so this is a binary search with at most a few dozen index lookups.
 pub async fn before(tables: &mut PgConnection, tenant: TenantId, at: DateTime<Utc>) -> Result<Position, sqlx::Error> {
-    let mut high: i64 =
-        sqlx::query_scalar(concat!("SELECT h.position FROM ", crate::log_head!())).fetch_one(&mut *tables).await?;
+    let mut high = head_in(&mut *tables).await?.as_i64();
     let mut low = 0;
     while low < high {
         let middle = low + (high - low) / 2;

@@ -1,7 +1,7 @@
 //! The master keys that wrapped the tenants' keys of a log. The log knows them without a record of its own: each stored key begins with the
 //! name of its master key, and is opened by that one only.
 
-use kernel::TenantId;
+use kernel::{Service, TenantId};
 use keys::{MasterKey, Wrapped};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
@@ -95,22 +95,26 @@ pub(crate) fn check(found: &[TenantKey], master: &dyn MasterKey) -> Result<(), E
     Err(Error::MasterKey { wrapped_by: unknown.join(" and "), ours: master.name().to_owned() })
 }
 
-/// As [`check`], for the log in this database. A log that does not answer now passes.
+/// As [`check`], for what the log of this service [answered](one_of_each_in). One that does not answer now passes.
 ///
 /// # Errors
 /// [`Error::MasterKey`].
-pub(crate) async fn check_now(database: &Database, master: &dyn MasterKey) -> Result<(), Error> {
-    let found = match one_of_each_in(database).await {
+pub(crate) fn check_answer(
+    service: Service,
+    found: Result<Vec<TenantKey>, sqlx::Error>,
+    master: &dyn MasterKey,
+) -> Result<(), Error> {
+    let found = match found {
         Ok(found) => found,
         Err(error) => {
-            tracing::debug!(%error, "it is not known yet which master keys wrapped the keys in the log");
+            tracing::debug!(%service, %error, "it is not known yet which master keys wrapped the keys in the log");
             return Ok(());
         }
     };
     check(&found, master)?;
     for wrapped_by in unknown(&found, master) {
         tracing::warn!(
-            service = %database.service,
+            %service,
             wrapped_by,
             "this master key, which is not set here, wrapped keys of some tenants, whose personal data and sign-in do not work in this process"
         );

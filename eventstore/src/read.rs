@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use kernel::{Backoff, Position, RecordedEvent, TenantId};
 use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{PgConnection, Row, ValueRef};
+use sqlx::{PgConnection, PgExecutor, Row, ValueRef};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -323,11 +323,13 @@ pub(crate) async fn end(pool: &PgPool) -> Result<(Position, Option<Uuid>), Error
     .await
 }
 
-/// The position of the last event.
+/// The position of the last event, for those who follow the log.
 pub(crate) async fn head(pool: &PgPool) -> Result<Position, Error> {
-    while_following(|| async move {
-        let position = sqlx::query_scalar(concat!("SELECT h.position FROM ", log_head!())).fetch_one(pool).await?;
-        Ok(Position::from_i64(position))
-    })
-    .await
+    while_following(|| async move { Ok(head_in(pool).await?) }).await
+}
+
+/// The position of the log's last event in a service's database, as the connection's transaction sees it.
+pub async fn head_in(tables: impl PgExecutor<'_>) -> Result<Position, sqlx::Error> {
+    let position = sqlx::query_scalar(concat!("SELECT h.position FROM ", log_head!())).fetch_one(tables).await?;
+    Ok(Position::from_i64(position))
 }

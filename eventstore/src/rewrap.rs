@@ -4,6 +4,8 @@
 //! the key exists before and after, wherever the process is killed. An interrupted run is simply started again, and finds the remaining
 //! keys.
 
+use std::collections::BTreeSet;
+
 use kernel::TenantId;
 use keys::{Context, Wrapped};
 use sha2::{Digest, Sha256};
@@ -23,6 +25,9 @@ pub struct Rewrapped {
     pub renewed: u64,
     /// The tenants whose keys were not rewrapped although they should be, and the reasons.
     pub left: Vec<(TenantId, String)>,
+    /// The tenants who live in another cell, of whom there is a [copy](crate::Closure::is_copy) here with a key that should be rewrapped.
+    /// Nothing is written to a copy; the key goes when it is purged.
+    pub copies: Vec<TenantId>,
 }
 
 impl EventStore {
@@ -39,9 +44,11 @@ impl EventStore {
     ) -> Result<Rewrapped, Error> {
         let sealing = self.sealing().ok_or(Error::NoMasterKey)?;
         let keys = master_key::all(self.database()).await?;
+        let closed = self.closed().await?.into_iter();
+        let copies: BTreeSet<_> = closed.filter(|(_, closure)| closure.is_copy()).map(|(tenant, _)| tenant).collect();
         let mut done = Rewrapped { all: keys.len() as u64, ..Rewrapped::default() };
         for some in keys.chunks(at_once.max(1)) {
-            self.rewrap_some(sealing, some, dry_run, &mut done).await?;
+            self.rewrap_some(sealing, some, &copies, dry_run, &mut done).await?;
             tell(&done);
         }
         Ok(done)
@@ -51,6 +58,7 @@ impl EventStore {
         &self,
         sealing: &Sealing,
         some: &[(TenantId, Wrapped)],
+        copies: &BTreeSet<TenantId>,
         dry_run: bool,
         done: &mut Rewrapped,
     ) -> Result<(), Error> {
@@ -61,9 +69,10 @@ impl EventStore {
         for ((tenant, was), renewed) in some.iter().zip(renewed) {
             done.keys += 1;
             match renewed {
-                Ok(Some(wrapped)) => anew.push((*tenant, was, wrapped)),
                 Ok(None) => {}
                 Err(error @ keys::Error::Unavailable(_)) => return Err(Error::Key(error)),
+                _ if copies.contains(tenant) => done.copies.push(*tenant),
+                Ok(Some(wrapped)) => anew.push((*tenant, was, wrapped)),
                 Err(error) => done.left.push((*tenant, error.to_string())),
             }
         }

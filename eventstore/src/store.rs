@@ -27,8 +27,8 @@ use crate::queue::Queue;
 use crate::read::{EventSlice, SILENCE};
 use crate::sealing::{KeyChanges, Keyring, StoredKey, holders};
 use crate::{
-    Database, Error, Patience, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, claim_key,
-    master_key, read, replay, snapshot, supervised,
+    Database, Error, Patience, PoolUse, ReplayFilter, Resumed, Role, Sealing, Settings, Snapshot, read, replay,
+    snapshot, supervised,
 };
 
 /// A command that was executed.
@@ -111,24 +111,6 @@ impl EventStore {
                 settings,
             }),
         })
-    }
-
-    /// Checks that the keys of the settings are those of the log: the one that hashes claims, and one that wrapped tenants' keys. Nothing
-    /// is appended under another claim key in any case, and no key of a tenant is made under another master key; this says so before
-    /// anything is attempted. A log that does not answer now passes.
-    ///
-    /// # Errors
-    /// [`Error::ClaimKey`], [`Error::MasterKey`].
-    pub async fn check_keys(&self) -> Result<(), Error> {
-        let Shared { database, settings, .. } = &*self.shared;
-        // The master key first: a log without a mark takes that of the claim key, which must not come from another installation's secrets.
-        if let Some(sealing) = &settings.sealing {
-            master_key::check_now(database, &*sealing.master).await?;
-        }
-        if let Some(mark) = &settings.claim_key_mark {
-            claim_key::check_now(database, mark).await?;
-        }
-        Ok(())
     }
 
     /// The service whose log it is.

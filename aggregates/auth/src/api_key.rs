@@ -47,18 +47,6 @@ pub enum ApiKeyRefusal {
     MachineInactive,
 }
 
-impl ApiKeyRefusal {
-    /// The reason code.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SecretWrong => "secret_wrong",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::MachineInactive => "machine_inactive",
-        }
-    }
-}
-
 /// An API key, as it results from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApiKey {

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use chrono::{DateTime, Utc};
-use directory::{Directory, DirectoryError, RestoredTenant, Tenant, TenantStanding, admin_options, open_log};
+use directory::{
+    Directory, DirectoryError, RestoredTenant, Tenant, TenantStanding, admin_options, check_keys, open_log,
+};
 use eventstore::backup::{Graft, StoredEvent};
 use eventstore::sealing::Copying;
 use eventstore::{EventStore, PAGE_BYTES, ReplayFilter};
@@ -89,6 +91,8 @@ pub async fn run(
         let when = as_of.map_or_else(String::new, |at| format!(" recorded by {}", kernel::write_time(at)));
         bail!("the tenant {tenant} has no events{when}; nothing was written");
     }
+    // Keys always come from the running log, also when the events come from a backup. Its claims have to be hashed under our key.
+    check_keys(&context.config, &found.iter().map(|(domain, _)| domain.service).collect::<Vec<_>>()).await?;
     let mut stop = std::pin::pin!(signals::stop()?);
     let bar = progress::bar(total, "events");
     let made = tokio::select! {
@@ -264,7 +268,6 @@ impl Source<'_> {
     ) -> Result<Played> {
         let admin = admin_options(&context.config)?;
         let database = context.config.database(domain.service);
-        // Keys always come from the running log, also when the events come from a backup. Its claims have to be hashed under our key.
         let store = open_log(&context.config, wanted.service, Arc::new(SystemClock)).await?;
         let mut target = Target {
             copying: store.copying_for(sandbox.tenant_id).await.context("the new tenant can't have a key")?,

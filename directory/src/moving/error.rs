@@ -2,8 +2,8 @@
 
 use eventstore::transfer::TransferError;
 
+use crate::error::DirectoryError;
 use crate::placements::PlacementsError;
-use crate::tenants::DirectoryError;
 
 /// The reason why a tenant can't be moved.
 #[derive(Debug, thiserror::Error)]

@@ -56,13 +56,13 @@ pub fn is_unprepared(error: &(dyn std::error::Error + 'static)) -> bool {
         .any(|cause| is_never_migrated(cause) || is_not_migrated(cause))
 }
 
-/// Looks whether a server can use a service's database, as one of its roles.
+/// Looks whether a server can use a service's database as this role.
 ///
 /// # Errors
 /// If the database does not answer, or is [unprepared](is_unprepared).
-pub async fn probe(database: &Database) -> Result<(), Error> {
+pub async fn probe(database: &Database, role: Role) -> Result<(), Error> {
     let looked = async {
-        let mut connection = database.options(Role::Read).disable_statement_logging().connect().await?;
+        let mut connection = database.options(role).disable_statement_logging().connect().await?;
         connection.execute("SELECT FROM log.head").await?;
         connection.close().await
     };

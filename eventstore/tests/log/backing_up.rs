@@ -376,13 +376,13 @@ async fn a_restored_log_has_the_claim_key_of_its_backup() {
 
     // A server with another key was started by mistake before the log was restored.
     let into = Database::fresh("crm").await;
-    open(&into, keyed(8)).await.check_keys().await.unwrap();
+    check_keys(&into, keyed(8)).await.unwrap();
     let taken = take(&from).await;
     let mut restore = Restore::begin(&into.admin(), &into).await.unwrap();
     restore.events(&taken.events).await.unwrap();
     restore.claim_key_mark(&mark).await.unwrap();
     restore.finish(taken.head, taken.head.position).await.unwrap();
-    open(&into, keyed(7)).await.check_keys().await.unwrap();
-    let refused = open(&into, keyed(8)).await.check_keys().await.unwrap_err();
+    check_keys(&into, keyed(7)).await.unwrap();
+    let refused = check_keys(&into, keyed(8)).await.unwrap_err();
     assert!(matches!(refused, Error::ClaimKey), "{refused}");
 }

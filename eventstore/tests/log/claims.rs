@@ -1,7 +1,7 @@
 //! Claims: unique keys that are taken with the events.
 
 use eventstore::append::Error;
-use eventstore::{Append, Claim, ClaimAct};
+use eventstore::{Append, Claim, ClaimAct, Settings};
 use futures::future::join_all;
 use kernel::TenantId;
 use testbed::Database;
@@ -85,15 +85,15 @@ async fn attack_237_who_has_another_claim_key_takes_nothing_that_is_taken() {
     let database = Database::fresh("crm").await;
     let tenant = testbed::tenant();
     // A mistake that is found before anything is written costs nothing.
-    open(&database, keyed(8)).await.check_keys().await.unwrap();
+    check_keys(&database, keyed(8)).await.unwrap();
     let right = open(&database, keyed(7)).await;
-    right.check_keys().await.unwrap();
+    check_keys(&database, keyed(7)).await.unwrap();
     right.append(with(tenant, "a", vec![claim(ClaimAct::Take, 1, "a")])).await.unwrap();
 
     // Under the other key the same value is another one, and would be free.
     let before = contents(&database).await;
     let wrong = open(&database, keyed(8)).await;
-    let refused = wrong.check_keys().await.unwrap_err();
+    let refused = check_keys(&database, keyed(8)).await.unwrap_err();
     assert!(matches!(refused, eventstore::Error::ClaimKey), "{refused}");
     for answer in
         join_all((2..6).map(|value| wrong.append(with(tenant, "b", vec![claim(ClaimAct::Take, value, "b")])))).await
@@ -110,6 +110,29 @@ async fn attack_237_who_has_another_claim_key_takes_nothing_that_is_taken() {
 }
 
 #[tokio::test]
+async fn attack_261_who_has_another_claim_key_than_one_of_the_logs_leaves_its_mark_in_none() {
+    // Logs that were written before they had marks. One of them has got its mark since.
+    let [crm, erp, auth] = [Database::fresh("crm").await, Database::fresh("erp").await, Database::fresh("auth").await];
+    for log in [&crm, &erp, &auth] {
+        let store = open(log, Settings::default()).await;
+        store.append(append(testbed::tenant(), vec![stream("a", 0, 1)])).await.unwrap();
+    }
+    check_keys(&erp, keyed(7)).await.unwrap();
+    let logs = [(*crm).clone(), (*erp).clone(), (*auth).clone()];
+    let (service, refused) = eventstore::check_keys(&logs, &keyed(8)).await.unwrap_err();
+    assert!(service == erp.service && matches!(refused, eventstore::Error::ClaimKey), "{service}: {refused}");
+    for log in [&crm, &auth] {
+        assert_eq!(count(log, "log.claim_key").await, 0, "the right key is not refused there");
+        assert_eq!(contents(log).await, [1, 1, 0], "nothing was written");
+    }
+    eventstore::check_keys(&logs, &keyed(7)).await.unwrap();
+    for log in &logs {
+        let refused = eventstore::check_keys(std::slice::from_ref(log), &keyed(8)).await.unwrap_err().1;
+        assert!(matches!(refused, eventstore::Error::ClaimKey), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn attack_230_no_claim_key_is_replaced_by_another_while_somebody_is_about_to_write_under_it() {
     let database = Database::fresh("crm").await;
     let tenant = testbed::tenant();
@@ -119,7 +142,7 @@ async fn attack_230_no_claim_key_is_replaced_by_another_while_somebody_is_about_
     assert!(matches!(early, Error::VersionConflict { .. }), "{early}");
     assert_eq!(contents(&database).await, [0, 0, 0]);
     let wrong = open(&database, keyed(8)).await;
-    let refused = wrong.check_keys().await.unwrap_err();
+    let refused = check_keys(&database, keyed(8)).await.unwrap_err();
     assert!(matches!(refused, eventstore::Error::ClaimKey), "{refused}");
     let refused = wrong.append(with(tenant, "b", vec![claim(ClaimAct::Take, 2, "b")])).await.unwrap_err();
     assert!(matches!(&refused, Error::Unavailable(why) if why.contains("INOPSIO_CLAIM_KEY")), "{refused}");

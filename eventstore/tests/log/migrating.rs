@@ -106,12 +106,26 @@ async fn a_role_that_row_level_security_does_not_bind_is_refused() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_not_log_in_is_recognized() {
+    let postgres = testbed::Postgres::unsynced();
+    let database = testbed::Database::fresh_on(&postgres, "crm").await;
+    for role in [Role::Read, Role::Backup] {
+        admin::probe(&database, role).await.unwrap();
+    }
+    let mut root = postgres.admin().connect().await.unwrap();
+    root.execute("ALTER ROLE inopsio_crm_backup NOLOGIN").await.unwrap();
+    let error = admin::probe(&database, Role::Backup).await.unwrap_err();
+    assert!(admin::is_unprepared(&error) && error.to_string().contains("inopsio_crm_backup"), "{error}");
+    admin::probe(&database, Role::Read).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_database_that_nobody_has_prepared_is_recognized() {
     let admin = testbed::postgres();
     let mut database = eventstore::Database::local(Service::new("unmade"), admin.get_port(), Secret::new("secret"));
     admin.get_host().clone_into(&mut database.host);
     let unprepared = |error: sqlx::Error| admin::is_unprepared(&Error::Storage(error));
-    assert!(admin::is_unprepared(&admin::probe(&database).await.unwrap_err()), "it has no such role");
+    assert!(admin::is_unprepared(&admin::probe(&database, Role::Read).await.unwrap_err()), "it has no such role");
     let error = admin.clone().database("nowhere").connect().await.unwrap_err();
     assert!(unprepared(error), "it has no such database");
     let error = admin.clone().username("stranger").connect().await.unwrap_err();

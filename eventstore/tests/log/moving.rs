@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection, Executor, Row};
 use testbed::Database;
 
-use super::sealing::{ADA, add, sealing};
+use super::sealing::{ADA, add, sealed_by, sealing};
 use super::support::*;
 
 pub(super) const CRM: Service = Service::new("crm");
@@ -462,7 +462,7 @@ async fn attack_243_no_tenant_moves_to_a_cell_with_another_master_key() {
     // What was begun goes on.
     between(tenant, &from, &fresh).await.round().await.unwrap();
     let before = contents(&fresh).await;
-    let refused = sealing(&fresh, "b").await.check_keys().await.unwrap_err();
+    let refused = check_keys(&fresh, sealed_by("b")).await.unwrap_err();
     assert!(matches!(refused, eventstore::Error::MasterKey { .. }), "{refused}");
     assert_eq!(contents(&fresh).await, before, "nothing was written");
 }

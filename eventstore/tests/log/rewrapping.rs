@@ -1,6 +1,6 @@
 //! Rewrapping of tenants' keys after a change of the master key, and outages of the master key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,8 +31,13 @@ fn sealing(master: Arc<dyn MasterKey>) -> Sealing {
     Sealing { master, random: Arc::new(SystemRandom) }
 }
 
+/// The settings of a process with this master key.
+fn with_master(master: Arc<dyn MasterKey>) -> Settings {
+    Settings { sealing: Some(sealing(master)), ..Settings::default() }
+}
+
 async fn wrapping(database: &Database, master: Arc<dyn MasterKey>) -> EventStore {
-    open(database, Settings { sealing: Some(sealing(master)), ..Settings::default() }).await
+    open(database, with_master(master)).await
 }
 
 async fn add(store: &EventStore, tenant: TenantId) -> Result<(), append::Error> {
@@ -117,7 +122,7 @@ async fn all_keys_are_wrapped_by_the_one_that_follows_and_the_history_stays_as_i
 
     let mut told = Vec::new();
     let done = both.rewrap(3, false, |so_far| told.push(so_far.keys)).await.unwrap();
-    assert_eq!(done, Rewrapped { all: 7, keys: 7, renewed: 7, left: vec![] });
+    assert_eq!(done, Rewrapped { all: 7, keys: 7, renewed: 7, left: vec![], copies: vec![] });
     assert_eq!(told, [3, 6, 7]);
     assert_eq!(wrapped_by(&database).await, [(local("b").name().to_owned(), 7)].into());
     assert_eq!(whole_log(&database, &both).await, before);
@@ -187,6 +192,36 @@ async fn a_key_that_can_not_be_wrapped_anew_is_left_as_it_is_and_said_with_the_r
 }
 
 #[tokio::test]
+async fn of_a_tenant_who_lives_in_another_cell_the_copy_here_is_named_and_keeps_its_key() {
+    let database = Database::fresh("crm").await;
+    let [gone, arriving, here] = tenants(&wrapping(&database, local("a")).await, 3).await[..] else { panic!("three") };
+    for (tenant, state) in [(gone, "left"), (arriving, "arriving")] {
+        sqlx::query("INSERT INTO log.closed (tenant_id, state, cell) VALUES ($1, $2, 'east')")
+            .bind(tenant.uuid())
+            .bind(state)
+            .execute(&mut superuser(&database).await)
+            .await
+            .unwrap();
+    }
+    let both = wrapping(&database, followed()).await;
+    let [old, new] = ["a", "b"].map(|digit| local(digit).name().to_owned());
+    for dry_run in [true, false] {
+        let done = both.rewrap(100, dry_run, |_| ()).await.unwrap();
+        assert_eq!((done.keys, done.renewed, done.left.as_slice()), (3, 1, [].as_slice()), "{done:?}");
+        assert_eq!(done.copies.iter().collect::<BTreeSet<_>>(), BTreeSet::from([&gone, &arriving]));
+    }
+    assert_eq!(wrapped_by(&database).await, [(old, 2), (new, 1)].into());
+    // A purge deletes the keys of a copy with its other claims.
+    sqlx::query("DELETE FROM log.claims WHERE tenant_id <> $1")
+        .bind(here.uuid())
+        .execute(&mut superuser(&database).await)
+        .await
+        .unwrap();
+    let done = both.rewrap(100, false, |_| ()).await.unwrap();
+    assert_eq!(done, Rewrapped { all: 1, keys: 1, ..Rewrapped::default() }, "nothing is left to do");
+}
+
+#[tokio::test]
 async fn while_no_master_key_answers_opened_keys_go_on_and_a_tenant_without_one_is_refused_with_nothing_written() {
     let database = Database::fresh("crm").await;
     let master = Answering::so_often(local("a"), 2);
@@ -242,11 +277,11 @@ async fn a_key_that_is_sealed_for_a_tenant_opens_in_every_process_until_the_tena
 async fn attack_241_who_has_another_master_key_makes_no_tenant_a_key() {
     let database = Database::fresh("crm").await;
     // A mistake that is found before there is any key costs nothing.
-    wrapping(&database, local("b")).await.check_keys().await.unwrap();
+    check_keys(&database, with_master(local("b"))).await.unwrap();
     tenants(&wrapping(&database, local("a")).await, 1).await;
     let before = contents(&database).await;
     let wrong = wrapping(&database, local("b")).await;
-    let said = wrong.check_keys().await.unwrap_err().to_string();
+    let said = check_keys(&database, with_master(local("b"))).await.unwrap_err().to_string();
     let names = [local("a").name().to_owned(), local("b").name().to_owned()];
     assert!(said.contains("INOPSIO_MASTER_KEY") && names.iter().all(|name| said.contains(name)), "{said}");
     // So it is for a process that could not ask when it started.
@@ -260,17 +295,17 @@ async fn attack_241_who_has_another_master_key_makes_no_tenant_a_key() {
 
     // One that is to follow makes keys, and until the others are wrapped anew either process goes on.
     let both = wrapping(&database, followed()).await;
-    both.check_keys().await.unwrap();
+    check_keys(&database, with_master(followed())).await.unwrap();
     add(&both, testbed::tenant()).await.unwrap();
     assert_eq!(wrapped_by(&database).await, names.map(|name| (name, 1)).into());
     for digit in ["a", "b"] {
         let one = wrapping(&database, local(digit)).await;
-        one.check_keys().await.unwrap();
+        check_keys(&database, with_master(local(digit))).await.unwrap();
         add(&one, testbed::tenant()).await.unwrap();
     }
     both.rewrap(100, false, |_| ()).await.unwrap();
-    wrapping(&database, local("b")).await.check_keys().await.unwrap();
-    let said = wrapping(&database, local("a")).await.check_keys().await.unwrap_err();
+    check_keys(&database, with_master(local("b"))).await.unwrap();
+    let said = check_keys(&database, with_master(local("a"))).await.unwrap_err();
     assert!(matches!(said, Error::MasterKey { .. }), "the former one opens nothing any more: {said}");
 }
 
@@ -331,12 +366,12 @@ async fn attack_248_who_has_another_master_key_leaves_no_mark_of_a_claim_key() {
     tenants(&wrapping(&database, local("a")).await, 1).await;
     let before = contents(&database).await;
     let with = |digit, byte| Settings { sealing: Some(sealing(local(digit))), ..keyed(byte) };
-    let refused = open(&database, with("b", 8)).await.check_keys().await.unwrap_err();
+    let refused = check_keys(&database, with("b", 8)).await.unwrap_err();
     assert!(matches!(refused, Error::MasterKey { .. }), "{refused}");
     assert_eq!(count(&database, "log.claim_key").await, 0, "the secrets of another installation decide nothing here");
     assert_eq!(contents(&database).await, before, "nothing was written");
-    open(&database, with("a", 7)).await.check_keys().await.unwrap();
-    let refused = open(&database, with("a", 8)).await.check_keys().await.unwrap_err();
+    check_keys(&database, with("a", 7)).await.unwrap();
+    let refused = check_keys(&database, with("a", 8)).await.unwrap_err();
     assert!(matches!(refused, Error::ClaimKey), "{refused}");
 }
 

@@ -15,11 +15,16 @@ pub const ADA: &str =
     r#"{"name":{"personal":"Ada Lovelace"},"title":"Countess","many":[{"phone":{"personal":"+4930123456"}}]}"#;
 pub const OPENED: &str = r#"{"name":"Ada Lovelace","title":"Countess","many":[{"phone":"+4930123456"}]}"#;
 
-/// A store whose master key consists of this digit.
-pub async fn sealing(database: &Database, digit: &str) -> EventStore {
+/// The settings of a process whose master key consists of this digit.
+pub fn sealed_by(digit: &str) -> Settings {
     let master = LocalMasterKey::parse(&digit.repeat(64), SystemRandom).unwrap();
     let sealing = Some(Sealing { master: Arc::new(master), random: Arc::new(SystemRandom) });
-    open(database, Settings { sealing, ..Settings::default() }).await
+    Settings { sealing, ..Settings::default() }
+}
+
+/// A store with this master key.
+pub async fn sealing(database: &Database, digit: &str) -> EventStore {
+    open(database, sealed_by(digit)).await
 }
 
 pub async fn fresh() -> (Database, EventStore, TenantId) {

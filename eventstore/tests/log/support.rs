@@ -27,6 +27,11 @@ pub fn keyed(byte: u8) -> Settings {
     Settings { claim_key_mark: Some(claim_key_mark(&[byte; 32])), ..Settings::default() }
 }
 
+/// Checks the keys of a process with these settings in one log.
+pub async fn check_keys(database: &Database, settings: Settings) -> Result<(), eventstore::Error> {
+    eventstore::check_keys(&[(**database).clone()], &settings).await.map_err(|(_, error)| error)
+}
+
 pub fn id() -> Uuid {
     SystemIds.next()
 }

@@ -146,11 +146,9 @@ impl ReadModels {
     /// The position of the log's last event. A transaction [at](Self::begin_at) this position sees all events up to it.
     pub async fn head(&self, tenant: TenantId) -> Result<Position, Error> {
         let mut transaction = eventstore::database::begin_as(&self.pool, tenant).await?;
-        let head: i64 = sqlx::query_scalar(concat!("SELECT h.position FROM ", eventstore::log_head!()))
-            .fetch_one(&mut *transaction)
-            .await?;
+        let head = eventstore::head_in(&mut *transaction).await?;
         transaction.commit().await?;
-        Ok(Position::from_i64(head))
+        Ok(head)
     }
 
     /// Waits until every projection has applied the tenant's events up to `position`. To read them, use [`begin_at`](Self::begin_at).

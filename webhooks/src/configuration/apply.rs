@@ -306,11 +306,7 @@ fn update(set: &str) -> String {
 }
 
 async fn head(tables: &mut PgConnection) -> Result<Position, Refusal> {
-    let head = sqlx::query_scalar(concat!("SELECT h.position FROM ", eventstore::log_head!()))
-        .fetch_one(tables)
-        .await
-        .map_err(unavailable)?;
-    Ok(Position::from_i64(head))
+    eventstore::head_in(tables).await.map_err(unavailable)
 }
 
 fn within(position: Position, head: Position) -> Result<Position, Refusal> {

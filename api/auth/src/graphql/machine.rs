@@ -1,12 +1,11 @@
 //! Machines in GraphQL.
 
-use auth_aggregates::ApiKeyRefusal;
 use auth_projections::api_keys::{self, ApiKeyRow};
 use auth_projections::machines::{self, MachineRow};
 use chrono::{DateTime, Utc};
-use face::connection;
 use face::graphql::{Context, Fetch, Fetching, Node, Page, PageRequest, Session, int, keyed, load, page};
-use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, graphql_object};
+use face::{connection, mirror};
+use juniper::{FieldResult, GraphQLInputObject, graphql_object};
 use kernel::Service;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -83,30 +82,17 @@ impl Machine {
     }
 }
 
-/// Why a request with an API key was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, GraphQLEnum)]
-#[graphql(name = "ApiKeyRefusal")]
-pub enum Refused {
-    /// The key's id is known, but the secret is wrong.
-    SecretWrong,
-    /// The key has expired.
-    Expired,
-    /// The key was revoked.
-    Revoked,
-    /// The key's machine was deactivated.
-    MachineInactive,
-}
-
-impl Refused {
-    /// The reason with this name in the read model.
-    fn named(name: &str) -> Option<Self> {
-        let all = [
-            (ApiKeyRefusal::SecretWrong, Self::SecretWrong),
-            (ApiKeyRefusal::Expired, Self::Expired),
-            (ApiKeyRefusal::Revoked, Self::Revoked),
-            (ApiKeyRefusal::MachineInactive, Self::MachineInactive),
-        ];
-        all.into_iter().find(|(event, _)| event.as_str() == name).map(|(_, refused)| refused)
+mirror! {
+    /// Why a request with an API key was refused.
+    pub enum ApiKeyRefusal of auth_aggregates::ApiKeyRefusal {
+        /// The key's id is known, but the secret is wrong.
+        SecretWrong,
+        /// The key has expired.
+        Expired,
+        /// The key was revoked.
+        Revoked,
+        /// The key's machine was deactivated.
+        MachineInactive,
     }
 }
 
@@ -153,8 +139,8 @@ impl ApiKey {
     }
 
     /// Reason of the last refusal.
-    fn last_refusal(&self) -> Option<Refused> {
-        self.0.last_refusal.as_deref().and_then(Refused::named)
+    fn last_refusal(&self) -> Option<ApiKeyRefusal> {
+        self.0.last_refusal.map(|reason| reason.0.into())
     }
 
     /// When the key was revoked.

@@ -2,7 +2,7 @@
 
 use config::Config;
 use directory::lifecycle::{self, ProvisionError};
-use directory::{Tenant, write_side};
+use directory::{Tenant, check_both_keys};
 
 use crate::adapters::Adapters;
 use crate::domains::{self, DomainDefinition};
@@ -19,10 +19,8 @@ pub async fn provision(
     owner: Option<String>,
 ) -> Result<Tenant, ProvisionError> {
     // The saga makes the tenant a key in each of these logs, which is too late to find out that the master key is another one.
-    for domain in domains::all().into_iter().filter(DomainDefinition::is_sealed) {
-        let (store, _) = write_side(config, domain.service).await?;
-        store.close().await;
-    }
+    let sealed = domains::all().into_iter().filter(DomainDefinition::is_sealed);
+    check_both_keys(config, &sealed.map(|domain| domain.service).collect::<Vec<_>>()).await?;
     lifecycle::provision(config, slug, name, owner, |bus| {
         let adapters =
             Adapters::of(config, bus, &Pools::default()).map_err(|error| ProvisionError::Sagas(error.to_string()))?;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use config::Config;
-use directory::{Directory, DirectoryError, WriteSideError, write_side};
+use directory::{Directory, DirectoryError, WriteSideError, check_both_keys, write_side};
 use eventstore::Rewrapped;
 use kernel::{Refusal, Service, TenantId};
 
@@ -49,9 +49,11 @@ pub async fn rewrap(
     dry_run: bool,
     tell: &dyn Fn(&str, &Rewrapped),
 ) -> Result<Vec<Outcome>, RewrapError> {
+    let sealed = domains::all().into_iter().filter(DomainDefinition::is_sealed);
+    let sealed: Vec<_> = sealed.map(|domain| domain.service).collect();
+    check_both_keys(config, &sealed).await?;
     let mut outcomes = Vec::new();
-    for domain in domains::all().into_iter().filter(DomainDefinition::is_sealed) {
-        let service = domain.service;
+    for service in sealed {
         let (store, _) = write_side(config, service).await?;
         let done = store.rewrap(at_once, dry_run, |so_far| tell(service.name(), so_far)).await;
         store.close().await;
@@ -65,7 +67,8 @@ pub async fn rewrap(
 /// Seals the keys of the auth service's secrets with the tenants' keys in the log. For tenants that were created by an older program,
 /// they are wrapped by the master key, in an event.
 async fn reseal(config: &Config, dry_run: bool, tell: &dyn Fn(&str, &Rewrapped)) -> Result<Outcome, RewrapError> {
-    let tenants = Directory::open(config).list().await?;
+    // Those who live in other cells have their keys there.
+    let tenants = Directory::open(config).list_here().await?;
     let (store, executor) = write_side(config, auth_api::SERVICE).await?;
     let authority = operator::authority(config, SocketAddr::new(config.http.host, config.http.port), executor);
     let mut done = Rewrapped { all: tenants.len() as u64, ..Rewrapped::default() };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use auth_api::provider::{ClientAddressHeader, Provider};
 use auth_api::trust::Denials;
 use config::Config;
+use directory::{WriteSideError, check_keys};
 use events_api::feed::RunningFeeds;
 use eventstore::EventStore;
 use face::{ReadSide, Runtime};
@@ -93,9 +94,15 @@ impl Assembly<'_> {
     /// Opens the services that this process runs, and connects to the others.
     pub async fn open(&self, services: Services) -> Result<Opened, StartError> {
         let (config, background) = (self.config, self.background);
-        let mut opened = Opened { here: Vec::new(), running: Vec::new(), elsewhere: Vec::new() };
+        let mut placed = Vec::new();
         for domain in domains::all_with(self.adapters).into_iter().filter(|domain| services.includes(domain.service)) {
-            if let Some(urls) = services.elsewhere(domain.service, config)? {
+            placed.push((services.elsewhere(domain.service, config)?, domain));
+        }
+        let here = placed.iter().filter(|(elsewhere, _)| elsewhere.is_none());
+        self.check_keys(here.map(|(_, domain)| domain).collect()).await?;
+        let mut opened = Opened { here: Vec::new(), running: Vec::new(), elsewhere: Vec::new() };
+        for (elsewhere, domain) in placed {
+            if let Some(urls) = elsewhere {
                 let remote = background.remote(domain.service, &urls, config.http.body_limit);
                 let read_side =
                     service::read_side(&domain, config, self.bus, self.grants.clone(), self.adapters.url.clone());
@@ -111,6 +118,21 @@ impl Assembly<'_> {
             opened.running.push(running);
         }
         Ok(opened)
+    }
+
+    /// Checks the keys of this process in all logs that it opens, before the first of them is opened.
+    async fn check_keys(&self, here: Vec<&DomainDefinition>) -> Result<(), StartError> {
+        if here.iter().any(|domain| domain.is_sealed()) && self.config.master_key().is_none() {
+            return Err(WriteSideError::MasterKey.into());
+        }
+        let mut logs: Vec<_> = here.iter().map(|domain| domain.service).collect();
+        // Whoever verifies tokens opens these, wherever their services run.
+        for needed in [auth_api::SERVICE, user_api::SERVICE] {
+            if !logs.contains(&needed) {
+                logs.push(needed);
+            }
+        }
+        Ok(check_keys(self.config, &logs).await?)
     }
 
     /// Sets up authentication, and binds the adapters that depend on it.

@@ -152,7 +152,7 @@ pub fn read_side(
     }
 }
 
-/// Opens a service and starts its background tasks.
+/// Opens a service, whose keys were checked, and starts its background tasks.
 pub async fn open(
     domain: &DomainDefinition,
     config: &Config,
@@ -163,9 +163,6 @@ pub async fn open(
     background: &Background,
 ) -> Result<Running, StartError> {
     let service = domain.service;
-    if domain.is_sealed() && config.master_key().is_none() {
-        return Err(WriteSideError::MasterKey.into());
-    }
     let database = config.database(service);
     let settings = executor_settings(config)?;
     let secret = ServiceSecret::new(settings.claim_key);

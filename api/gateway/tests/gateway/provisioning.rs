@@ -324,3 +324,29 @@ async fn attack_238_under_another_claim_key_no_server_starts_and_no_operator_wri
     assert!(matches!(refused, ProvisionError::WriteSide(_)), "{refused}");
     assert_eq!(world.head().await, before, "nothing was written");
 }
+
+#[tokio::test]
+async fn attack_261_nor_is_a_mark_left_by_a_server_or_an_operator_whom_another_log_refuses() {
+    let mut world = Box::pin(town()).await;
+    gateway::provision(&world.config, "globex", "Globex", None).await.unwrap();
+    world.lead("Ada Lovelace").await;
+    // Nothing else is written after that.
+    world.server.take().unwrap().shutdown().await;
+    let before = world.head().await;
+    // As it was before logs had marks. This log is the first one that a server opens.
+    let mut crm = sqlx::PgConnection::connect_with(&world.database.superuser()).await.unwrap();
+    sqlx::query("DELETE FROM log.claim_key").execute(&mut crm).await.unwrap();
+    let mut config = world.config.clone();
+    config.postgres.claim_key = SecretText::new("5d".repeat(32));
+    for services in [Services::All, Services::One(crm_api::SERVICE)] {
+        let Err(refused) = Server::start(config.clone(), services).await else { panic!("it serves") };
+        let said = refused.to_string();
+        assert!(said.contains("INOPSIO_CLAIM_KEY") && !said.starts_with("the service crm"), "{said}");
+    }
+    let refused = gateway::provision(&config, "hooli", "Hooli", None).await.unwrap_err();
+    assert!(matches!(refused, ProvisionError::WriteSide(_)), "{refused}");
+    let refused = gateway::rewrap(&config, 100, false, &|_, _| ()).await.unwrap_err();
+    assert!(matches!(refused, RewrapError::Start(_)), "{refused}");
+    let marks: i64 = sqlx::query_scalar("SELECT count(*) FROM log.claim_key").fetch_one(&mut crm).await.unwrap();
+    assert_eq!((marks, world.head().await), (0, before), "nothing was written");
+}

@@ -3,6 +3,7 @@
 use auth_aggregates::ApiKeyEvent;
 use folding::change::{Change, decode};
 use folding::fold::{Current, fold};
+use folding::named::Named;
 use folding::table::{self, Key};
 use kernel::RecordedEvent;
 use projector::ApplyError;
@@ -56,7 +57,7 @@ impl Current for ApiKeyRow {
             ApiKeyEvent::ApiKeyUsed(e) => self.last_used_at = Some(e.at),
             ApiKeyEvent::ApiKeyRefused(e) => {
                 self.last_refused_at = Some(e.at);
-                self.last_refusal = Some(e.reason.as_str().to_owned());
+                self.last_refusal = Some(Named(e.reason));
             }
             ApiKeyEvent::ApiKeyRevoked(_) => self.revoked_at = Some(change.occurred_at),
         }

@@ -1,6 +1,8 @@
 //! The row of an API key.
 
+use auth_aggregates::ApiKeyRefusal;
 use chrono::{DateTime, Utc};
+use folding::named::Named;
 use folding::table;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -23,7 +25,7 @@ table! {
         /// When a request with this key was last refused, approximately.
         pub last_refused_at: Option<DateTime<Utc>> = "timestamptz",
         /// The reason of that refusal.
-        pub last_refusal: Option<String> = "text",
+        pub last_refusal: Option<Named<ApiKeyRefusal>> = "text",
         pub revoked_at: Option<DateTime<Utc>> = "timestamptz",
         pub created_at: DateTime<Utc> = "timestamptz",
     }
