@@ -264,6 +264,7 @@ fn sagas(adapters: &Adapters) -> Vec<Sagas> {
     let signing_in = auth_sagas::Ports {
         mailer: adapters.mailer.clone(),
         password_link_mails: adapters.authority.clone(),
+        notice_mails: adapters.authority.clone(),
         notices: adapters.notices.clone(),
     };
     vec![crm_sagas::sagas(), user_sagas::sagas(&people), auth_sagas::sagas(&signing_in)]

@@ -86,6 +86,7 @@ pub(crate) fn addressee(user: &User) -> Addressee {
         name: user.profile.name.reveal().clone(),
         email: user.login.email.reveal().clone(),
         email_verified: user.email_verified,
+        verified_email: user.verified_email.as_ref().map(|email| email.reveal().clone()),
         may_sign_in: user.may_sign_in(),
     }
 }

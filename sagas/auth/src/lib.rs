@@ -7,10 +7,11 @@
 //! it with all failures (`sagabed`). The runtime is in `sagas/coordinator`. See `docs/src/sagas.md`.
 
 mod announce_logout;
+mod note_account_change;
 mod ports;
 mod send_password_link;
 
-pub use ports::{LoggedOut, Notices, PasswordLinkMail, PasswordLinkMails, Ports};
+pub use ports::{LoggedOut, NoticeMail, NoticeMails, Notices, PasswordLinkMail, PasswordLinkMails, Ports};
 
 use auth_commands::GRANTS;
 use coordinator::Sagas;
@@ -22,5 +23,12 @@ coordinator::sagas_of!(
 
 /// All sagas of the auth service. Keep an old version as long as instances of it run.
 pub fn sagas(ports: &Ports) -> Sagas {
-    Sagas::of::<AuthSagas>(GRANTS, vec![send_password_link::definition(ports), announce_logout::definition(ports)])
+    Sagas::of::<AuthSagas>(
+        GRANTS,
+        vec![
+            send_password_link::definition(ports),
+            announce_logout::definition(ports),
+            note_account_change::definition(ports),
+        ],
+    )
 }

@@ -15,6 +15,8 @@ pub struct Ports {
     pub mailer: Arc<dyn Mailer>,
     /// Provides the addressee and the link of mails. The auth service does not store them.
     pub password_link_mails: Arc<dyn PasswordLinkMails>,
+    /// Provides the addressee of notices, and the issuer that they name.
+    pub notice_mails: Arc<dyn NoticeMails>,
     /// Notifies applications of ended sessions.
     pub notices: Arc<dyn Notices>,
 }
@@ -42,6 +44,26 @@ pub trait PasswordLinkMails: Send + Sync + 'static {
         user: UserId,
         turn: u32,
     ) -> BoxFuture<'_, Result<Option<PasswordLinkMail>, String>>;
+}
+
+/// The addressee of a notice about a change of their account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoticeMail {
+    /// The address that the person verified last. A later one may be that of somebody who took over the account.
+    pub to: Personal<String>,
+    /// The person's name.
+    pub name: Personal<String>,
+    /// The tenant's name.
+    pub tenant: String,
+    /// The tenant's issuer: the beginning of the addresses of its pages.
+    pub issuer: String,
+}
+
+/// Provides people's addresses for notices.
+pub trait NoticeMails: Send + Sync + 'static {
+    /// To whom a person's notices go; `None` if there is nobody: the person was removed or never verified an address, or nobody can use the
+    /// tenant now. An error is temporary, and gives the reason.
+    fn notice_mail(&self, tenant: TenantId, user: UserId) -> BoxFuture<'_, Result<Option<NoticeMail>, String>>;
 }
 
 /// A notice to an application that sessions of a person have ended.

@@ -1,9 +1,12 @@
 //! What sagas that send mail have in common: a step that sends one mail, and retries for a day with the same message id.
 //!
 //! Such a saga decodes the event that started it ([`decoded`], or [`on_request`] for requested links), writes the text when the mail is sent,
-//! from the state at that time, and ends its step with [`send`]. The step has the policies [`PATIENT`] and [`LIMITS`].
+//! from the state at that time, and ends its step with [`send`]. The step has the policies [`PATIENT`] and [`LIMITS`]. A saga that tells
+//! somebody of a change of their account has a [`Notice`].
 
 #![deny(missing_docs)]
+
+mod notice;
 
 use std::time::Duration;
 
@@ -11,6 +14,8 @@ use coordinator::{Fault, Limits, Next, Retry, Start, StepContext};
 use kernel::{Backoff, Event, Personal, RecordedEvent, Upcast, UserId};
 use mailer::{Mail, MailError, Mailer};
 use serde::{Deserialize, Serialize};
+
+pub use notice::{Notice, SendNotice, state_before};
 
 /// Mail servers may be unavailable for long: retry for a day, then park the saga for a person.
 pub const PATIENT: Retry = Retry {

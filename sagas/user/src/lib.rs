@@ -8,6 +8,7 @@
 
 mod delete_tenant;
 mod end_access;
+mod note_address_change;
 mod note_registration;
 mod note_tenant_status;
 mod ports;
@@ -47,6 +48,7 @@ pub fn sagas(ports: &Ports) -> Sagas {
             verify_email::definition(ports),
             verify_phone::definition(ports),
             note_registration::definition(ports),
+            note_address_change::definition(ports),
             end_access::definition(ports),
         ],
     )

@@ -32,6 +32,9 @@ pub struct User {
     pub login: Login,
     /// Whether the address is verified.
     pub email_verified: bool,
+    /// The address that they verified last: also after it was replaced by one that nobody has verified, which may be somebody else's.
+    #[serde(default)]
+    pub verified_email: Option<Personal<String>>,
     /// Profile of the user.
     pub profile: Profile,
     /// The picture that they uploaded; if there is one, their profile has no picture address.
@@ -291,7 +294,7 @@ fn remove_from<T: Ord>(set: &BTreeSet<T>, value: &T, event: UserEvent) -> Vec<Us
 
 impl Aggregate for User {
     const TYPE: &'static str = "user.user";
-    const FORM: u32 = 8;
+    const FORM: u32 = 9;
     const SEALED: bool = true;
     type Command = UserCommand;
     type Event = UserEvent;
@@ -385,6 +388,7 @@ impl Aggregate for User {
         match event {
             UserEvent::UserRegistered(e) => {
                 self.status = UserStatus::Active;
+                self.verified_email = e.email_verified.then(|| e.login.email.clone());
                 self.login = e.login;
                 self.email_verified = e.email_verified;
                 self.profile = e.profile;
@@ -430,6 +434,7 @@ impl Aggregate for User {
             }
             UserEvent::UserEmailVerified(_) => {
                 self.email_verified = true;
+                self.verified_email = Some(self.login.email.clone());
                 self.verification = None;
             }
             UserEvent::UserEmailVerificationFailed(e) => self.refused_links.extend(e.turn),

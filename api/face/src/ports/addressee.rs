@@ -25,6 +25,8 @@ pub struct Addressee {
     pub email: String,
     /// Whether the address is verified.
     pub email_verified: bool,
+    /// The address that they verified last, which may be an earlier one.
+    pub verified_email: Option<String>,
     /// Whether they may sign in now.
     pub may_sign_in: bool,
 }

@@ -13,6 +13,7 @@ mod late;
 mod machines;
 mod names;
 mod no_resources;
+mod notice_mails;
 mod notices;
 mod password_link_mails;
 mod permissions;

@@ -40,6 +40,7 @@ mod lost_roles;
 mod master_key;
 mod name_server;
 mod needs;
+mod notices;
 mod operations;
 mod operator_tokens;
 mod outside;

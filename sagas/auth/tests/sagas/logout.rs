@@ -15,6 +15,7 @@ use kernel::{TenantId, UserId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 
+use crate::account_change::NoticeMailsDouble;
 use crate::password_link::PasswordLinkMailsDouble;
 
 /// Records the notices.
@@ -52,6 +53,7 @@ fn ports(told: &Told) -> Ports {
     Ports {
         mailer: Arc::new(Caught::default()),
         password_link_mails: Arc::new(PasswordLinkMailsDouble),
+        notice_mails: Arc::new(NoticeMailsDouble::default()),
         notices: Arc::new(told.clone()),
     }
 }

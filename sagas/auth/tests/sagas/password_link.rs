@@ -11,6 +11,7 @@ use kernel::{TenantId, UserId};
 use mailer::Caught;
 use sagabed::{Bed, Case, Story};
 
+use crate::account_change::NoticeMailsDouble;
 use crate::logout::Told;
 
 #[derive(Default)]
@@ -53,6 +54,7 @@ impl Story for Forgot {
         auth_sagas::sagas(&Ports {
             mailer: Arc::new(self.caught.clone()),
             password_link_mails: Arc::new(PasswordLinkMailsDouble),
+            notice_mails: Arc::new(NoticeMailsDouble::default()),
             notices: Arc::new(Told::default()),
         })
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod address_change;
 mod deleting;
 mod end_access;
 mod mailing;

@@ -271,6 +271,22 @@ fn a_new_address_is_not_verified_and_the_same_one_stays_so() {
 }
 
 #[test]
+fn the_address_that_was_verified_last_is_known_until_another_one_is_verified() {
+    let verified = |events: &[UserEvent]| {
+        let mut user = User::default();
+        for event in std::iter::once(registered(&[])).chain(events.iter().cloned()) {
+            user.evolve(event);
+        }
+        user.verified_email.map(Personal::into_inner)
+    };
+    let (shown, moved) = (UserEmailVerified {}.into(), UserLoginChanged { login: login("eve@example.com") }.into());
+    let events: [UserEvent; 4] = [shown, moved, UserEmailVerified {}.into(), UserErased {}.into()];
+    let known: Vec<_> = (0..=events.len()).map(|many| verified(&events[..many])).collect();
+    let [ada, eve] = ["ada@example.com", "eve@example.com"].map(|address| Some(address.to_owned()));
+    assert_eq!(known, [None, ada.clone(), ada, eve, None]);
+}
+
+#[test]
 fn an_address_in_another_form_of_its_characters_is_the_same_one() {
     let mut user = User::default();
     user.evolve(registered(&[]));
