@@ -11,7 +11,8 @@
 //!
 //! **Beside these:** [`backup`] exports and imports the whole log as of one moment; [`seals`] signs the heads of each tenant's Merkle
 //! tree, which prove its history; [`transfer`] copies one tenant to another cell; [`archive`] moves inactive streams out of the main
-//! table, where all readers still find them; [`supervised`] starts those who follow the log again if they panic.
+//! table, where all readers still find them; [`supervised`] starts those who follow the log again if they panic, and [`Seldom`] lets
+//! them complain once a minute.
 //!
 //! **In memory.** A server that takes over, or a restored backup, may lack the end of the log. So what a process keeps of the log (states of
 //! aggregates, keys) is used in its [epoch](EventStore::epoch) only, which ends when that may have happened. Appends that rest on it are not
@@ -59,6 +60,7 @@ mod replay;
 mod rewrap;
 pub mod sealing;
 pub mod seals;
+mod seldom;
 mod server_settings;
 mod settings;
 mod snapshot;
@@ -87,6 +89,7 @@ pub use relay::Relay;
 pub use replay::ReplayFilter;
 pub use rewrap::Rewrapped;
 pub use sealing::{Sealing, is_sealed};
+pub use seldom::Seldom;
 pub use server_settings::server_settings;
 pub use settings::Settings;
 pub use snapshot::{Resumed, Snapshot};

@@ -106,7 +106,7 @@ impl Checks {
     }
 
     /// Refuses a list of more than `most` entries.
-    pub fn at_most(&mut self, pointer: &str, most: usize, count: usize) {
+    pub fn at_most(&mut self, pointer: &str, count: usize, most: usize) {
         if count > most {
             self.refuse(pointer, "too_many", format!("{count} entries; at most {most} are allowed"));
         }
@@ -114,7 +114,7 @@ impl Checks {
 
     /// Refuses a list of more than `most` entries. Returns it sorted, with each entry once.
     pub fn distinct<T: Ord + Clone>(&mut self, pointer: &str, list: &[T], most: usize) -> Vec<T> {
-        self.at_most(pointer, most, list.len());
+        self.at_most(pointer, list.len(), most);
         let mut list = list.to_vec();
         list.sort_unstable();
         list.dedup();

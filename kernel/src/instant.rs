@@ -1,11 +1,13 @@
 //! Parsing and writing of times, strictly in the form of RFC 3339.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde::de::{Deserializer, Error, Visitor};
 
 /// The text is not a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a time has the form of RFC 3339 with its offset from UTC, such as 2026-07-01T09:30:00Z")]
+#[error(
+    "a time has the form of RFC 3339 with its offset from UTC, such as 2026-07-01T09:30:00Z, and is in the years 0000 to 9999 of UTC"
+)]
 pub struct NotATime;
 
 /// Parses an RFC 3339 `date-time` and truncates it to whole microseconds, which is what Postgres stores and what is hashed. Other forms
@@ -21,7 +23,9 @@ pub fn read_time(text: &str) -> Result<DateTime<Utc>, NotATime> {
     }
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| NotATime)?;
     // Converts through the count of microseconds, which has no leap seconds: 23:59:60 becomes the next day's midnight, as in Postgres.
-    DateTime::from_timestamp_micros(time.timestamp_micros()).ok_or(NotATime)
+    let time = DateTime::from_timestamp_micros(time.timestamp_micros()).ok_or(NotATime)?;
+    // An offset or a leap second may lead out of the years that RFC 3339 can write.
+    if (0..=9999).contains(&time.year()) { Ok(time) } else { Err(NotATime) }
 }
 
 /// Writes a time in the one form in which answers, refusals and the command line show it, and which [`read_time`] reads: RFC 3339 in UTC,
@@ -122,6 +126,9 @@ mod tests {
             "2026-07-01_09:30:00Z",
             "2026-07-01T09:30:00 02:00",
             "2026-07-0\u{661}T09:30:00Z",
+            "9999-12-31T23:59:59-00:01",
+            "9999-12-31T23:59:60Z",
+            "0000-01-01T00:00:00+00:01",
         ] {
             assert_eq!(read_time(other), Err(NotATime), "{other:?}");
         }
@@ -129,7 +136,13 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read() {
-        for text in ["2026-07-01T09:30:00Z", "2026-07-01T09:30:00.123456Z", "1970-01-01T00:00:00Z"] {
+        for text in [
+            "2026-07-01T09:30:00Z",
+            "2026-07-01T09:30:00.123456Z",
+            "1970-01-01T00:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59.999999Z",
+        ] {
             assert_eq!(read_time(text).map(write_time).as_deref(), Ok(text));
         }
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::notices::{Notices, Notifier};
 use crate::slots::SendSlots;
-use crate::worker::{Shared, Target, Worker};
+use crate::worker::{Shared, Target, Waiting, Worker};
 use crate::{Secret, Webhooks};
 
 /// How often a standby deliverer tries to become active, and the active one checks that it still has the lock.
@@ -93,14 +93,15 @@ impl Deliverer {
             decided: received,
             log_head,
             paused: self.paused.clone(),
+            waiting_for: Waiting::default(),
         });
         let stop = shutdown.child_token();
         let (service, bus) = (self.store.service(), self.webhooks.parts().bus.clone());
         let mut beside = JoinSet::new();
         let forwarding = move |stop| deadletters::forward_decisions(bus.clone(), service, decided.clone(), stop);
         beside.spawn(supervised(format!("webhooks/{service}/decisions"), stop.clone(), forwarding));
-        let (store, every) = (self.store.clone(), settings.poll_interval);
-        let looking = move |stop| watch_log(store.clone(), head.clone(), every, stop);
+        let (watching, every) = (shared.clone(), settings.poll_interval);
+        let looking = move |stop| watch_log(watching.clone(), head.clone(), every, stop);
         beside.spawn(supervised(format!("webhooks/{service}/log"), stop.clone(), looking));
         if let Some(notices) = self.notices.clone() {
             let notifier = Notifier { webhooks: self.webhooks.clone(), notices };
@@ -122,7 +123,7 @@ impl Deliverer {
                         targets.retain(|target| !paused.contains(target.tenant));
                         reconcile(targets, &shared, &stop, &mut running, &mut workers);
                     }
-                    Err(error) => tracing::warn!(%error, "webhooks wait for their tables"),
+                    Err(error) => shared.waiting_for.tables(&error),
                 }
                 self.sweep(&mut last_sweep).await;
                 polled = Instant::now();
@@ -200,11 +201,11 @@ impl Deliverer {
 
 /// Tells the workers where the log ends, in case the bus does not announce events: once for all of them. This is not done by the loop that
 /// keeps the lock, which is lost if the log makes that wait for some seconds.
-async fn watch_log(store: EventStore, head: watch::Sender<Position>, every: Duration, stop: CancellationToken) {
-    while let Some(read) = stop.run_until_cancelled(store.head()).await {
+async fn watch_log(shared: Arc<Shared>, head: watch::Sender<Position>, every: Duration, stop: CancellationToken) {
+    while let Some(read) = stop.run_until_cancelled(shared.store.head()).await {
         match read {
             Ok(now) => _ = head.send_replace(now),
-            Err(error) => tracing::warn!(%error, "webhooks wait for the log"),
+            Err(error) => shared.waiting_for.log(&error),
         }
         stop.run_until_cancelled(tokio::time::sleep(every)).await;
     }

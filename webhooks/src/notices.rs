@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use eventstore::Seldom;
 use futures::future::BoxFuture;
 use kernel::{Service, TenantId, UserId};
 use sqlx::Row;
@@ -63,8 +64,11 @@ impl Notifier {
     /// Runs until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let poll_interval: Duration = self.webhooks.parts().settings.poll_interval;
+        let seldom = Seldom::default();
         while !stop.is_cancelled() {
-            if let Some(Err(error)) = stop.run_until_cancelled(self.send_due()).await {
+            if let Some(Err(error)) = stop.run_until_cancelled(self.send_due()).await
+                && seldom.is_due()
+            {
                 tracing::warn!(%error, "notices of webhooks wait for their tables");
             }
             stop.run_until_cancelled(tokio::time::sleep(poll_interval)).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use eventstore::{EventSlice, EventStore, SuspendedTenants};
+use eventstore::{EventSlice, EventStore, Seldom, SuspendedTenants};
 use futures::FutureExt;
 use futures::future::OptionFuture;
 use kernel::{Position, RecordedEvent, TenantId, TypePatterns};
@@ -59,6 +59,31 @@ pub(crate) struct Shared {
     pub(crate) log_head: watch::Receiver<Position>,
     /// Nothing is delivered to them now.
     pub(crate) paused: SuspendedTenants,
+    /// For warnings of all tasks that wait for the log, or for the tables of webhooks.
+    pub(crate) waiting_for: Waiting,
+}
+
+/// How often warnings say what the webhooks of a process wait for.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    log: Seldom,
+    tables: Seldom,
+}
+
+impl Waiting {
+    /// Warns that the log does not answer.
+    pub(crate) fn log(&self, error: &eventstore::Error) {
+        if self.log.is_due() {
+            tracing::warn!(%error, "webhooks wait for the log");
+        }
+    }
+
+    /// Warns that the tables of webhooks do not answer.
+    pub(crate) fn tables(&self, error: &sqlx::Error) {
+        if self.tables.is_due() {
+            tracing::warn!(%error, "webhooks wait for their tables");
+        }
+    }
 }
 
 pub(crate) struct Worker {
@@ -124,8 +149,8 @@ impl Worker {
                 Err(Interruption::Ended) => break,
                 Err(interruption) => {
                     match interruption {
-                        Interruption::Log(error) => tracing::warn!(%error, "webhooks wait for the log"),
-                        Interruption::Tables(error) => tracing::warn!(%error, "webhooks wait for their tables"),
+                        Interruption::Log(error) => self.shared.waiting_for.log(&error),
+                        Interruption::Tables(error) => self.shared.waiting_for.tables(&error),
                         Interruption::Ended => {}
                     }
                     stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;

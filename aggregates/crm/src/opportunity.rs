@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, ContactId, LeadId, PipelineId, StageId};
 
-mod rules;
+mod life;
 
-pub use rules::{Opportunity, OpportunityCommand, OpportunityError, OpportunityStep};
+pub use life::{Opportunity, OpportunityCommand, OpportunityError, OpportunityStep};
 
 kernel::events! {
     /// The events of an opportunity.

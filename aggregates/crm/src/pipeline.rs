@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::StageId;
 
-mod rules;
+mod life;
 
-pub use rules::{MAX_STAGES, Pipeline, PipelineCommand, PipelineError};
+pub use life::{MAX_STAGES, Pipeline, PipelineCommand, PipelineError};
 
 kernel::events! {
     /// The events of a pipeline.

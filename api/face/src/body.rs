@@ -13,6 +13,9 @@ use serde_path_to_error::Segment;
 
 use crate::headers::header;
 
+/// U+FEFF in UTF-8, with which some programs begin each text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The body of a command without parameters: empty, or `{}`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -132,6 +135,10 @@ fn decode_with_path<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
             "invalid_utf8",
             format!("the body is not UTF-8: no valid character starts at byte {at}"),
         ));
+    }
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        let detail = "the body begins with a byte order mark, which is not part of JSON; send UTF-8 without it";
+        return Err(Refusal::invalid("json_malformed", detail).with("line", 1).with("column", 1));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let error = match serde_path_to_error::deserialize::<_, T>(&mut json) {
@@ -334,6 +341,10 @@ mod tests {
     fn what_is_no_json_has_a_code_of_its_own() {
         assert_eq!(refused(b"{\"name\":").0, "json_malformed");
         assert_eq!(refused(b"{\"name\":\"a\"} {}").0, "json_malformed");
+        let marked = "\u{feff}{\"name\":\"a\"}";
+        assert_eq!(refused(marked.as_bytes()).0, "json_malformed");
+        let refusal = decode_json::<Order>(marked.as_bytes()).unwrap_err();
+        assert!(refusal.detail().contains("byte order mark"), "{refusal:?}");
         assert_eq!(refused(b"{\"name\":\"\xff\"}").0, "invalid_utf8");
         let deep = format!("{{\"name\":{}", "[".repeat(200_000));
         assert!(["json_too_deep", "validation_failed"].contains(&refused(deep.as_bytes()).0.as_str()));

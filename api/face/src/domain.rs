@@ -7,7 +7,7 @@ use executor::{ClaimHistory, Executor};
 use folding::RolePeriod;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use jobs::{Jobs, Kinds};
+use jobs::{JobNames, Jobs, Kinds};
 use kernel::{AggregateType, EventType, Grant, Machines, Service, TenantId};
 use nats::Bus;
 use poem_openapi::OpenApi;
@@ -99,8 +99,9 @@ impl std::fmt::Debug for ServiceSecret {
 impl Runtime {
     /// The part of it that GraphQL resolvers need.
     pub fn read_side(&self) -> ReadSide {
-        let Self { service, read_models, live, grants, public_url, .. } = self.clone();
-        ReadSide { service, read_models, live, grants, public_url, role_periods: None }
+        let Self { service, read_models, live, jobs, grants, public_url, .. } = self.clone();
+        let job_names = jobs.kinds().into();
+        ReadSide { service, read_models, live, job_names, grants, public_url, role_periods: None }
     }
 }
 
@@ -124,6 +125,8 @@ pub struct ReadSide {
     pub read_models: ReadModels,
     /// Live events, for subscriptions.
     pub live: LiveEvents,
+    /// The names of the service's kinds and queues of jobs.
+    pub job_names: JobNames,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
     /// The public base URL, without a trailing slash.

@@ -36,4 +36,4 @@ pub use contracts::contracts;
 pub use directory::lifecycle::{Deletion, ProvisionError, Restored, activate_copy, delete, restore, resume, suspend};
 pub use domains::{DomainDefinition, SERVICES, all as domains, dead_letters_of, grants, holdings, jobs_of, known};
 pub use server::{Server, Services, StartError};
-pub use service::{REBUILD_READ_MODEL, REBUILDS};
+pub use service::{REBUILD_READ_MODEL, job_names};

@@ -6,10 +6,10 @@ mod queue;
 mod schedule;
 
 use face::connection;
-use face::graphql::{Context, Page, PageRequest, unreadable};
+use face::graphql::{Context, Page, PageRequest, bad_argument, unreadable};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use jobs::{Batch, Job, Listing, Queue, Schedule, State};
+use jobs::{Batch, Job, JobNames, Listing, Queue, Schedule, State, UnknownName};
 use juniper::{FieldResult, graphql_object};
 use kernel::{Service, TenantId};
 use sqlx::PgConnection;
@@ -54,6 +54,10 @@ impl JobsQuery {
             let mut tables = context.reader(service).await?;
             let jobs = Job::list(&mut tables, context.caller().tenant(), &listing).await.map_err(unreadable)?;
             found.extend(jobs.into_iter().map(|job| JobRow { service, job }));
+        }
+        if found.is_empty() {
+            let names: JobNames = services.iter().map(|&service| context.job_names(service)).collect();
+            names.check(&listing).map_err(|UnknownName { filter, detail }| bad_argument(filter, &detail))?;
         }
         // Each service contributes up to a full page and one more, so no job is lost between this page and the next.
         found.sort_by_key(|row| std::cmp::Reverse(row.job.id));

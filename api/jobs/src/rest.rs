@@ -5,7 +5,7 @@ use face::{
     Authenticated, ByService, Command, Count, Empty, Example, Parameter, Plain, Problem, Unversioned,
     UnversionedCreated, example,
 };
-use jobs::{Jobs, Listing, Submitted, Wanted};
+use jobs::{JobNames, Jobs, Listing, Submitted, UnknownName, Wanted};
 use kernel::Refusal;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -100,18 +100,11 @@ impl Rest {
         };
         let jobs = self.services.of(&service.0)?;
         let found = jobs.list(&caller, &listing).await?;
-        // Names are validated only if the list is empty: jobs of a kind or queue that only an earlier version of the program had remain
-        // for some days. And only after `list`, which checks the caller's permission.
+        // Only after `list`, which checks the caller's permission.
         if found.is_empty() {
-            let refused = |name: &'static str, detail: String| {
-                Refusal::invalid("parameter_invalid", detail).with("parameter", name)
-            };
-            let (kind, queue) = (listing.kind.as_deref(), listing.queue.as_deref());
-            kind.map(|kind| jobs.kinds().known(kind)).transpose().map_err(|detail| refused("kind", detail))?;
-            queue
-                .map(|queue| jobs.kinds().known_queue(queue))
-                .transpose()
-                .map_err(|detail| refused("queue", detail))?;
+            JobNames::from(jobs.kinds()).check(&listing).map_err(|UnknownName { filter, detail }| {
+                Refusal::invalid("parameter_invalid", detail).with("parameter", filter)
+            })?;
         }
         let (found, next) = limit.page(found, |last| last.id);
         Ok(Plain(Page { jobs: found.into_iter().map(Summary::from).collect(), next }))

@@ -10,7 +10,7 @@ use face::{Admission, AssertedPerson, Person};
 use kernel::{Aggregate, Caller, Grant, Machines, Position, RecordedEvent, Refusal, Role, TenantId, UserId};
 use projector::ReadModels;
 use user_aggregates::User;
-use user_commands::{AdmitUser, Catalogue, Known, SubjectLookup};
+use user_commands::{AdmitUser, Catalogue, Known, SubjectsInLog};
 
 use crate::UserDirectory;
 
@@ -32,7 +32,7 @@ pub struct UserAdmission {
     executor: Executor,
     read_models: ReadModels,
     /// Looks up who sent an invitation.
-    senders: SubjectLookup,
+    senders: SubjectsInLog,
     endings: Arc<dyn DueEndings>,
 }
 
@@ -46,7 +46,7 @@ impl UserAdmission {
         machines: Arc<dyn Machines>,
         endings: Arc<dyn DueEndings>,
     ) -> Self {
-        let senders = SubjectLookup { catalogue: Catalogue::from(grants.to_vec()), machines };
+        let senders = SubjectsInLog { catalogue: Catalogue::from(grants.to_vec()), machines };
         Self { store, executor, read_models, senders, endings }
     }
 

@@ -35,7 +35,7 @@ use jobs::Kinds;
 use juniper::FieldResult;
 use kernel::{AggregateType, EventType, Grant, Service};
 use projector::{Projection, ReadModels};
-use user_commands::{Catalogue, SubjectLookup};
+use user_commands::{Catalogue, SubjectsInLog};
 
 /// The domain of people and tenants: users, roles, groups, organizations, invitations.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ impl Domain for User {
     fn jobs(read_models: &ReadModels, write_side: Option<&WriteSide>) -> Kinds {
         let importers = write_side.map(|WriteSide { executor, grants, machines }| user_jobs::Importers {
             executor: executor.clone(),
-            requesters: SubjectLookup { catalogue: Catalogue::from(grants.to_vec()), machines: machines.clone() },
+            requesters: SubjectsInLog { catalogue: Catalogue::from(grants.to_vec()), machines: machines.clone() },
         });
         user_jobs::kinds(read_models, importers)
     }

@@ -11,7 +11,7 @@ use projector::ReadModels;
 use user_aggregates::{Invitation, RegistrationPolicy, User};
 use user_commands::{
     AcceptInvitation, Acceptance, Catalogue, Link, LinkKey, Purpose, Registration, RequestRegistration, ShowEmail,
-    SubjectLookup, VerifyEmail,
+    SubjectsInLog, VerifyEmail,
 };
 
 use crate::UserDirectory;
@@ -28,7 +28,7 @@ pub struct UserMailedLinks {
     read_models: ReadModels,
     links: LinkKey,
     /// Looks up who sent an invitation.
-    senders: SubjectLookup,
+    senders: SubjectsInLog,
 }
 
 impl UserMailedLinks {
@@ -41,7 +41,7 @@ impl UserMailedLinks {
         grants: &[Grant],
         machines: Arc<dyn Machines>,
     ) -> Self {
-        let senders = SubjectLookup { catalogue: Catalogue::from(grants.to_vec()), machines };
+        let senders = SubjectsInLog { catalogue: Catalogue::from(grants.to_vec()), machines };
         Self { executor, read_models, links: LinkKey::derive(secret), senders }
     }
 }

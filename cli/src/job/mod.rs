@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
-use gateway::{DomainDefinition, jobs_of};
-use jobs::{Job, Jobs, Kinds, Line, Listing, Request, Settings, Sources, State, Wanted};
+use gateway::{DomainDefinition, job_names, jobs_of};
+use jobs::{Job, JobNames, Jobs, Kinds, Line, Listing, Request, Settings, Sources, State, Wanted};
 use kernel::{Caller, Refusal, Service, SystemClock, SystemIds};
 use nats::Bus;
 use serde_json::json;
@@ -147,15 +147,9 @@ impl Command {
             Self::List { scope, kind, state, queue, batch, schedule, after, limit } => {
                 let state = state.as_deref().map(named).transpose()?;
                 let domains = scope.services(|_| true, JOBS)?;
-                if let Some(kind) = kind.as_deref() {
-                    let kinds = all_of(context, &domains, gateway::REBUILD_READ_MODEL, Kinds::names);
-                    known(&kinds, kind, || format!("there are no {kind:?} jobs"))?;
-                }
-                if let Some(queue) = queue.as_deref() {
-                    let queues = all_of(context, &domains, gateway::REBUILDS, Kinds::queues);
-                    known(&queues, queue, || format!("there is no queue {queue:?}"))?;
-                }
                 let listing = Listing { kind, state, queue, batch, schedule, before: after, limit };
+                let names = domains.iter().map(|domain| job_names(domain, &kinds_of(context, domain)));
+                names.collect::<JobNames>().check(&listing)?;
                 // Ids sort by creation time.
                 let by_id = |job: &Job| job.id;
                 let tenants = scope.tenants(context).await?;
@@ -214,23 +208,8 @@ fn services(whose: &Whose) -> Result<Vec<DomainDefinition>> {
     whose.services(|_| true, JOBS)
 }
 
-/// The names of the kinds or of the queues of these services, and the one that only a server adds to each.
-fn all_of(
-    context: &Context,
-    domains: &[DomainDefinition],
-    of_servers: &'static str,
-    names: fn(&Kinds) -> Vec<&'static str>,
-) -> BTreeSet<&'static str> {
-    let of_domain = |domain: &DomainDefinition| names(&jobs_of(domain, &context.config.database(domain.service)));
-    domains.iter().flat_map(of_domain).chain([of_servers]).collect()
-}
-
-/// Checks that a name is one of those that are allowed.
-fn known(allowed: &BTreeSet<&str>, name: &str, unknown: impl FnOnce() -> String) -> Result<()> {
-    if allowed.contains(name) {
-        return Ok(());
-    }
-    bail!("{}; allowed: {}", unknown(), allowed.iter().copied().collect::<Vec<_>>().join(", "))
+fn kinds_of(context: &Context, domain: &DomainDefinition) -> Kinds {
+    jobs_of(domain, &context.config.database(domain.service))
 }
 
 /// A client for a service's jobs, with a request in the name of the tenant's administrator.
@@ -293,7 +272,7 @@ impl Open {
         }
         let what = format!("{} jobs that can be created by name", kinds.join(" and "));
         let domain = only(services(whose)?, whose.service.is_some(), &what, |domain| {
-            let offered = jobs_of(domain, &context.config.database(domain.service)).offered();
+            let offered = kinds_of(context, domain).offered();
             (kinds.iter().all(|kind| offered.contains(kind)), offered)
         })?;
         Self::new(context, &whose.tenant, &domain).await

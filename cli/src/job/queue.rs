@@ -1,12 +1,11 @@
 //! `inopsio job queue`: pauses and limits queues, for one tenant or for all.
 
 use anyhow::{Context as _, Result};
-use gateway::jobs_of;
 use jobs::{Jobs, Limits, Queue, Rate, Request};
 use kernel::Service;
 use serde_json::json;
 
-use super::{Open, only};
+use super::{Open, kinds_of, only};
 use crate::context::{self, Context, Whose};
 use crate::output::{self, Format};
 
@@ -96,7 +95,7 @@ async fn change(context: &Context, of: Of, act: QueueChange, what: &str) -> Resu
     let domains =
         gateway::domains().into_iter().filter(|domain| named.is_none_or(|named| domain.service == named)).collect();
     let domain = only(domains, named.is_some(), &format!("a queue {queue:?}"), |domain| {
-        let queues = jobs_of(domain, &context.config.database(domain.service)).queues();
+        let queues = kinds_of(context, domain).queues();
         (queues.contains(&queue.as_str()), queues)
     })?;
     if let Some(tenant) = tenant {

@@ -85,7 +85,7 @@ impl ClientFields {
             [("/redirect_uris", &self.redirect_uris), ("/post_logout_redirect_uris", &self.post_logout_redirect_uris)];
         for (pointer, uris) in uris {
             let most = lengths::REDIRECT_URIS;
-            checks.at_most(pointer, most, uris.len());
+            checks.at_most(pointer, uris.len(), most);
             // Only the first ones are checked, because each is compared with all before it.
             for (index, uri) in uris.iter().enumerate().take(most) {
                 let at = || format!("{pointer}/{index}");

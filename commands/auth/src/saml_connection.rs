@@ -173,7 +173,7 @@ fn domains(checks: &mut Checks, domains: &[String]) -> Vec<String> {
 }
 
 fn roles(checks: &mut Checks, roles: &[SamlRole]) -> Vec<SamlRole> {
-    checks.at_most("/roles", lengths::ROLE_MAPPINGS, roles.len());
+    checks.at_most("/roles", roles.len(), lengths::ROLE_MAPPINGS);
     let checked = roles.iter().enumerate().map(|(index, given)| {
         let value = checks.identifier(&format!("/roles/{index}/value"), &given.value, lengths::ATTRIBUTE);
         let role = checks.role_name(&format!("/roles/{index}/role"), &given.role);

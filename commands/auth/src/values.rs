@@ -7,7 +7,7 @@ use crate::lengths;
 
 /// Validates public keys.
 pub(crate) fn keys(checks: &mut Checks, pointer: &str, keys: &[Jwk]) {
-    checks.at_most(pointer, lengths::KEYS, keys.len());
+    checks.at_most(pointer, keys.len(), lengths::KEYS);
     for (index, key) in keys.iter().enumerate() {
         if key.algorithm().is_none() {
             let detail = "a public key must be of type Ed25519 (OKP), P-256 (EC) or RSA, with all its members";

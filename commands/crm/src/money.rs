@@ -33,8 +33,8 @@ pub(crate) fn currency(checks: &mut Checks, pointer: &str, code: &str) -> Curren
 
 /// Validates the names of line items. Their sums are checked by the opportunity itself.
 pub(crate) fn line_items(checks: &mut Checks, at: &str, items: &[LineItem]) -> Vec<LineItem> {
+    checks.at_most(at, items.len(), LINE_ITEMS);
     if items.len() > LINE_ITEMS {
-        checks.refuse(at, "length", format!("there are {} line items; at most {LINE_ITEMS} are allowed", items.len()));
         return Vec::new();
     }
     let checked = items.iter().enumerate().map(|(index, item)| LineItem {

@@ -15,7 +15,7 @@ use crate::claim::ClaimHasher;
 use crate::history::{Freshness, Histories, Undecodable};
 use crate::repetition::{self, Answer};
 use crate::work::{Means, Stream, Work, already_exists, version_differs};
-use crate::{Command, Done, Request, Subjects, prepare, refused, time};
+use crate::{Command, Done, Request, SubjectsElsewhere, prepare, refused, time};
 
 /// How often a command is retried after a version conflict.
 const RETRIES: u32 = 3;
@@ -43,7 +43,7 @@ impl Settings {
 pub struct Executor {
     inner: Arc<Inner>,
     /// Looks up users and machines, for commands that give something to one, or whose caller asked for them long ago.
-    subjects: Subjects,
+    subjects: SubjectsElsewhere,
 }
 
 struct Inner {
@@ -83,17 +83,17 @@ impl Executor {
     pub fn new(store: EventStore, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>, settings: Settings) -> Self {
         let histories = Histories::new(store.clone(), settings.cache_bytes, settings.snapshot_events);
         let claims = ClaimHasher::new(&settings.claim_key);
-        let subjects = Subjects::unavailable();
+        let subjects = SubjectsElsewhere::unavailable();
         Self { inner: Arc::new(Inner { store, histories, clock, ids, claims }), subjects }
     }
 
     /// The same executor, whose commands look up users and machines with these ([`Work::can_sign_in`], [`Work::standing_of_caller`]).
-    pub fn with_subjects(self, subjects: Subjects) -> Self {
+    pub fn with_subjects(self, subjects: SubjectsElsewhere) -> Self {
         Self { subjects, ..self }
     }
 
     /// With what its commands look up users and machines.
-    pub fn subjects(&self) -> &Subjects {
+    pub fn subjects(&self) -> &SubjectsElsewhere {
         &self.subjects
     }
 

@@ -44,5 +44,5 @@ pub use executor::{Current, Executor, Settings};
 pub use held_claims::{ClaimHistory, HeldClaims};
 pub use permissions::{NoPermissions, Permissions, Standing};
 pub use reserved::{is_reserved_id, reserved_for_job, reserved_for_saga};
-pub use subjects::Subjects;
+pub use subjects::SubjectsElsewhere;
 pub use work::{Work, named, not_found};

@@ -11,20 +11,20 @@ use crate::{NoPermissions, Permissions, Standing};
 
 /// With what a service looks up users and machines of a tenant. Cheap to clone.
 #[derive(Clone)]
-pub struct Subjects {
+pub struct SubjectsElsewhere {
     /// Looks up users, and what roles allow.
     pub permissions: Arc<dyn Permissions>,
     /// Looks up machines.
     pub machines: Arc<dyn Machines>,
 }
 
-impl fmt::Debug for Subjects {
+impl fmt::Debug for SubjectsElsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Subjects")
+        f.write_str("SubjectsElsewhere")
     }
 }
 
-impl Subjects {
+impl SubjectsElsewhere {
     /// For processes that can look up nobody, such as tests: whoever has an id can't be determined.
     pub fn unavailable() -> Self {
         Self { permissions: Arc::new(NoPermissions), machines: Arc::new(NoMachines) }

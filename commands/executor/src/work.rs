@@ -14,7 +14,7 @@ use crate::cache::Baseline;
 use crate::claim::{ClaimHasher, ClaimRequest};
 use crate::history::{Found, Freshness, Histories, Undecodable};
 use crate::snapshots::Form;
-use crate::{ClaimKind, Request, Standing, Subjects, refused, time};
+use crate::{ClaimKind, Request, Standing, SubjectsElsewhere, refused, time};
 
 /// A command's unit of work: reads and changes aggregates, takes claims, and gives ids and the time.
 ///
@@ -25,7 +25,7 @@ pub struct Work<'a> {
     histories: &'a Histories,
     ids: &'a dyn IdSource,
     hasher: &'a ClaimHasher,
-    subjects: &'a Subjects,
+    subjects: &'a SubjectsElsewhere,
     pub(crate) service: &'static str,
     now: DateTime<Utc>,
     freshness: Freshness,
@@ -45,7 +45,7 @@ pub(crate) struct Means<'a> {
     pub(crate) histories: &'a Histories,
     pub(crate) ids: &'a dyn IdSource,
     pub(crate) hasher: &'a ClaimHasher,
-    pub(crate) subjects: &'a Subjects,
+    pub(crate) subjects: &'a SubjectsElsewhere,
 }
 
 /// A stream that the attempt read or changed.
@@ -279,7 +279,8 @@ impl<'a> Work<'a> {
     }
 
     /// Whether a user or a machine of the caller's tenant can sign in now, for a command that gives it something
-    /// ([`Subjects::can_sign_in`]). Ask for each only once: it costs a query of another service's log. The append can't check the answer.
+    /// ([`SubjectsElsewhere::can_sign_in`]). Ask for each only once: it costs a query of another service's log. The append can't
+    /// check the answer.
     ///
     /// # Errors
     /// If it can't be determined now.
@@ -287,8 +288,8 @@ impl<'a> Work<'a> {
         self.subjects.can_sign_in(self.caller().tenant(), subject).await
     }
 
-    /// What the caller may do now, for a command that runs much later than it was requested ([`Subjects::standing`]). It costs queries of
-    /// other services' logs, and the append can't check the answer.
+    /// What the caller may do now, for a command that runs much later than it was requested ([`SubjectsElsewhere::standing`]). It costs
+    /// queries of other services' logs, and the append can't check the answer.
     ///
     /// # Errors
     /// If it can't be determined now.

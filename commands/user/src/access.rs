@@ -54,21 +54,21 @@ impl Catalogue {
 }
 
 /// With what a command looks up what somebody else than its caller may do now. Users, roles and groups are in the service's own log, so the
-/// append [relies](Work::rely) on what was found. Services without this log look up [`executor::Subjects`].
+/// append [relies](Work::rely) on what was found. Services without this log look up [`executor::SubjectsElsewhere`].
 #[derive(Clone)]
-pub struct SubjectLookup {
+pub struct SubjectsInLog {
     pub catalogue: Catalogue,
     /// Looks up machines.
     pub machines: Arc<dyn Machines>,
 }
 
-impl fmt::Debug for SubjectLookup {
+impl fmt::Debug for SubjectsInLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SubjectLookup({:?})", self.catalogue)
+        write!(f, "SubjectsInLog({:?})", self.catalogue)
     }
 }
 
-impl SubjectLookup {
+impl SubjectsInLog {
     /// What the user or machine with this id may do now, as their tokens would say: if their roles include too many others, the permissions
     /// of some of these are left out.
     pub(crate) async fn standing(&self, work: &mut Work<'_>, subject: Uuid) -> Result<Standing<String>, Refusal> {

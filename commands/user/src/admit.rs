@@ -4,7 +4,7 @@ use executor::{Command, Work};
 use kernel::{Checks, Refusal, UserId};
 use user_aggregates::{Login, User, UserCommand, UserRegistered};
 
-use crate::access::{SubjectLookup, existing_role};
+use crate::access::{SubjectsInLog, existing_role};
 use crate::invitation::{self, Redeemed};
 use crate::user::{begin, named};
 use crate::{lengths, owners};
@@ -36,7 +36,7 @@ pub struct AdmitUser {
     /// All roles that the provider manages, so that roles missing in `roles` are taken.
     pub managed: Vec<String>,
     /// Looks up who invited a new user.
-    pub senders: SubjectLookup,
+    pub senders: SubjectsInLog,
 }
 
 impl AdmitUser {

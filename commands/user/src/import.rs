@@ -13,7 +13,7 @@ use kernel::{Caller, Checks, Refusal};
 use user_aggregates::ImportKind;
 use uuid::Uuid;
 
-use crate::{InviteUser, RegisterUser, SubjectLookup};
+use crate::{InviteUser, RegisterUser, SubjectsInLog};
 pub use chunk::{CompleteUserImport, TakeUsers};
 pub use row::{UserField, UserRow};
 
@@ -30,7 +30,7 @@ pub struct UserImport {
     /// How long ago the import was requested, if a background job runs it: the requester's current permissions then limit what it may give.
     pub age: Option<RequestAge>,
     /// Looks up the requester of such an import, and what the roles of the rows allow.
-    pub requesters: SubjectLookup,
+    pub requesters: SubjectsInLog,
 }
 
 impl UserImport {

@@ -9,7 +9,7 @@ use user_aggregates::{
 };
 use uuid::Uuid;
 
-use crate::access::{self, Catalogue, SubjectLookup, require_within_own};
+use crate::access::{self, Catalogue, SubjectsInLog, require_within_own};
 use crate::user::{LOGIN, begin, check_initial_access, named};
 use crate::{lengths, references, registration};
 
@@ -58,7 +58,7 @@ pub struct AcceptInvitation {
     /// The name that the user chose.
     pub name: String,
     /// Looks up who sent the invitation.
-    pub senders: SubjectLookup,
+    pub senders: SubjectsInLog,
 }
 
 /// The outcome of accepting an invitation.
@@ -171,7 +171,7 @@ const INVITER_NOT_ALLOWED: &str = "inviter_not_allowed";
 
 /// Refuses an invitation whose sender may not sign in any more, or may not invite or give what it gives. Of a sender who is neither a user
 /// nor a machine nothing can be looked up: what they could give when they sent it counts.
-async fn require_sender(work: &mut Work<'_>, senders: &SubjectLookup, invitation: &Invitation) -> Result<(), Refusal> {
+async fn require_sender(work: &mut Work<'_>, senders: &SubjectsInLog, invitation: &Invitation) -> Result<(), Refusal> {
     let Some(sender) = invitation.sent_by else { return Ok(()) };
     let may = match senders.standing(work, sender).await? {
         Standing::Unknown => true,
@@ -193,7 +193,7 @@ async fn require_sender(work: &mut Work<'_>, senders: &SubjectLookup, invitation
 /// the address any more.
 async fn roles_given(
     work: &mut Work<'_>,
-    senders: &SubjectLookup,
+    senders: &SubjectsInLog,
     invitation: &Invitation,
 ) -> Result<Option<Vec<String>>, Refusal> {
     if !invitation.by_policy {
@@ -235,7 +235,7 @@ pub(crate) struct Redeemed {
 /// Accepts the invitation of an address for its owner, who becomes this user. `None`: there is none, or its link could not be used now.
 pub(crate) async fn redeem_for(
     work: &mut Work<'_>,
-    senders: &SubjectLookup,
+    senders: &SubjectsInLog,
     email: &str,
     user: UserId,
 ) -> Result<Option<Redeemed>, Refusal> {

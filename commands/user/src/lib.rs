@@ -39,7 +39,7 @@ mod tenant;
 mod user;
 mod values;
 
-pub use access::{Catalogue, SubjectLookup};
+pub use access::{Catalogue, SubjectsInLog};
 pub use admit::*;
 pub use claims::Claims;
 pub use codes::{Code, CodeKey};

@@ -14,7 +14,7 @@ use crate::enqueue::{Entry, insert};
 use crate::forgetting::{FORGOTTEN, FORGOTTEN_REASON};
 use crate::leases::Leases;
 use crate::wakes::Wakes;
-use crate::{Job, Kind, Kinds, Line, NewJob, Settings, State, Wanted, idempotency, input};
+use crate::{Job, JobNames, Kind, Kinds, Line, NewJob, Settings, State, Wanted, idempotency, input};
 
 /// Database connections for requests and lists.
 const CONNECTIONS: u32 = 4;
@@ -200,7 +200,8 @@ impl Jobs {
     }
 
     fn kind(&self, name: &str) -> Result<&Kind, Refusal> {
-        self.inner.kinds.known(name).map_err(|detail| Refusal::invalid("job_kind_unknown", detail))
+        let kinds = &self.inner.kinds;
+        kinds.find(name).ok_or_else(|| Refusal::invalid("job_kind_unknown", JobNames::from(kinds).no_kind(name)))
     }
 
     /// Opens a transaction for a request that may be carried out only once. `target` is the id of what it creates or changes.

@@ -245,20 +245,6 @@ impl Kinds {
         self.all.iter().find(|kind| kind.name == name)
     }
 
-    /// The kind with this name, whether or not it can be submitted by name. The error lists the allowed names.
-    pub fn known(&self, name: &str) -> Result<&Kind, String> {
-        self.find(name).ok_or_else(|| format!("there are no {name:?} jobs; allowed: {}", self.names().join(", ")))
-    }
-
-    /// Checks that jobs of these kinds have a queue of this name. The error lists the allowed names.
-    pub fn known_queue(&self, name: &str) -> Result<(), String> {
-        let queues = self.queues();
-        if queues.contains(&name) {
-            return Ok(());
-        }
-        Err(format!("there is no queue {name:?} here; allowed: {}", queues.join(", ")))
-    }
-
     /// The kind that a caller submits by name, with its checked arguments. `pointer` is the JSON pointer to the arguments in the request.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::jobs::{Opened, unavailable};
 use crate::row::from_row;
-use crate::{Jobs, Kinds, Request};
+use crate::{JobNames, Jobs, Kinds, Request};
 
 /// The tenant id under which limits for all tenants together are stored. No tenant has it.
 const ALL_TENANTS: Uuid = Uuid::nil();
@@ -249,7 +249,10 @@ async fn write(
 }
 
 fn known(kinds: &Kinds, queue: &str) -> Result<(), Refusal> {
-    kinds.known_queue(queue).map_err(|detail| Refusal::not_found("not_found", detail).with("resource", "queue"))
+    if kinds.queues().contains(&queue) {
+        return Ok(());
+    }
+    Err(Refusal::not_found("not_found", JobNames::from(kinds).no_queue(queue)).with("resource", "queue"))
 }
 
 /// The highest limit of concurrent jobs that can be set.

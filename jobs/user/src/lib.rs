@@ -9,7 +9,7 @@ mod import_users;
 use executor::Executor;
 use jobs::Kinds;
 use projector::ReadModels;
-use user_commands::SubjectLookup;
+use user_commands::SubjectsInLog;
 
 pub use forget_imports::FORGET_IMPORTS;
 pub use import_users::{IMPORT_USERS, ImportUsers};
@@ -20,7 +20,7 @@ pub struct Importers {
     /// The executor over the user service's log.
     pub executor: Executor,
     /// Looks up what who submitted an import may do now.
-    pub requesters: SubjectLookup,
+    pub requesters: SubjectsInLog,
 }
 
 /// All kinds of jobs of the user service. Without `importers` the process can list and change jobs, but can't execute imports.

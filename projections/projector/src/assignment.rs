@@ -6,14 +6,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{Database, LockClass, Role, lock_options, within};
+use eventstore::{Database, LockClass, Role, Seldom, lock_options, within};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, Row};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Projection;
-use crate::seldom::Seldom;
 
 /// How long the server may take for a query that waits for nothing there. Then it is taken for gone, and we connect again.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
@@ -74,7 +73,7 @@ impl AssignmentWatcher {
 
     /// Runs until `shutdown`; after an error it connects again.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        let mut seldom = Seldom::default();
+        let seldom = Seldom::default();
         let running = async {
             loop {
                 let Err(error) = self.watch().await else { continue };

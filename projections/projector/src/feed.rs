@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use eventstore::{EventStore, FeedError, Page};
+use eventstore::{EventStore, FeedError, Page, Seldom};
 use futures::StreamExt;
 use kernel::Service;
 use nats::Bus;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
-
-use crate::seldom::Seldom;
 
 /// Consecutive events that the feed delivers together.
 pub(crate) type Batch = Page;
@@ -32,7 +30,7 @@ pub(crate) async fn run(
     sender: broadcast::Sender<Batch>,
     shutdown: CancellationToken,
 ) {
-    let (mut relayed, mut seldom) = (store.relayed(), Seldom::default());
+    let (mut relayed, seldom) = (store.relayed(), Seldom::default());
     let forwarding = async {
         loop {
             tokio::select! {
@@ -42,7 +40,7 @@ pub(crate) async fn run(
                         send(&store, &sender, page);
                     }
                 }
-                pause = follow(&bus, &store, service, &sender, &mut seldom) => {
+                pause = follow(&bus, &store, service, &sender, &seldom) => {
                     // Nothing is lost while the feed pauses: the log has everything, the feed is only faster.
                     tokio::time::sleep(pause).await;
                 }
@@ -59,7 +57,7 @@ async fn follow(
     store: &EventStore,
     service: Service,
     sender: &broadcast::Sender<Batch>,
-    seldom: &mut Seldom,
+    seldom: &Seldom,
 ) -> Duration {
     let head = match store.head().await {
         Ok(head) => head,

@@ -38,7 +38,6 @@ mod read_models;
 mod rebuild;
 mod refusal;
 mod retrying;
-mod seldom;
 mod settings;
 mod status;
 mod swap;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use executor::{Permissions, Standing, Subjects};
+use executor::{Permissions, Standing, SubjectsElsewhere};
 use kernel::{IdSource, NoMachines, Refusal, SystemIds, TenantId, UserId};
 
 /// The users of all tenants. They have no roles. Clones share them.
@@ -39,8 +39,8 @@ impl Users {
     }
 
     /// Looks up these users, and no machines.
-    pub fn subjects(&self) -> Subjects {
-        Subjects { permissions: self.0.clone(), machines: Arc::new(NoMachines) }
+    pub fn subjects(&self) -> SubjectsElsewhere {
+        SubjectsElsewhere { permissions: self.0.clone(), machines: Arc::new(NoMachines) }
     }
 }
 

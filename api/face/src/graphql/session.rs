@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use folding::RolePeriod;
 use futures::Stream;
+use jobs::JobNames;
 use juniper::{FieldError, FieldResult};
 use kernel::{Caller, Grant, Position, RecordedEvent, Refusal, Service};
 use projector::{BeginError, Transaction, read_models_behind, read_models_unreadable};
@@ -71,6 +72,11 @@ impl Session {
     /// The public base URL, without a trailing slash.
     pub fn public_url(&self) -> &str {
         self.services.values().next().map_or("", |opened| &*opened.read_side.public_url)
+    }
+
+    /// The names of a service's kinds and queues of jobs.
+    pub fn job_names(&self, service: Service) -> JobNames {
+        self.services.get(&service).map(|opened| opened.read_side.job_names.clone()).unwrap_or_default()
     }
 
     /// Refuses with a GraphQL error unless the caller has `permission`.

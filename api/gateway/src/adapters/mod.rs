@@ -28,7 +28,7 @@ use auth_api::SignInRecords;
 use auth_api::authority::Authority;
 use config::{Config, claim_key};
 use directory::Installation;
-use executor::{Executor, Subjects};
+use executor::{Executor, SubjectsElsewhere};
 use face::Names;
 use mailer::{Caught, Mailer, Smtp, SmtpError, Unset};
 use nats::Bus;
@@ -162,8 +162,8 @@ impl Adapters {
     }
 
     /// Looks up users and machines in the logs of their services.
-    pub fn subjects(&self) -> Subjects {
-        Subjects { permissions: self.permission_resolver.clone(), machines: self.machines.clone() }
+    pub fn subjects(&self) -> SubjectsElsewhere {
+        SubjectsElsewhere { permissions: self.permission_resolver.clone(), machines: self.machines.clone() }
     }
 
     /// The same adapters without mail and text messages.

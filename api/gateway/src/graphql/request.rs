@@ -26,7 +26,9 @@ pub struct ParsedRequest(pub GraphQLRequest);
 
 impl From<Sent> for ParsedRequest {
     fn from(sent: Sent) -> Self {
-        Self(GraphQLRequest::new(sent.query, sent.operation_name, sent.variables))
+        // Some clients send an empty name if the document has one operation only. No operation is called that.
+        let name = sent.operation_name.filter(|name| !name.is_empty());
+        Self(GraphQLRequest::new(sent.query, name, sent.variables))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `/openapi.json` and `/docs`: the REST contract, for programs and for people.
 
 mod answers;
+mod links;
 mod named;
 mod refused;
 
@@ -109,6 +110,7 @@ pub fn openapi() -> Value {
     document["info"]["license"] = json!({ "name": env!("CARGO_PKG_LICENSE") });
     answers::add(&mut document, &domains::grants(), &examples);
     named::add(&mut document);
+    links::add(&mut document);
     document
 }
 

@@ -15,7 +15,7 @@ use eventstore::seals::Sealer;
 use eventstore::{Database, EventStore, PoolUse, supervised};
 use executor::Executor;
 use face::{LiveEvents, ReadSide, Runtime, ServiceSecret, WriteSide};
-use jobs::{Jobs, Kinds, Runner};
+use jobs::{JobNames, Jobs, Kinds, Runner};
 use kernel::{Clock, Grant, IdSource, Position, Service};
 use nats::Bus;
 use projector::{Projector, ReadModels};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use webhooks::{Deliverer, SystemRandomSource, Webhooks};
 
-pub use self::rebuilding::{REBUILD_READ_MODEL, REBUILDS};
+pub use self::rebuilding::REBUILD_READ_MODEL;
 pub use self::state::{RelayState, SagasState, SealingState};
 use crate::adapters::{Adapters, WebhookNotices};
 use crate::domains::{DomainDefinition, dead_letters_of};
@@ -142,14 +142,22 @@ pub fn read_side(
     public_url: Arc<str>,
 ) -> ReadSide {
     let read_models = ReadModels::new(&config.database(domain.service), &domain.projections, None);
+    let job_names = job_names(domain, &(domain.jobs)(&read_models, None));
     ReadSide {
         service: domain.service,
         read_models,
         live: LiveEvents::new(bus.clone(), domain.service),
+        job_names,
         grants,
         public_url,
         role_periods: domain.role_periods,
     }
+}
+
+/// The names of a service's kinds and queues of jobs, also of those that only its servers add.
+pub fn job_names(domain: &DomainDefinition, kinds: &Kinds) -> JobNames {
+    let names = JobNames::from(kinds);
+    if rebuilding::permission(domain).is_some() { names.with(REBUILD_READ_MODEL, rebuilding::QUEUE) } else { names }
 }
 
 /// Opens a service, whose keys were checked, and starts its background tasks.

@@ -18,7 +18,7 @@ use crate::domains::DomainDefinition;
 pub const REBUILD_READ_MODEL: &str = "rebuild_read_model";
 
 /// The queue of these jobs.
-pub const REBUILDS: &str = "rebuilds";
+pub const QUEUE: &str = "rebuilds";
 
 /// The permission that a request for it needs, without the service's name.
 const PERMISSION: &str = ":projection:rebuild";
@@ -50,12 +50,15 @@ struct Means {
     projections: Vec<Arc<dyn Projection>>,
 }
 
-/// The kind of jobs that rebuild a service's read models; none: the service has no permission for that, or no read models.
+/// The permission to rebuild a service's read models; none: the service has none for that, or no read models.
+pub fn permission(domain: &DomainDefinition) -> Option<&'static str> {
+    let mut permissions = domain.grants.iter().map(|grant| grant.permission);
+    permissions.find(|name| name.ends_with(PERMISSION) && !domain.projections.is_empty())
+}
+
+/// The kind of jobs that rebuild a service's read models; none: there is no permission for that.
 pub fn kind(config: &Config, domain: &DomainDefinition, store: &EventStore) -> Option<Kind> {
-    let permission = domain.grants.iter().map(|grant| grant.permission).find(|name| name.ends_with(PERMISSION))?;
-    if domain.projections.is_empty() {
-        return None;
-    }
+    let permission = permission(domain)?;
     let means = Arc::new(Means {
         admin: directory::admin_options(config).ok(),
         database: config.database(domain.service),
@@ -63,7 +66,7 @@ pub fn kind(config: &Config, domain: &DomainDefinition, store: &EventStore) -> O
         projections: domain.projections.clone(),
     });
     let kind = Kind::new(REBUILD_READ_MODEL, move |work| rebuild(means.clone(), work))
-        .queue(REBUILDS)
+        .queue(QUEUE)
         // A rebuild always starts from the first event, so a failing one should be examined before it is repeated many times.
         .attempts(2)
         .time_limit(Duration::from_hours(24))

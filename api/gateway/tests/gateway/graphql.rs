@@ -303,6 +303,8 @@ async fn a_request_has_the_members_of_graphql_over_http_and_no_others() {
     }
     let all = json!({ "variables": null, "operationName": null, "extensions": { "persistedQuery": {} } });
     assert_eq!(Answer::of(with(all)).await.body, json!({ "data": { "__typename": "Query" } }));
+    let unnamed = json!({ "query": "query a { __typename }", "operationName": "" });
+    assert_eq!(Answer::of(with(unnamed)).await.body, json!({ "data": { "__typename": "Query" } }));
 }
 
 #[tokio::test]

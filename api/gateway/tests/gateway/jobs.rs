@@ -323,3 +323,32 @@ async fn without_a_service_the_jobs_of_all_services_that_one_may_see_are_one_lis
     let unknown = ask(&admin, "jobs(service: \"erp\") { nodes { id } }").await;
     assert_eq!(unknown["errors"][0]["extensions"]["code"], "not_found", "{unknown}");
 }
+
+#[tokio::test]
+async fn a_kind_or_queue_that_no_service_has_is_refused_in_graphql_as_over_rest() {
+    let world = World::apart().await;
+    let before = world.head().await;
+    let ask = async |filter: &str| {
+        let query = format!("{{ jobs {{ jobs({filter}) {{ totalCount }} }} }}");
+        world.post("/graphql", json!({ "query": query })).await.body
+    };
+    for (filter, argument, allowed) in [
+        ("kind: \"export_lead\"", "kind", "there are no \"export_lead\" jobs; allowed: export_leads"),
+        ("queue: \"export\"", "queue", "there is no queue \"export\"; allowed: default, exports, imports, rebuilds"),
+        ("service: \"crm\", kind: \"import_users\"", "kind", "import_leads"),
+    ] {
+        let refused = ask(filter).await;
+        let error = &refused["errors"][0];
+        assert_eq!(
+            (&error["extensions"]["code"], &error["extensions"]["argument"]),
+            (&json!("value_not_allowed"), &json!(argument)),
+            "{refused}"
+        );
+        assert!(error["message"].as_str().unwrap().contains(allowed), "{refused}");
+    }
+    assert_eq!(world.head().await, before, "nothing was written");
+    // What one of the services has is known in a list of all of them, also what only its servers add.
+    for filter in ["kind: \"import_users\"", "kind: \"rebuild_read_model\"", "queue: \"rebuilds\""] {
+        assert_eq!(ask(filter).await["data"]["jobs"]["jobs"]["totalCount"], 0, "{filter}");
+    }
+}

@@ -22,7 +22,7 @@ use face::Runtime;
 use kernel::{TenantId, picture_address};
 use poem_openapi::Tags;
 use user_aggregates::User;
-use user_commands::{Catalogue, CodeKey, LinkKey, SubjectLookup, TextReach};
+use user_commands::{Catalogue, CodeKey, LinkKey, SubjectsInLog, TextReach};
 use uuid::Uuid;
 
 use self::user::UserResource;
@@ -70,8 +70,8 @@ struct Service {
 
 impl Service {
     /// Looks up what somebody else than the caller may do now.
-    fn subjects(&self) -> SubjectLookup {
-        SubjectLookup { catalogue: self.catalogue.clone(), machines: self.runtime.machines.clone() }
+    fn subjects(&self) -> SubjectsInLog {
+        SubjectsInLog { catalogue: self.catalogue.clone(), machines: self.runtime.machines.clone() }
     }
 
     /// The representation of a user for callers of the same tenant.

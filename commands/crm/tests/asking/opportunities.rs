@@ -105,7 +105,7 @@ async fn amounts_add_up() {
         (open(10, vec![item("Engine", 0, 10)]), "/line_items/0/quantity", "no_quantity"),
         (open(10, vec![item("Engine", 1, -10)]), "/line_items/0/unit_price_minor", "price_negative"),
         (open(10, vec![item(" ", 1, 10)]), "/line_items/0/name", "empty"),
-        (open(10, vec![item("Engine", 1, 10); 201]), "/line_items", "length"),
+        (open(10, vec![item("Engine", 1, 10); 201]), "/line_items", "too_many"),
     ] {
         assert_eq!(world.wrong(&command).await, field(pointer, code));
         let id = world.opportunity(ids.pipeline, ids.stages[0]).await;

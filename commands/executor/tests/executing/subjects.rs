@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use executor::{Permissions, Standing, Subjects};
+use executor::{Permissions, Standing, SubjectsElsewhere};
 use kernel::{LookedUp, MachineStanding, Machines, Refusal, TenantId, UserId};
 use uuid::Uuid;
 
@@ -21,8 +21,8 @@ impl Tenant {
         Self { user: Uuid::from_u128(0xa1), machine: Uuid::from_u128(0xa2), machine_is_active }
     }
 
-    fn subjects(self) -> Subjects {
-        Subjects { permissions: Arc::new(self), machines: Arc::new(self) }
+    fn subjects(self) -> SubjectsElsewhere {
+        SubjectsElsewhere { permissions: Arc::new(self), machines: Arc::new(self) }
     }
 }
 

@@ -13,7 +13,7 @@ use sqlx::{Connection, PgConnection};
 use user_aggregates::{GroupId, InvitationId, User};
 use user_commands::{
     AcceptInvitation, Catalogue, ChangeRole, DefineRole, GRANTS, LoginFields, ProfileFields, RegisterUser, RoleFields,
-    SELF, SubjectLookup,
+    SELF, SubjectsInLog,
 };
 use uuid::Uuid;
 
@@ -41,8 +41,8 @@ impl Machines for MachinesDouble {
 }
 
 /// Looks up subjects where there are these machines.
-pub fn subjects(machines: impl Machines + 'static) -> SubjectLookup {
-    SubjectLookup { catalogue: catalogue(), machines: Arc::new(machines) }
+pub fn subjects(machines: impl Machines + 'static) -> SubjectsInLog {
+    SubjectsInLog { catalogue: catalogue(), machines: Arc::new(machines) }
 }
 
 /// The acceptance of an invitation with the link of this number. There are no machines.
