@@ -138,8 +138,11 @@ fn services() -> impl Iterator<Item = kernel::Service> {
 async fn give_up(context: &Context, directory: &Directory, tenant: TenantId) {
     match directory.find(&tenant.to_string()).await {
         Err(DirectoryError::Unknown(_)) => {}
-        // The copy is complete; only the answer got lost.
-        Ok(_) => return,
+        // Only the answer got lost.
+        Ok(tenant) => {
+            output::tell(format!("inopsio: the copy is complete all the same, as the tenant {}", tenant.slug));
+            return;
+        }
         Err(error) => {
             let unknown = format!("whether the tenant {tenant} is in the directory is not known, so its copy stays");
             output::tell(format!("inopsio: {unknown}: {error}"));
