@@ -1,12 +1,13 @@
 //! Backup under load, restore into another installation, and sandboxes (copies of a tenant as of a time).
 
 use std::path::Path;
+use std::process::Command;
 
 use kernel::{Clock, SystemClock};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions, PgConnection};
-use testbed::eventually;
+use testbed::{Hold, eventually};
 
 use crate::client::Client;
 use crate::load::Load;
@@ -327,6 +328,28 @@ async fn attack_270_of_a_copy_that_can_not_be_completed_nothing_stays_but_what_n
     let backup = world.folder().join("backup");
     world.ok(&["backup", "--to", shown(&backup)]);
     assert_eq!(json_of(&world, &["backup", "drill", shown(&backup)])["verdict"], "proven");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_is_just_added_to_the_directory_is_not_given_up() {
+    let mut world = World::new().await;
+    let client = world.tenant("acme");
+    world.start(0).await;
+    business(&client).await;
+    world.stop(0).await;
+    let hold = Hold::on(&world.postgres.admin().database("inopsio_directory"), "INSERT", "tenants", "true").await;
+    let mut copying = world.spawn(&["restore", "--tenant", "acme", "--into", "acme-copy"]);
+    hold.reached().await;
+    let sent = Command::new("kill").args(["-INT", &copying.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    hold.end().await;
+    let ended = tokio::task::block_in_place(|| copying.wait()).unwrap();
+    assert!(ended.success(), "it was stopped while nobody knew whether the tenant is in the directory: {ended}");
+    let tenants = json_of(&world, &["tenant", "list"]);
+    assert!(tenants.as_array().unwrap().iter().any(|tenant| tenant["slug"] == "acme-copy"), "{tenants}");
+    let closed: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM log.closed").fetch_one(&mut world.sql().await).await.unwrap();
+    assert_eq!(closed, 0, "it was destroyed");
 }
 
 /// Number of sagas of a tenant, except `note_tenant_status`, which records for every copy that it is independent.

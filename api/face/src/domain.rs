@@ -100,7 +100,7 @@ impl Runtime {
     /// The part of it that GraphQL resolvers need.
     pub fn read_side(&self) -> ReadSide {
         let Self { service, read_models, live, jobs, grants, public_url, .. } = self.clone();
-        let job_names = jobs.kinds().into();
+        let job_names = Arc::new(jobs.kinds().into());
         ReadSide { service, read_models, live, job_names, grants, public_url, role_periods: None }
     }
 }
@@ -126,7 +126,7 @@ pub struct ReadSide {
     /// Live events, for subscriptions.
     pub live: LiveEvents,
     /// The names of the service's kinds and queues of jobs.
-    pub job_names: JobNames,
+    pub job_names: Arc<JobNames>,
     /// The permission tables of all services.
     pub grants: Arc<[Grant]>,
     /// The public base URL, without a trailing slash.

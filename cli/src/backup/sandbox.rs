@@ -95,11 +95,16 @@ pub async fn run(
     check_keys(&context.config, &found.iter().map(|(domain, _)| domain.service).collect::<Vec<_>>()).await?;
     let mut stop = std::pin::pin!(signals::stop()?);
     let bar = progress::bar(total, "events");
-    let made = tokio::select! {
-        made = Box::pin(source.make(context, &directory, found, &sandbox, &key, &bar)) => made,
+    let copied = tokio::select! {
+        copied = Box::pin(source.copy(context, found, &sandbox, &key, &bar)) => copied,
         () = &mut stop => Err(anyhow!("stopped")),
     };
     bar.finish_and_clear();
+    // Not stopped any more: whoever gave up a tenant that is just being added to the directory would destroy it.
+    let made = match copied {
+        Ok(copied) => Box::pin(put_into_use(context, &directory, &sandbox, copied)).await,
+        Err(error) => Err(error),
+    };
     match made {
         Ok(appended) => say(context.format, &from, &sandbox, as_of, &appended, began.elapsed()),
         Err(error) => {
@@ -107,6 +112,21 @@ pub async fn run(
             Err(error)
         }
     }
+}
+
+/// Adds the new tenant, whose copy is complete, to the directory. Returns what was appended.
+async fn put_into_use(
+    context: &Context,
+    directory: &Directory,
+    sandbox: &Tenant,
+    copied: Copied,
+) -> Result<Vec<(kernel::Service, u64, usize)>> {
+    // The source may be suspended at its end; the copy is put into use all the same, as that is what it is made for.
+    if copied.shut {
+        gateway::activate_copy(&context.config, sandbox.tenant_id).await.context("the copy can't be put into use")?;
+    }
+    directory.restore(&[RestoredTenant::here(sandbox.clone(), TenantStanding::Active)]).await?;
+    Ok(copied.appended)
 }
 
 /// The services that are copied.
@@ -118,8 +138,11 @@ fn services() -> impl Iterator<Item = kernel::Service> {
 async fn give_up(context: &Context, directory: &Directory, tenant: TenantId) {
     match directory.find(&tenant.to_string()).await {
         Err(DirectoryError::Unknown(_)) => {}
-        // The copy is complete; only the answer got lost.
-        Ok(_) => return,
+        // Only the answer got lost.
+        Ok(tenant) => {
+            output::tell(format!("inopsio: the copy is complete all the same, as the tenant {}", tenant.slug));
+            return;
+        }
         Err(error) => {
             let unknown = format!("whether the tenant {tenant} is in the directory is not known, so its copy stays");
             output::tell(format!("inopsio: {unknown}: {error}"));
@@ -229,31 +252,23 @@ impl Source<'_> {
         Ok(wanted)
     }
 
-    /// Copies everything that was found, and adds the new tenant to the directory. Returns the numbers of events and claims of each service.
-    async fn make(
+    /// Copies everything that was found.
+    async fn copy(
         &self,
         context: &Context,
-        directory: &Directory,
         found: Vec<(DomainDefinition, Wanted)>,
         sandbox: &Tenant,
         key: &[u8; 32],
         bar: &ProgressBar,
-    ) -> Result<Vec<(kernel::Service, u64, usize)>> {
-        let (mut appended, mut shut) = (Vec::new(), false);
+    ) -> Result<Copied> {
+        let mut copied = Copied { appended: Vec::new(), shut: false };
         for (domain, wanted) in found {
             let played = self.play(context, &domain, &wanted, sandbox, key, bar).await;
             let played = played.with_context(|| format!("the log of {}", domain.service))?;
-            shut |= played.shut;
-            appended.push((domain.service, wanted.events, played.claims));
+            copied.shut |= played.shut;
+            copied.appended.push((domain.service, wanted.events, played.claims));
         }
-        // The source may be suspended at its end; the copy is put into use all the same, as that is what it is made for.
-        if shut {
-            gateway::activate_copy(&context.config, sandbox.tenant_id)
-                .await
-                .context("the copy can't be put into use")?;
-        }
-        directory.restore(&[RestoredTenant::here(sandbox.clone(), TenantStanding::Active)]).await?;
-        Ok(appended)
+        Ok(copied)
     }
 
     /// Appends the selected events for the new tenant and takes their claims.
@@ -312,6 +327,14 @@ impl Source<'_> {
         store.close().await;
         Ok(Played { claims: claims.len(), shut: target.shut })
     }
+}
+
+/// The result for all logs.
+struct Copied {
+    /// The numbers of events and claims of each service.
+    appended: Vec<(kernel::Service, u64, usize)>,
+    /// Whether the source tenant was suspended or to be deleted after the last copied event of a log.
+    shut: bool,
 }
 
 /// The result for one log.

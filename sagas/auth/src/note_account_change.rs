@@ -124,6 +124,13 @@ mod tests {
     }
 
     #[test]
+    fn a_notice_waits_for_a_program_that_can_read_what_came_before_the_change() {
+        let history = [event(1, "ada", "changed_by_a_newer_program", ""), event(2, "eve", "totp_removed", "")];
+        let fault = told(&history, 2).unwrap_err();
+        assert_eq!((fault.code.as_str(), fault.kind), ("history_unreadable", Fault::transient("", "").kind));
+    }
+
+    #[test]
     fn attack_279_the_id_of_somebody_elses_command_hides_no_change_behind_it() {
         let history = [event(1, "ada", "totp_removed", ""), event(2, "eve", "passkey_removed", r#","passkey":"one""#)];
         assert_eq!((numbers(&history, 1), numbers(&history, 2)), (vec![1], vec![2]));

@@ -79,6 +79,15 @@ pub struct Step {
     pub(crate) limits: Limits,
 }
 
+/// The pivot of a definition and the steps after it. Once one of them is begun, the saga can't be cancelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalSteps {
+    /// Their names, in order.
+    pub names: Vec<&'static str>,
+    /// Whether the definition has no other steps, so that the saga can't be cancelled before it begins the first one either.
+    pub are_all: bool,
+}
+
 /// The retry policy for temporary failures. A refusal is not temporary: it is never retried. It unwinds the saga, or parks it [past the
 /// pivot](Step::pivot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,9 +267,11 @@ impl Definition {
         Self { version, ..self }
     }
 
-    /// The pivot and the steps after it. Once one of them is begun, the saga can't be cancelled.
-    pub(crate) fn final_steps(&self) -> Vec<&'static str> {
-        self.steps.iter().filter(|step| step.is_pivot || step.is_past_pivot).map(|step| step.name).collect()
+    /// The steps from which there is no way back.
+    pub(crate) fn final_steps(&self) -> FinalSteps {
+        let last = self.steps.iter().filter(|step| step.is_pivot || step.is_past_pivot);
+        let names: Vec<_> = last.map(|step| step.name).collect();
+        FinalSteps { are_all: names.len() == self.steps.len(), names }
     }
 
     pub(crate) fn step(&self, name: &str) -> Option<&Step> {

@@ -6,6 +6,7 @@ use kernel::{Aggregate, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::Names;
+use crate::definition::FinalSteps;
 use crate::facts::{Fact, InstanceEvent, Resumed, Started, Unwinding};
 use crate::state::{State, Status};
 
@@ -37,8 +38,8 @@ pub enum InstanceCommand {
     Cancel {
         /// The reason, for people.
         reason: String,
-        /// The pivot of its definition and the steps after it; `None` if this program does not have the definition.
-        final_steps: Option<Vec<&'static str>>,
+        /// Those of its definition; `None` if this program does not have the definition.
+        final_steps: Option<FinalSteps>,
     },
 }
 
@@ -78,7 +79,7 @@ pub enum InstanceError {
         /// The version of its definition.
         definition: u32,
     },
-    /// The instance has begun its pivot or a later step, so it has to be completed.
+    /// The instance has begun its pivot or a later step, or has no other steps, so it has to be completed.
     #[error(
         "the saga has begun {step}, from which there is no way back: it can't be cancelled, but resumed where it is stuck"
     )]
@@ -136,11 +137,11 @@ impl<N: Names> Aggregate for Instance<N> {
             InstanceCommand::Cancel { reason, final_steps }
                 if status == Status::Running || status == Status::Stuck && !self.state.unwinding =>
             {
-                let Some(final_steps) = final_steps else {
+                let Some(FinalSteps { names, are_all }) = final_steps else {
                     let (saga, definition) = (self.state.saga.clone(), self.state.definition);
                     return Err(InstanceError::DefinitionMissing { status, saga, definition });
                 };
-                if let Some(step) = final_steps.into_iter().find(|step| self.state.has_begun(step)) {
+                if let Some(step) = names.into_iter().find(|step| are_all || self.state.has_begun(step)) {
                     return Err(InstanceError::NoWayBack { status, step });
                 }
                 vec![Unwinding { code: "cancelled".to_owned(), reason }.into()]

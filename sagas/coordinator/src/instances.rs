@@ -158,8 +158,9 @@ impl Instances {
         self.repository.resume(request, id).await
     }
 
-    /// Starts to undo an instance that is running, or stuck before unwinding, unless it has begun its pivot or a later step. Refused if this
-    /// program does not have its definition, which names the pivot: while programs of two versions run, it may be the other one's.
+    /// Starts to undo an instance that is running, or stuck before unwinding, unless it has begun its pivot or a later step, or has no other
+    /// steps. Refused if this program does not have its definition, which names the pivot: while programs of two versions run, it may be the
+    /// other one's.
     ///
     /// # Errors
     /// The permission `<service>:saga:write` is missing; `not_found`; `saga_not_cancellable`.

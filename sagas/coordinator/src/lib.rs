@@ -61,7 +61,7 @@ mod status;
 mod step_context;
 
 pub use coordinator::Coordinator;
-pub use definition::{Definition, Limits, Retry, Start, StartContext, Step, steps};
+pub use definition::{Definition, FinalSteps, Limits, Retry, Start, StartContext, Step, steps};
 pub use dry_run::SagaDryRun;
 pub use error::Error;
 pub use instance::{Instance, InstanceCommand, InstanceError};

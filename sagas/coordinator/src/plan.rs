@@ -271,7 +271,8 @@ mod tests {
             Step::new("three", nothing).retry(once),
         ];
         let definition = Definition::new("test_plan", 1, &[], &[], start, steps);
-        assert_eq!(definition.final_steps(), ["two", "three"]);
+        assert_eq!(definition.final_steps().names, ["two", "three"]);
+        assert!(!definition.final_steps().are_all);
         let after = |done: usize, comes: Result<Next, Fault>, took: Duration| {
             let mut state = started();
             for step in definition.steps().iter().take(done) {

@@ -8,6 +8,7 @@ use kernel::{Caller, Refusal};
 use uuid::Uuid;
 
 use crate::Names;
+use crate::definition::FinalSteps;
 use crate::facts::{Fact, Started};
 use crate::instance::{Instance, InstanceCommand};
 use crate::state::State;
@@ -47,14 +48,13 @@ pub trait Repository: Send + Sync + 'static {
     /// Resumes a stuck instance, for a person.
     fn resume<'a>(&'a self, request: &'a Request, id: Uuid) -> BoxFuture<'a, Result<Done<()>, Refusal>>;
 
-    /// Cancels an instance, for a person. `final_steps`: the pivot of its definition and the steps after it; `None` if the program does not
-    /// have the definition.
+    /// Cancels an instance, for a person. `final_steps`: those of its definition; `None` if the program does not have the definition.
     fn cancel<'a>(
         &'a self,
         request: &'a Request,
         id: Uuid,
         reason: String,
-        final_steps: Option<Vec<&'static str>>,
+        final_steps: Option<FinalSteps>,
     ) -> BoxFuture<'a, Result<Done<()>, Refusal>>;
 }
 
@@ -167,7 +167,7 @@ impl<N: Names> Repository for LogRepository<N> {
         request: &'a Request,
         id: Uuid,
         reason: String,
-        final_steps: Option<Vec<&'static str>>,
+        final_steps: Option<FinalSteps>,
     ) -> BoxFuture<'a, Result<Done<()>, Refusal>> {
         let command = InstanceCommand::Cancel { reason, final_steps };
         Box::pin(async move { self.executor.execute(request, &self.ask(id, command)).await })

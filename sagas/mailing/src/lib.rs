@@ -11,7 +11,7 @@ mod notice;
 use std::time::Duration;
 
 use coordinator::{Fault, Limits, Next, Retry, Start, StepContext};
-use kernel::{Backoff, Event, Personal, RecordedEvent, Upcast, UserId};
+use kernel::{Backoff, DecodeError, Event, Personal, RecordedEvent, Upcast, UserId};
 use mailer::{Mail, MailError, Mailer};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,12 @@ pub const LIMITS: Limits = Limits { attempt: Duration::from_secs(40), whole: Dur
 /// # Errors
 /// `history_unreadable`.
 pub fn decoded<E: Event>(event: &RecordedEvent) -> Result<Upcast<E>, Fault> {
-    event.decode().map_err(|error| Fault::refused("history_unreadable", error.to_string()))
+    event.decode().map_err(|error| unreadable(&error))
+}
+
+/// The fault of an event that can't be read. It is temporary: a newer program may have written the event, and will read it.
+fn unreadable(error: &DecodeError) -> Fault {
+    Fault::transient("history_unreadable", error.to_string())
 }
 
 /// The parameters of a saga that sends a requested link or code.

@@ -5,7 +5,7 @@ use coordinator::Fault;
 use kernel::{Aggregate, Personal, RecordedEvent, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::decoded;
+use crate::{decoded, unreadable};
 
 /// The parameters of a saga that sends a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,8 +48,7 @@ impl Notice<'_> {
     /// `history_unreadable`.
     pub fn text(&self, user: UserId, event: &RecordedEvent) -> Result<String, Fault> {
         let Self { name, tenant, changes, advice } = self;
-        let metadata =
-            event.decode_metadata().map_err(|error| Fault::refused("history_unreadable", error.to_string()))?;
+        let metadata = event.decode_metadata().map_err(|error| unreadable(&error))?;
         let by = if metadata.actor == user.to_string() {
             "You did it, or somebody who could act as you"
         } else {

@@ -76,7 +76,7 @@ impl Session {
 
     /// The names of a service's kinds and queues of jobs.
     pub fn job_names(&self, service: Service) -> JobNames {
-        self.services.get(&service).map(|opened| opened.read_side.job_names.clone()).unwrap_or_default()
+        self.services.get(&service).map(|opened| JobNames::clone(&opened.read_side.job_names)).unwrap_or_default()
     }
 
     /// Refuses with a GraphQL error unless the caller has `permission`.

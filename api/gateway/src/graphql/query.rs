@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Engine;
 use super::failure::{refused, rejected};
-use super::request::ParsedRequest;
+use super::request::{ParsedRequest, has_hash_only};
 use crate::auth::denials::of_fields;
 use crate::domains::SERVICES;
 
@@ -38,7 +38,11 @@ async fn answer(engine: &Engine, request: Request) -> Result<Response, Refusal> 
         .is_some_and(|accepted| accepted.contains(ENVELOPE));
     let (request, mut body) = request.split();
     let bytes = RawBody::of(&request, &mut body, incoming.limits.body, "application/json").await?.0;
-    let ParsedRequest(query) = decode_json(&bytes)?;
+    let ParsedRequest(query) = match decode_json(&bytes) {
+        Ok(parsed) => parsed,
+        Err(_) if has_hash_only(&bytes) => return Ok(without_persisted_queries()),
+        Err(refusal) => return Err(refusal),
+    };
     engine.limits.check(&engine.schema, &query).map_err(in_graphql)?;
 
     let context = engine.context(caller, min_positions);
@@ -79,10 +83,23 @@ fn respond(query: &str, answer: GraphQLResponse, envelope: bool) -> Response {
         (_, true) => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };
-    let mut response = Response::builder().status(status).body(body.unwrap_or_default());
+    let mut response = of_caller(status, content_type, body.unwrap_or_default());
     if !denied.is_empty() {
         response.set_data(Denials(denied));
     }
+    response
+}
+
+/// Says that the query itself has to be sent, in the words that Apollo's clients expect. Always 200, because some of them read it only then.
+fn without_persisted_queries() -> Response {
+    let extensions = json!({ "code": "PERSISTED_QUERY_NOT_SUPPORTED" });
+    let errors = json!({ "errors": [{ "message": "PersistedQueryNotSupported", "extensions": extensions }] });
+    of_caller(StatusCode::OK, "application/json", errors.to_string().into_bytes())
+}
+
+/// A response that nobody else may store.
+fn of_caller(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response {
+    let mut response = Response::builder().status(status).body(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response

@@ -4,6 +4,7 @@ use juniper::InputValue;
 use juniper::http::GraphQLRequest;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// A request as clients send it. Unknown members are refused, as everywhere: one may be a misspelt `variables`.
 #[derive(Debug, Deserialize)]
@@ -16,7 +17,7 @@ struct Sent {
     variables: Option<InputValue>,
     /// Protocol extensions, of which none are supported.
     #[serde(default, rename = "extensions")]
-    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+    _extensions: Option<serde_json::Map<String, Value>>,
 }
 
 /// A well-formed request.
@@ -30,6 +31,13 @@ impl From<Sent> for ParsedRequest {
         let name = sent.operation_name.filter(|name| !name.is_empty());
         Self(GraphQLRequest::new(sent.query, name, sent.variables))
     }
+}
+
+/// Whether a body has only the hash of a query, as Apollo's clients send it at first ("automatic persisted queries").
+pub fn has_hash_only(body: &[u8]) -> bool {
+    let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return false };
+    let is_hashed = |extensions: &Value| extensions.get("persistedQuery").is_some_and(Value::is_object);
+    members.get("query").is_none_or(Value::is_null) && members.get("extensions").is_some_and(is_hashed)
 }
 
 fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<InputValue>, D::Error> {

@@ -142,7 +142,7 @@ pub fn read_side(
     public_url: Arc<str>,
 ) -> ReadSide {
     let read_models = ReadModels::new(&config.database(domain.service), &domain.projections, None);
-    let job_names = job_names(domain, &(domain.jobs)(&read_models, None));
+    let job_names = Arc::new(job_names(domain, &(domain.jobs)(&read_models, None)));
     ReadSide {
         service: domain.service,
         read_models,

@@ -13,22 +13,24 @@ const PAUSE: Duration = Duration::from_secs(30);
 pub(super) async fn watch(database: Database, shutdown: CancellationToken) {
     let service = database.service;
     let watching = async {
-        while let Err(error) = admin::probe(&database, Role::Read).await {
-            if admin::is_unprepared(&error) {
-                tracing::error!(%service, %error, "the database is not prepared for this server. {}", admin::ADVICE);
+        loop {
+            if let Err(error) = admin::probe(&database, Role::Read).await {
+                if admin::is_unprepared(&error) {
+                    tracing::error!(%service, %error, "the database is not prepared for this server. {}", admin::ADVICE);
+                } else {
+                    tracing::warn!(%service, %error, "the database can't be used yet; the server goes on by itself when it can");
+                }
+            } else if let Err(error) = admin::probe(&database, Role::Backup).await {
+                // All else works without this role, so nobody would notice until a tenant needs a key.
+                tracing::error!(
+                    %service, %error,
+                    "the role {} can't be used: until it can, no tenant gets a key, and no wrong master key is noticed. It has to be \
+                     allowed to log in, also from here (pg_hba.conf), with the password of the other roles",
+                    Role::Backup.name(service)
+                );
             } else {
-                tracing::warn!(%service, %error, "the database can't be used yet; the server goes on by itself when it can");
+                break;
             }
-            tokio::time::sleep(PAUSE).await;
-        }
-        // All else works without this role, so nobody would notice until a tenant needs a key.
-        while let Err(error) = admin::probe(&database, Role::Backup).await {
-            tracing::error!(
-                %service, %error,
-                "the role {} can't be used: until it can, no tenant gets a key, and no wrong master key is noticed. It has to be allowed \
-                 to log in, also from here (pg_hba.conf), with the password of the other roles",
-                Role::Backup.name(service)
-            );
             tokio::time::sleep(PAUSE).await;
         }
     };

@@ -308,6 +308,28 @@ async fn a_request_has_the_members_of_graphql_over_http_and_no_others() {
 }
 
 #[tokio::test]
+async fn whoever_sends_the_hash_of_a_query_is_told_to_send_the_query() {
+    let world = World::start().await;
+    let ask = async |body: &Value| {
+        let accepted = "application/graphql-response+json,application/json;q=0.9";
+        Answer::of(world.request(Method::POST, "/graphql").header("accept", accepted).json(body)).await
+    };
+    let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": "ab".repeat(32) } });
+    let mut body = json!({ "operationName": "a", "variables": {}, "extensions": extensions });
+    let answer = ask(&body).await;
+    let error = json!({
+        "message": "PersistedQueryNotSupported",
+        "extensions": { "code": "PERSISTED_QUERY_NOT_SUPPORTED" },
+    });
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/json"), "{answer:?}");
+    assert_eq!(answer.body, json!({ "errors": [error] }));
+    body["query"] = "query a { __typename }".into();
+    assert_eq!(ask(&body).await.body, json!({ "data": { "__typename": "Query" } }));
+    let neither = ask(&json!({ "operationName": "a", "extensions": {} })).await;
+    assert_eq!((neither.status, &neither.body["errors"][0]["pointer"]), (StatusCode::BAD_REQUEST, &json!("/query")));
+}
+
+#[tokio::test]
 async fn ids_days_and_times_have_one_form_and_are_refused_in_the_words_of_rest() {
     let world = World::start().await;
     let with = |text: &str, variables: Value| {

@@ -10,12 +10,12 @@ use auth_commands::{
 };
 use auth_sagas::{NoticeMail, NoticeMails, Ports};
 use chrono::TimeDelta;
-use coordinator::{Sagas, Status};
+use coordinator::{Point, Sagas, Status};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kernel::{TenantId, UserId};
 use mailer::Caught;
-use sagabed::{Bed, Case, Story};
+use sagabed::{Bed, Case, Crash, Story};
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error, StringDeserializer};
 
@@ -284,6 +284,28 @@ async fn attack_277_nobody_cancels_the_notice_of_a_change() {
     assert_eq!(refused.code(), "saga_not_cancellable", "{refused:?}");
     assert_eq!(bed.store.head().await.unwrap(), before, "a refusal writes nothing");
     story.addresses.answer(Known::Verified);
+    let state = case.end(&running).await;
+    case.assert_status(&state, Status::Completed, "all the same");
+    story.done(&case).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn attack_280_nor_before_it_has_begun_while_others_keep_the_coordinator_busy() {
+    let story = Changed::default();
+    let bed = Bed::new(story.sagas(), GRANTS).await;
+    let case = bed.case(story.saga());
+    let busy = Arc::new(Crash::after(0, Point::BeforeAdvance));
+    let running = bed.start_with(busy.clone());
+    story.begin(&case).await;
+    busy.crashed.notified().await;
+    let ((listed, state), before) = (case.instance().await, bed.store.head().await.unwrap());
+    assert_eq!((state.status, state.current), (Status::Running, None), "it has not begun");
+    let refused = bed.instances.cancel(&case.request(), listed.id, "it is me".to_owned()).await.unwrap_err();
+    assert_eq!(refused.code(), "saga_not_cancellable", "{refused:?}");
+    assert_eq!(bed.store.head().await.unwrap(), before, "a refusal writes nothing");
+    running.kill().await;
+    let running = bed.start();
     let state = case.end(&running).await;
     case.assert_status(&state, Status::Completed, "all the same");
     story.done(&case).await;
