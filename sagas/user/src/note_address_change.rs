@@ -2,6 +2,7 @@
 //! new one can set a password as soon as it is verified.
 
 use coordinator::{Definition, Fault, Next, Start, StartContext, Step, StepContext};
+use kernel::personal::erases;
 use kernel::{Personal, RecordedEvent, folded};
 use mailing::{LIMITS, Notice, PATIENT, SendNotice, send, state_before};
 use user_aggregates::{Tenant, TenantStatus, User};
@@ -29,6 +30,10 @@ async fn mail(ports: Ports, context: StepContext, SendNotice { user, sequence }:
     let Some(event) = history.iter().find(|event| event.sequence == sequence) else {
         return Ok(Next::End("the change is not there"));
     };
+    // Their data may still be readable: in a log without a master key, nothing is encrypted.
+    if history.iter().any(|event| erases(&event.event_type)) {
+        return Ok(Next::End("the person was erased"));
+    }
     let (before, after) = (state_before::<User>(&history, sequence)?, state_before::<User>(&history, sequence + 1)?);
     if is_same(&before.login.email, &after.login.email) {
         return Ok(Next::End("the address is the same as before"));

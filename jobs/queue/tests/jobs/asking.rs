@@ -22,7 +22,7 @@ async fn the_same_request_asks_once_and_another_one_under_its_id_is_refused() {
     assert_eq!(refused.code(), "idempotency_key_reused");
     let unknown = world.jobs.submit(&world.request(), "dance", &new_job(json!(2))).await.unwrap_err();
     assert_eq!(unknown.code(), "job_kind_unknown");
-    assert!(unknown.detail().contains("note, read, keep, fail"), "{unknown:?}");
+    assert!(unknown.detail().contains("allowed: deaf, fail, forget, hold"), "{unknown:?}");
     assert_eq!(world.dump().await, before);
 }
 

@@ -159,7 +159,7 @@ async fn an_address_that_nobody_verified_and_one_that_stays_are_told_nothing() {
     case.execute(&ChangeLogin { user, login, catalogue: catalogue() }).await;
     assert_eq!(case.count("user.user.login_changed").await, 3);
     bed.rested().await;
-    assert_eq!(story.caught.all(), []);
+    assert_eq!(story.mails(), []);
     running.stop().await;
 }
 
@@ -180,7 +180,7 @@ async fn where_nobody_can_use_the_tenant_and_of_whom_is_erased_nobody_is_told() 
         let state = case.end(&running).await;
         case.assert_status(&state, Status::Completed, "nobody to tell");
     }
-    assert_eq!(story.caught.all(), []);
+    assert_eq!(story.mails(), []);
     running.stop().await;
 }
 
